@@ -1,0 +1,161 @@
+package host
+
+import (
+	"context"
+	"time"
+)
+
+// WorkerID names a worker; it's never used twice.
+type WorkerID string
+
+// SessionID names a session.
+type SessionID string
+
+// Spec says which worker to launch. It's data: whatever starts processes turns it
+// into one.
+type Spec struct {
+	Pool     string
+	Worker   WorkerID
+	Command  Command
+	Settings WorkerSettings
+	Timeout  time.Duration // from launch until the worker has described itself; zero: a minute
+}
+
+// Command is how an adapter's worker is started.
+type Command struct {
+	Path string   // the executable
+	Args []string // without the executable
+	Env  []string // KEY=value, added to the allow-listed environment of the host
+	Dir  string   // the working directory; empty: the host's
+	// Adapter is what the command serves, as the operator wrote it, for status and errors.
+	Adapter string
+}
+
+// WorkerSettings are what a pool wants of its workers.
+type WorkerSettings struct {
+	StrictResults bool          // results that can't be encoded are errors, not markers
+	MaxPayload    int64         // the largest message in either direction, in bytes; zero: 256 MiB
+	Carrier       string        // "local", "grpc", or empty for the best there is
+	StopTimeout   time.Duration // how long a polite stop may take before SIGKILL; zero: 2 s
+}
+
+// Launcher starts workers.
+type Launcher interface {
+	// Launch starts a worker and returns it once it can take calls. It blocks
+	// until then; ctx bounds the start alone, and the worker outlives it. serve
+	// answers the worker's calls to the host, from any number of goroutines.
+	//
+	// On error no process is left. An adapter that can't start gives start_failed
+	// with the exception or the exit at once, not at the timeout.
+	Launch(ctx context.Context, spec Spec, serve ToolServer) (Worker, error)
+}
+
+// Worker is one live worker.
+type Worker interface {
+	// Description is what the worker offers. It never changes.
+	Description() Description
+	// Start hands a call to the worker and returns without waiting for it. An
+	// error means that the call never reached the worker. ctx bounds the handing
+	// over alone; [Running.Cancel] ends the call.
+	Start(ctx context.Context, inv Invocation) (Running, error)
+	// Done is closed when the worker takes no calls any more and its process is
+	// gone and reaped.
+	Done() <-chan struct{}
+	// Err says why, after Done is closed: nil after Stop, else worker_crashed with
+	// the exit and the last lines of standard error.
+	Err() error
+	// Stop ends the worker: politely, then with SIGTERM and SIGKILL to its whole
+	// group. It returns when the process is reaped, or when ctx is done, with the
+	// kill still under way; it may be called any number of times, at any time.
+	Stop(ctx context.Context) error
+}
+
+// A Killer is a worker that can be ended at once, without the polite part of
+// Stop. The engine looks for it where a tool doesn't answer to a cancel.
+type Killer interface {
+	// Kill sends SIGKILL to the worker's group and returns without waiting for Done.
+	Kill(cause error)
+}
+
+// Running is one call on a worker. Recv is called by one goroutine at a time, and
+// so are Send and CloseSend together.
+type Running interface {
+	// Recv blocks until the next message: chunks, then the result with Last set.
+	// An error ends the call as well. After a cancel it returns at once, with the
+	// cancel's cause.
+	Recv(ctx context.Context) (Message, error)
+	// Send hands one chunk to a tool that takes them. It blocks while the tool
+	// doesn't read.
+	Send(ctx context.Context, payload []byte) error
+	// CloseSend ends the chunks.
+	CloseSend() error
+	// Cancel asks the worker to stop the call and frees the caller at once. The
+	// cause's reason goes along. Later calls do nothing.
+	Cancel(cause error)
+	// Done is closed when the worker has answered, cancelled or not, or is gone:
+	// then the slot is free.
+	Done() <-chan struct{}
+}
+
+// Message is what a running call gives.
+type Message struct {
+	Payload  []byte
+	Last     bool      // the result; no further message follows
+	Progress *Progress // set: a progress report, with no payload
+}
+
+// Progress is how far a call has come.
+type Progress struct {
+	Done, Total float64 // in the tool's own unit; Total 0: unknown
+	Message     string
+}
+
+// Invocation is one call, as it goes to a worker or comes from one.
+type Invocation struct {
+	ID       string // the call's id, for logs and errors
+	Tool     string
+	Payload  []byte // the arguments: a msgpack map (proto/values)
+	Session  SessionID
+	Deadline time.Time // zero: none
+	Stream   bool      // the caller takes chunks
+	Input    bool      // the caller sends chunks
+	Metadata map[string]string
+}
+
+// Description is what a worker offers.
+type Description struct {
+	Adapter      string
+	Tools        []Tool // sorted by name
+	SDK          string // the version of its SDK
+	Runtime      string // "cpython 3.11.7"
+	Slots        int    // calls that it runs at once; at least 1
+	Capabilities []string
+	Process      Process
+	StartedAt    time.Time // for people; nothing is decided by it
+}
+
+// Process is one process as the kernel knows it. Both fields together name it:
+// pids are used again.
+type Process struct {
+	PID       int
+	StartTime uint64 // clock ticks since boot, field 22 of /proc/PID/stat; zero where the system has none
+}
+
+// Tool is a function that can be called by name.
+type Tool struct {
+	Name         string // 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*
+	Description  string
+	InputSchema  string // JSON Schema, an object with a property for each argument
+	OutputSchema string // JSON Schema of the result or of each chunk; empty: unknown
+	Stream       bool   // it yields chunks
+	InputStream  string // the parameter that takes the caller's chunks; empty: none does
+	Idempotent   bool   // it may be run again after it may have run already
+	Cancel       string // "interrupt", "cooperative" or "kill"
+}
+
+// ToolServer answers the calls that workers make to the host.
+type ToolServer interface {
+	// ServeTool runs a host tool and returns its result, a msgpack value. ctx ends
+	// with the call's deadline, its cancel, or the worker.
+	ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]byte, error)
+}

@@ -1,0 +1,1 @@
+"""Write tools in Python; a snakepit host runs them."""

@@ -1,0 +1,261 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from snakepit.v1 import error_pb2 as _error_pb2
+from snakepit.v1 import lane_pb2 as _lane_pb2
+from snakepit.v1 import worker_pb2 as _worker_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Invocation(_message.Message):
+    __slots__ = ("tool", "pool", "session", "must_exist", "idempotent", "content_type", "metadata")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MUST_EXIST_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    tool: str
+    pool: str
+    session: str
+    must_exist: bool
+    idempotent: bool
+    content_type: str
+    metadata: _containers.ScalarMap[str, str]
+    def __init__(self, tool: _Optional[str] = ..., pool: _Optional[str] = ..., session: _Optional[str] = ..., must_exist: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., content_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class HostCallRequest(_message.Message):
+    __slots__ = ("invocation", "payload")
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    invocation: Invocation
+    payload: bytes
+    def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class HostCallResponse(_message.Message):
+    __slots__ = ("payload", "call_id", "worker")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    call_id: str
+    worker: str
+    def __init__(self, payload: _Optional[bytes] = ..., call_id: _Optional[str] = ..., worker: _Optional[str] = ...) -> None: ...
+
+class HostStreamRequest(_message.Message):
+    __slots__ = ("open", "chunk")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    open: HostStreamOpen
+    chunk: bytes
+    def __init__(self, open: _Optional[_Union[HostStreamOpen, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class HostStreamOpen(_message.Message):
+    __slots__ = ("invocation", "payload", "input")
+    INVOCATION_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    invocation: Invocation
+    payload: bytes
+    input: bool
+    def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., payload: _Optional[bytes] = ..., input: _Optional[bool] = ...) -> None: ...
+
+class HostStreamResponse(_message.Message):
+    __slots__ = ("chunk", "progress", "result")
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    progress: _lane_pb2.Progress
+    result: bytes
+    def __init__(self, chunk: _Optional[bytes] = ..., progress: _Optional[_Union[_lane_pb2.Progress, _Mapping]] = ..., result: _Optional[bytes] = ...) -> None: ...
+
+class ServeRequest(_message.Message):
+    __slots__ = ("offer", "result")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    offer: HostTool
+    result: ServeResult
+    def __init__(self, offer: _Optional[_Union[HostTool, _Mapping]] = ..., result: _Optional[_Union[ServeResult, _Mapping]] = ...) -> None: ...
+
+class HostTool(_message.Message):
+    __slots__ = ("tool", "exposed")
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
+    tool: _worker_pb2.Tool
+    exposed: bool
+    def __init__(self, tool: _Optional[_Union[_worker_pb2.Tool, _Mapping]] = ..., exposed: _Optional[bool] = ...) -> None: ...
+
+class ServeResult(_message.Message):
+    __slots__ = ("id", "payload", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    payload: bytes
+    error: _error_pb2.Error
+    def __init__(self, id: _Optional[int] = ..., payload: _Optional[bytes] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class ServeResponse(_message.Message):
+    __slots__ = ("call", "cancel", "offered")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    call: ServeCall
+    cancel: int
+    offered: str
+    def __init__(self, call: _Optional[_Union[ServeCall, _Mapping]] = ..., cancel: _Optional[int] = ..., offered: _Optional[str] = ...) -> None: ...
+
+class ServeCall(_message.Message):
+    __slots__ = ("id", "tool", "payload", "timeout_us", "session")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_US_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    tool: str
+    payload: bytes
+    timeout_us: int
+    session: str
+    def __init__(self, id: _Optional[int] = ..., tool: _Optional[str] = ..., payload: _Optional[bytes] = ..., timeout_us: _Optional[int] = ..., session: _Optional[str] = ...) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusResponse(_message.Message):
+    __slots__ = ("node", "pid", "version", "state", "started_at", "pools", "session_count", "data_dir")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    POOLS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DATA_DIR_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    pid: int
+    version: str
+    state: str
+    started_at: _timestamp_pb2.Timestamp
+    pools: _containers.RepeatedCompositeFieldContainer[PoolStatus]
+    session_count: int
+    data_dir: str
+    def __init__(self, node: _Optional[str] = ..., pid: _Optional[int] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pools: _Optional[_Iterable[_Union[PoolStatus, _Mapping]]] = ..., session_count: _Optional[int] = ..., data_dir: _Optional[str] = ...) -> None: ...
+
+class PoolStatus(_message.Message):
+    __slots__ = ("name", "adapter", "size", "ready", "busy", "slots", "queued", "calls", "errors", "replaced", "last_start_error")
+    class ErrorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    LAST_START_ERROR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    adapter: str
+    size: int
+    ready: int
+    busy: int
+    slots: int
+    queued: int
+    calls: int
+    errors: _containers.ScalarMap[str, int]
+    replaced: int
+    last_start_error: str
+    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., size: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., slots: _Optional[int] = ..., queued: _Optional[int] = ..., calls: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., replaced: _Optional[int] = ..., last_start_error: _Optional[str] = ...) -> None: ...
+
+class ListToolsRequest(_message.Message):
+    __slots__ = ("pool",)
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    def __init__(self, pool: _Optional[str] = ...) -> None: ...
+
+class ListToolsResponse(_message.Message):
+    __slots__ = ("tools",)
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    tools: _containers.RepeatedCompositeFieldContainer[OfferedTool]
+    def __init__(self, tools: _Optional[_Iterable[_Union[OfferedTool, _Mapping]]] = ...) -> None: ...
+
+class OfferedTool(_message.Message):
+    __slots__ = ("tool", "pool", "exposed")
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
+    tool: _worker_pb2.Tool
+    pool: str
+    exposed: bool
+    def __init__(self, tool: _Optional[_Union[_worker_pb2.Tool, _Mapping]] = ..., pool: _Optional[str] = ..., exposed: _Optional[bool] = ...) -> None: ...
+
+class ListWorkersRequest(_message.Message):
+    __slots__ = ("pool",)
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    def __init__(self, pool: _Optional[str] = ...) -> None: ...
+
+class ListWorkersResponse(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[WorkerStatus]
+    def __init__(self, workers: _Optional[_Iterable[_Union[WorkerStatus, _Mapping]]] = ...) -> None: ...
+
+class WorkerStatus(_message.Message):
+    __slots__ = ("id", "pool", "node", "pid", "state", "slots", "busy", "calls", "session_count", "rss_bytes", "started_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pool: str
+    node: str
+    pid: int
+    state: str
+    slots: int
+    busy: int
+    calls: int
+    session_count: int
+    rss_bytes: int
+    started_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., busy: _Optional[int] = ..., calls: _Optional[int] = ..., session_count: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CloseSessionRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class CloseSessionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
