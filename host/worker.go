@@ -26,9 +26,17 @@ type Command struct {
 	Path string   // the executable
 	Args []string // without the executable
 	Env  []string // KEY=value, added to the allow-listed environment of the host
-	Dir  string   // the working directory; empty: the host's
+	Dir  string   // the working directory; empty: a folder of the worker's own
 	// Adapter is what the command serves, as the operator wrote it, for status and errors.
 	Adapter string
+	// Hints explain what a worker that can't start leaves on its standard error.
+	Hints []Hint
+}
+
+// Hint says what to do about a failed start.
+type Hint struct {
+	Match string // a part of a line of standard error, or of the error of the start itself
+	Hint  string
 }
 
 // WorkerSettings are what a pool wants of its workers.
