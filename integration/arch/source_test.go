@@ -1,0 +1,155 @@
+package arch_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestSource walks our own Go source once for what only syntax shows.
+func TestSourceKeepsTheHouseRules(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if p.generated() {
+			continue
+		}
+		for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {
+			path := filepath.Join(p.Dir, name)
+			src, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report(t, sourceFaults(path, src))
+		}
+	}
+}
+
+// sourceFaults finds what the house rules forbid in one Go file. The rules for
+// tests and for the rest differ; the file's name says which it is.
+func sourceFaults(path string, src []byte) []string {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, path, src, parser.SkipObjectResolution)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	if ast.IsGenerated(file) {
+		return nil
+	}
+	var faults []string
+	complain := func(at token.Pos, format string, args ...any) {
+		faults = append(faults, fmt.Sprintf("%s: %s", fset.Position(at), fmt.Sprintf(format, args...)))
+	}
+	if strings.HasSuffix(path, "_test.go") {
+		sleeps(file, complain)
+		idleFuzzTargets(file, complain)
+		return faults
+	}
+	unownedGoroutines(file, complain)
+	emptyNames(file, complain)
+	if !strings.HasSuffix(filepath.ToSlash(path), "plugin/shim/init.go") {
+		inits(file, complain)
+	}
+	return faults
+}
+
+type complaint func(at token.Pos, format string, args ...any)
+
+func unownedGoroutines(file *ast.File, complain complaint) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		if stmt, ok := n.(*ast.GoStmt); ok {
+			complain(stmt.Pos(), "go statement; use errgroup.Group.Go or sync.WaitGroup.Go, so that someone waits for it")
+		}
+		return true
+	})
+}
+
+func inits(file *ast.File, complain complaint) {
+	for _, decl := range file.Decls {
+		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+			complain(fn.Pos(), "init; only plugin/shim/init.go has one")
+		}
+	}
+}
+
+// emptyNames finds type names that say nothing, which means that the thing isn't
+// understood yet.
+func emptyNames(file *ast.File, complain complaint) {
+	empty := []string{"Manager", "Helper", "Util", "Utils", "Common", "Base", "Impl", "Info", "Data", "Handler", "Wrapper", "Service"}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		for _, word := range empty {
+			if strings.HasSuffix(strings.ToUpper(spec.Name.Name[:1])+spec.Name.Name[1:], word) {
+				complain(spec.Pos(), "type %s: %q says nothing; name what it is", spec.Name.Name, word)
+			}
+		}
+		return true
+	})
+}
+
+// sleeps finds time.Sleep where no fake clock can be meant: outside the bubbles of
+// testing/synctest and outside the helpers of a file that uses them.
+func sleeps(file *ast.File, complain complaint) {
+	bubbles := mentions(file, "synctest")
+	for _, decl := range file.Decls {
+		fn, ok := decl.(*ast.FuncDecl)
+		if !ok || mentions(fn, "synctest") || bubbles && !strings.HasPrefix(fn.Name.Name, "Test") {
+			continue
+		}
+		ast.Inspect(fn, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && isName(sel.X, "time") && sel.Sel.Name == "Sleep" {
+				complain(sel.Pos(), "time.Sleep in a test; wait on a fact, or use testing/synctest")
+			}
+			return true
+		})
+	}
+}
+
+// idleFuzzTargets finds fuzz targets that never call f.Fuzz, or have no seed.
+func idleFuzzTargets(file *ast.File, complain complaint) {
+	for _, decl := range file.Decls {
+		fn, ok := decl.(*ast.FuncDecl)
+		if !ok || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "Fuzz") {
+			continue
+		}
+		for _, method := range []string{"Fuzz", "Add"} {
+			if !calls(fn, method) {
+				complain(fn.Pos(), "%s never calls f.%s", fn.Name.Name, method)
+			}
+		}
+	}
+}
+
+func calls(fn *ast.FuncDecl, method string) bool {
+	found := false
+	ast.Inspect(fn, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		found = found || ok && sel.Sel.Name == method
+		return !found
+	})
+	return found
+}
+
+// mentions reports whether a package's name stands anywhere in a piece of source.
+func mentions(in ast.Node, name string) bool {
+	found := false
+	ast.Inspect(in, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		found = found || ok && isName(sel.X, name)
+		return !found
+	})
+	return found
+}
+
+func isName(x ast.Expr, name string) bool {
+	ident, ok := x.(*ast.Ident)
+	return ok && ident.Name == name
+}
