@@ -15,7 +15,6 @@ PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 
 # How long each fuzz target runs under `make fuzz`.
 FUZZTIME ?= 60s
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # The last number of "[1/4]": how many steps the goal has.
 STEPS := 3
 
@@ -28,7 +27,7 @@ help: ## List the targets
 .PHONY: build
 build: need-go ## Build bin/snakepit
 	@.ci/step "[1/$(STEPS)] building bin/snakepit" \
-	  go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/snakepit ./cmd/host
+	  go build -trimpath -o bin/snakepit ./cmd/host
 
 .PHONY: setup
 setup: build $(VENV)/.ready ## Build, and make the Python environment .venv
