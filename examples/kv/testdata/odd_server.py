@@ -1,0 +1,64 @@
+"""The key-value plugin, behaving badly on request; for the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ODD = os.environ.get("KV_ODD", "")
+
+if ODD == "noise":
+    print("printed before anything was imported")
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import kv_pb2
+import kv_server
+
+
+def spin() -> None:
+    """Never ends, and never waits."""
+    while True:
+        pass
+
+
+class Busy(kv_server.KV):
+    """Deleting takes for ever: on the event loop, where nobody should do such a thing."""
+
+    async def Delete(self, request, context):
+        spin()
+
+
+class BusyThread(kv_server.KV):
+    """Deleting takes for ever: on a thread, since the method isn't async."""
+
+    def Delete(self, request, context):
+        spin()
+
+
+class Noisy(kv_server.KV):
+    """Every Get prints, in each way there is."""
+
+    async def Get(self, request, context):
+        print("printed by a call", "x" * 100_000)
+        os.write(1, b"written to descriptor 1\n")
+        subprocess.run(["echo", "printed by a child"], check=True)
+        return await super().Get(request, context)
+
+
+if ODD == "noise":
+    print("printed before the plugin started", "x" * 100_000)
+
+running = kv_server.start({"loop": Busy, "thread": BusyThread, "noise": Noisy}.get(ODD, kv_server.KV))
+if ODD == "stdio":
+    running.stdio.stdout.write(b"to the host's stdout\n")
+    running.stdio.stderr.write(b"to the host's stderr\n")
+    running.stdio.redirect()
+    print("printed after redirect")
+if ODD == "stuck":
+    running.on_shutdown(spin)
+if ODD == "main":
+    spin()
+running.wait()
