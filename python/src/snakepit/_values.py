@@ -488,11 +488,11 @@ _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (dt.timedelta, lambda v: dt.timedelta(v.days, v.seconds, v.microseconds)),
     (decimal.Decimal, decimal.Decimal),
     (uuid.UUID, lambda v: uuid.UUID(bytes=v.bytes)),
-    (list, lambda v: list.__getitem__(v, slice(None))),
-    (dict, lambda v: dict(dict.items(v))),
-    (tuple, lambda v: tuple.__getitem__(v, slice(None))),
-    (set, lambda v: set(set.__iter__(v))),
-    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+    (list, lambda v: list[Any](list.__iter__(v))),
+    (dict, lambda v: dict[Any, Any](dict.items(v))),
+    (tuple, lambda v: tuple[Any, ...](tuple.__iter__(v))),
+    (set, lambda v: set[Any](set.__iter__(v))),
+    (frozenset, lambda v: frozenset[Any](frozenset.__iter__(v))),
 )
 
 
@@ -576,7 +576,7 @@ def _from_tolist(value: Any) -> Any:
         return _NO
     size: Any = getattr(value, "size", None)
     if callable(size):
-        size = math.prod(size())
+        size = math.prod(size())  # pyright: ignore[reportCallIssue, reportArgumentType]
     if size is None:
         size = len(value)
     return value.tolist() if size <= _MAX_LISTED else _NO
@@ -706,7 +706,7 @@ def _to_ndarray(data: memoryview) -> Any:
     np = _installed("numpy")
     if np is None:
         return Ext(NDARRAY, bytes(data))
-    return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
+    return _elements(np, dtype, raw).reshape(shape).copy()
 
 
 def _to_scalar(data: memoryview) -> Any:
@@ -714,8 +714,14 @@ def _to_scalar(data: memoryview) -> Any:
     np = _installed("numpy")
     if np is None:
         return Ext(SCALAR, bytes(data))
-    (value,) = np.frombuffer(raw, dtype=np.dtype(_dtype_text(dtype)))
+    (value,) = _elements(np, _dtype_text(dtype), raw)
     return value
+
+
+def _elements(np: Any, dtype: str, raw: bytes) -> Any:
+    if dtype[1] == "U" and (np.frombuffer(raw, dtype[0] + "u4") > sys.maxunicode).any():
+        raise ValueError("no such character")
+    return np.frombuffer(raw, dtype=np.dtype(dtype))
 
 
 def _to_memoryview(data: memoryview) -> Any:
