@@ -130,6 +130,8 @@ generate: tools-proto dev ## Regenerate the wire code of both languages
 	cd proto && buf generate
 	$(VENV)/bin/python -m grpc_tools.protoc -I proto --python_out=python/src --pyi_out=python/src --grpc_python_out=python/src \
 	  proto/snakepit/v1/*.proto proto/snakepit/goplugin/*.proto
+	cd examples/kv && $(VENV)/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. \
+	  --go_out=kvpb --go_opt=paths=source_relative --go-grpc_out=kvpb --go-grpc_opt=paths=source_relative kv.proto
 
 # What the tree held before counts, not what is committed: it works on a tree with changes too.
 GENERATED = git ls-files -z -- '*.pb.go' '*_pb2.py' '*_pb2.pyi' '*_pb2_grpc.py' | xargs -0 sha256sum
