@@ -82,7 +82,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags := flag.NewFlagSet("kv", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprint(stderr, usage)
+		_, _ = io.WriteString(stderr, usage)
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&set.python, "python", filepath.Join(root, ".venv", "bin", "python"), "Python `interpreter` with snakepit-sdk")

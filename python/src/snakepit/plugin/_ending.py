@@ -152,7 +152,8 @@ class Ending:
         extra = self._grace if reason is Reason.STOPPED else 0.0
         with contextlib.suppress(RuntimeError):  # no more threads to be had
             _bounded(self._run_callbacks, began + _FOR_CALLBACKS)
-            _bounded(lambda: self._stop_server(self._grace), began + _FOR_SERVER + extra)
+            if reason is not Reason.HOST_GONE:  # else nobody is left to be told
+                _bounded(lambda: self._stop_server(self._grace), began + _FOR_SERVER + extra)
             _bounded(_finish, began + _BOUND + extra)
         self._tidy()
         if reason is Reason.HOST_GONE and _leads_its_group():

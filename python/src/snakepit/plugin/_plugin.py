@@ -224,7 +224,7 @@ class RunningPlugin:
         add_health(await healthy(_HEALTH), server)
         add_broker(BrokerServicer(self.broker, self._stream_changed), server)
         add_stdio(StdioServicer(self.stdio), server)
-        add_controller(_Controller(self._on_shutdown_call), server)
+        add_controller(_Controller(self.stdio, self._on_shutdown_call), server)
         server.add_generic_rpc_handlers([Reflection(server.names)])
 
     def _stream_changed(self, by: int) -> None:
@@ -253,13 +253,16 @@ class RunningPlugin:
 class _Controller(controller_pb2_grpc.GRPCControllerServicer):
     """GRPCController: acknowledges Shutdown, then ends the plugin."""
 
-    def __init__(self, shutdown: Callable[[], None]) -> None:
+    def __init__(self, stdio: Stdio, shutdown: Callable[[], None]) -> None:
+        self._stdio = stdio
         self._shutdown = shutdown
 
     @override
     async def Shutdown(
         self, request: controller_pb2.Empty, context: Context
     ) -> controller_pb2.Empty:
+        # The host reads nothing after the reply.
+        await self._stdio.drain(_REPLY)
         done: Any = self._done  # the stubs take no plain function
         context.add_done_callback(done)
         asyncio.get_running_loop().call_later(_REPLY, self._shutdown)

@@ -46,6 +46,8 @@ class Stdio:
         self._pieces: deque[stdio_pb2.StdioData] = deque()
         self._waiting = 0
         self._closed = False
+        # On the loop only.
+        self._streams = 0
         # Set once by bind.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: asyncio.Event | None = None
@@ -99,13 +101,27 @@ class Stdio:
         """Yields what is written, until close."""
         if self._changed is None:
             return
-        while True:
-            self._changed.clear()
-            while (piece := self.take()) is not None:
-                yield piece
-            if self._closed:
-                return
-            await self._changed.wait()
+        self._streams += 1
+        try:
+            while True:
+                self._changed.clear()
+                while (piece := self.take()) is not None:
+                    yield piece
+                if self._closed:
+                    return
+                await self._changed.wait()
+        finally:
+            self._streams -= 1
+
+    async def drain(self, within: float) -> None:
+        """Waits until the host, if it listens at all, has been sent what waits.
+
+        Args:
+            within: how long at most, in seconds.
+        """
+        end = asyncio.get_running_loop().time() + within
+        while self._streams and self._waiting and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.001)  # a rare wait, at the end of the plugin's life
 
     def _wake(self) -> None:
         loop, changed = self._loop, self._changed
