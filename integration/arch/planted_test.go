@@ -71,7 +71,7 @@ func TestPlantedTextFaultsAreFound(t *testing.T) {
 	// Each is put together here, so that this file isn't itself a fault.
 	for _, line := range []string{
 		"see /" + "work/main/README.md", "/" + "root/.cache", "cd /" + "home/ann/src", "# TO" + "DO: finish", "// FIX" + "ME",
-		"good enough for" + " now", "error: not" + " implemented", "https://py" + "pi.org/simple", "see issue" + " 12", "issue" + " #7",
+		"error: not" + " implemented", "https://py" + "pi.org/simple", "see issue" + " 12", "issue" + " #7",
 		"see DET" + "AILS 38", "fail" + "ed to open", "a line with a tail ",
 	} {
 		expect(t, line, textFaults("a.md", []byte("fine\n"+line+"\nfine\n")), "a.md:2")
@@ -82,6 +82,20 @@ func TestPlantedTextFaultsAreFound(t *testing.T) {
 		expect(t, line, textFaults("a.md", []byte(line)), "")
 	}
 	expect(t, "binary", textFaults("a.bin", []byte("/"+"work/\x00")), "")
+}
+
+func TestPlantedDocFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	golden := "# reason class code\nexists  exists  ALREADY_EXISTS\n"
+	row := "| `exists` | exists | ALREADY_EXISTS | when | what |\n"
+	expect(t, "a page that agrees", reasonFaults(row, golden), "")
+	expect(t, "a reason missing", reasonFaults("", golden), "is missing")
+	expect(t, "a reason twice", reasonFaults(row+row, golden), "stands twice")
+	expect(t, "a reason of its own", reasonFaults(row+"| `lost` | internal | INTERNAL |\n", golden), "isn't in the list")
+
+	exists := func(path string) bool { return path == "docs/errors.md" }
+	expect(t, "a link that leads nowhere", linkFaults("README.md", "see [this](docs/eror.md#top)", exists), "docs/eror.md")
+	expect(t, "a link that leads", linkFaults("docs/README.md", "see [this](errors.md#top), [that](https://go.dev), [here](#top)", exists), "")
 }
 
 // expect checks that there is exactly one fault and that it says want, or none

@@ -17,7 +17,7 @@ func textRules() []textRule {
 	return []textRule{
 		{regexp.MustCompile(`(^|[^\w.$}/-])/(?:work|root|farm|home/\w+|Users/\w+)/`), "a path of one machine"},
 		{regexp.MustCompile(`\b(?:TOD[O]|FIXM[E]|XX[X])\b`), "unfinished work"},
-		{regexp.MustCompile(`(?i)\bfor[ ]now\b|\bnot[ ](?:yet )?implemented\b`), "unfinished work"},
+		{regexp.MustCompile(`(?i)\bnot[ ](?:yet )?implemented\b`), "unfinished work"},
 		{regexp.MustCompile(`(?i)pypi[.]org|pythonhosted[.]org|proxy[.]golang|sum[.]golang|registry[.]npmjs`), "a registry's host name: the client's own setting says where packages come from"},
 		{regexp.MustCompile(`(?i)\bissue[ ]#?\d`), "an issue's number: say what it's about"},
 		{regexp.MustCompile(`\bDETAILS\b(?:\.md)?[ ]?\d*`), "a document that isn't in the repository"},
