@@ -21,7 +21,7 @@ import grpc.aio  # noqa: E402
 import kv_pb2  # noqa: E402
 import kv_pb2_grpc  # noqa: E402
 
-from snakepit.plugin import Broker, Handshake, Plugin, PluginError, RunningPlugin  # noqa: E402
+from snakepit.plugin import Broker, Handshake, Plugin, PluginError  # noqa: E402
 
 HANDSHAKE = Handshake("KV_PLUGIN", "7b1c6a52-a7a9-4a4f-8f0e-2b8a0a3f5c11")
 
@@ -183,11 +183,11 @@ def plugin_for(kv: KV) -> Plugin:
     return plugin
 
 
-def start(kind: type[KV] = KV) -> RunningPlugin:
-    """Starts the plugin with the values of KV_FOLDER, or with none."""
+def main() -> None:
+    """Serves the values of KV_FOLDER, or none at first and in memory."""
     folder = os.environ.get("KV_FOLDER")
-    return plugin_for(kind(Files(Path(folder)) if folder else {})).start()
+    plugin_for(KV(Files(Path(folder)) if folder else {})).start().wait()
 
 
 if __name__ == "__main__":
-    start().wait()
+    main()

@@ -279,7 +279,7 @@ func launchBusy(conf *plugin.ClientConfig, odd string) (*started, error) {
 	var stderr syncBuffer
 	conf.Stderr = &stderr
 	running, err := launch(conf)
-	if err != nil || odd == "" || odd == "stuck" { // it's busy in the end only
+	if err != nil || odd == "" || odd == "stuck" { // that one is busy in the end only
 		return running, err
 	}
 	if odd != "main" {

@@ -55,14 +55,16 @@ class Noisy(kv_server.KV):
 if ODD == "noise":
     print("printed before the plugin started", "x" * 100_000)
 
-running = kv_server.start({"loop": Busy, "thread": BusyThread, "noise": Noisy}.get(ODD, kv_server.KV))
+kind = {"loop": Busy, "thread": BusyThread, "noise": Noisy}.get(ODD, kv_server.KV)
+plugin = kv_server.plugin_for(kind({}))
+if ODD == "stuck":
+    plugin.on_shutdown(spin)
+running = plugin.start()
 if ODD == "stdio":
     running.stdio.stdout.write(b"to the host's stdout\n")
     running.stdio.stderr.write(b"to the host's stderr\n")
     running.stdio.redirect()
     print("printed after redirect")
-if ODD == "stuck":
-    running.on_shutdown(spin)
 if ODD == "main":
     spin()
 running.wait()

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from snakepit.plugin._host import HostWatch
@@ -50,21 +50,23 @@ class Ending:
 
     def __init__(
         self,
-        watch: HostWatch | None,
+        watch: HostWatch,
+        callbacks: Sequence[Callable[[], object]],
         stop_server: Callable[[float], None],
         tidy: Callable[[], None],
     ) -> None:
         """Prepares; start begins.
 
         Args:
-            watch: tells whether the host is gone; None never ends for that reason.
+            watch: tells whether the host is gone.
+            callbacks: what to run first; may grow until then.
             stop_server: ends the server, leaving running calls the given seconds; may block.
             tidy: removes files; quick.
         """
         self._watch = watch
         self._stop_server = stop_server
         self._tidy = tidy
-        self._callbacks: list[Callable[[], object]] = []
+        self._callbacks = callbacks
         # A byte on it wakes the thread. A signal handler can't do much more than send one.
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
@@ -82,10 +84,6 @@ class Ending:
             self._listen_to_signals()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget_in_child)
-
-    def on_end(self, callback: Callable[[], object]) -> None:
-        """Adds a callback."""
-        self._callbacks.append(callback)
 
     def request(self, reason: Reason, grace: float = 0.0) -> None:
         """Asks for the end; from any thread, and from signal handlers."""
@@ -125,11 +123,11 @@ class Ending:
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._bell, selectors.EVENT_READ)
-            pidfd = self._watch.pidfd if self._watch else None
+            pidfd = self._watch.pidfd
             if pidfd is not None:
                 selector.register(pidfd, selectors.EVENT_READ)
             while self._reason is None:
-                for key, _ in selector.select(self._watch.pause() if self._watch else None):
+                for key, _ in selector.select(self._watch.pause()):
                     if key.fileobj is self._bell:
                         self._read_bell()
                     else:
@@ -143,7 +141,7 @@ class Ending:
                 self.request(Reason.TERMINATED, _TERM_GRACE)
 
     def _look_for_host(self) -> None:
-        if self._watch is not None and self._watch.gone(time.monotonic()):
+        if self._watch.gone(time.monotonic()):
             self.request(Reason.HOST_GONE)
 
     def _end(self, reason: Reason) -> None:

@@ -102,6 +102,11 @@ class Plugin:
         """Opens further connections between host and plugin."""
         self.stdio = Stdio()
         """Output that goes to the host over gRPC."""
+        self.callbacks: list[Callable[[], object]] = []
+
+    def on_shutdown(self, callback: Callable[[], object]) -> None:
+        """Has a callback run when the plugin ends; see RunningPlugin.on_shutdown."""
+        self.callbacks.append(callback)
 
     def start(self) -> RunningPlugin:
         """Serves on a thread of its own, and returns once the host has been told where.
@@ -147,7 +152,9 @@ class RunningPlugin:
         self._plugin = plugin
         self._identity = _tls.identity(plugin.tls)
         self._watch = HostWatch(_grace(plugin.grace))
-        self._ending = Ending(self._watch, self._stop_server, plugin.sockets.remove)
+        self._ending = Ending(
+            self._watch, plugin.callbacks, self._stop_server, plugin.sockets.remove
+        )
         # Set by begin.
         self._address: Address | None = None
         self._server: grpc.aio.Server | None = None
@@ -162,7 +169,7 @@ class RunningPlugin:
 
         Callbacks run in the order they were added and share 1.1 seconds.
         """
-        self._ending.on_end(callback)
+        self._plugin.callbacks.append(callback)
 
     def wait(self) -> None:
         """Blocks until the process ends; it never returns."""

@@ -120,8 +120,8 @@ class Stdio:
             within: how long at most, in seconds.
         """
         end = asyncio.get_running_loop().time() + within
-        while self._streams and self._waiting and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(0.001)  # a rare wait, at the end of the plugin's life
+        while self._streams and self._waiting and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110  once, at the end
+            await asyncio.sleep(0.001)
 
     def _wake(self) -> None:
         loop, changed = self._loop, self._changed
