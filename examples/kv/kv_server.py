@@ -14,14 +14,18 @@ import asyncio  # noqa: E402
 import os  # noqa: E402
 from collections.abc import AsyncIterator, Iterator, MutableMapping  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any, TypeAlias  # noqa: E402
 from urllib.parse import quote, unquote  # noqa: E402
 
 import grpc  # noqa: E402
 import grpc.aio  # noqa: E402
 import kv_pb2  # noqa: E402
 import kv_pb2_grpc  # noqa: E402
+from typing_extensions import override  # noqa: E402
 
 from snakepit.plugin import Broker, Handshake, Plugin, PluginError  # noqa: E402
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 HANDSHAKE = Handshake("KV_PLUGIN", "7b1c6a52-a7a9-4a4f-8f0e-2b8a0a3f5c11")
 
@@ -46,24 +50,29 @@ class Files(MutableMapping[str, bytes]):
     def _path(self, key: str) -> Path:
         return self._folder / (quote(key, safe="") + ".value")
 
+    @override
     def __getitem__(self, key: str) -> bytes:
         try:
             return self._path(key).read_bytes()
         except FileNotFoundError:
             raise KeyError(key) from None
 
+    @override
     def __setitem__(self, key: str, value: bytes) -> None:
         self._path(key).write_bytes(value)
 
+    @override
     def __delitem__(self, key: str) -> None:
         try:
             self._path(key).unlink()
         except FileNotFoundError:
             raise KeyError(key) from None
 
+    @override
     def __iter__(self) -> Iterator[str]:
         return (unquote(path.stem) for path in self._folder.glob("*.value"))
 
+    @override
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
@@ -76,9 +85,8 @@ class KV(kv_pb2_grpc.KVServicer):
         self.values = values
         self._watchers: set[asyncio.Queue[kv_pb2.Change]] = set()
 
-    async def Put(
-        self, request: kv_pb2.PutRequest, context: grpc.aio.ServicerContext
-    ) -> kv_pb2.PutResponse:
+    @override
+    async def Put(self, request: kv_pb2.PutRequest, context: Context) -> kv_pb2.PutResponse:
         """Stores a value."""
         if not 0 < len(request.key.encode()) <= LONGEST_KEY:
             text = f"a key has 1 to {LONGEST_KEY} bytes"
@@ -86,25 +94,26 @@ class KV(kv_pb2_grpc.KVServicer):
         self.store(request.key, request.value)
         return kv_pb2.PutResponse()
 
-    async def Get(
-        self, request: kv_pb2.GetRequest, context: grpc.aio.ServicerContext
-    ) -> kv_pb2.GetResponse:
+    @override
+    async def Get(self, request: kv_pb2.GetRequest, context: Context) -> kv_pb2.GetResponse:
         """Returns a value."""
         value = self.values.get(request.key)
         if value is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such key")
         return kv_pb2.GetResponse(value=value)
 
+    @override
     async def Delete(
-        self, request: kv_pb2.DeleteRequest, context: grpc.aio.ServicerContext
+        self, request: kv_pb2.DeleteRequest, context: Context
     ) -> kv_pb2.DeleteResponse:
         """Removes a value."""
         if self.values.pop(request.key, None) is not None:
             self._tell(kv_pb2.Change(key=request.key, deleted=True))
         return kv_pb2.DeleteResponse()
 
+    @override
     async def Watch(
-        self, request: kv_pb2.WatchRequest, context: grpc.aio.ServicerContext
+        self, request: kv_pb2.WatchRequest, context: Context
     ) -> AsyncIterator[kv_pb2.Change]:
         """Tells of changes until the caller has heard enough."""
         changes: asyncio.Queue[kv_pb2.Change] = asyncio.Queue()
@@ -138,9 +147,8 @@ class Brokered(kv_pb2_grpc.BrokeredServicer):
         self._kv = kv
         self._broker = broker
 
-    async def Merge(
-        self, request: kv_pb2.MergeRequest, context: grpc.aio.ServicerContext
-    ) -> kv_pb2.MergeResponse:
+    @override
+    async def Merge(self, request: kv_pb2.MergeRequest, context: Context) -> kv_pb2.MergeResponse:
         """Asks the host, on a server of the host's own, what to store."""
         try:
             channel = await self._broker.dial(request.merger)
@@ -153,8 +161,9 @@ class Brokered(kv_pb2_grpc.BrokeredServicer):
         self._kv.store(request.key, answer.merged)
         return kv_pb2.MergeResponse(value=answer.merged)
 
+    @override
     async def Snapshot(
-        self, request: kv_pb2.SnapshotRequest, context: grpc.aio.ServicerContext
+        self, request: kv_pb2.SnapshotRequest, context: Context
     ) -> kv_pb2.SnapshotResponse:
         """Serves a copy of the store to the host, on a server of our own."""
         frozen = KV(dict(self._kv.values))

@@ -15,7 +15,6 @@ if ODD == "noise":
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import kv_pb2
 import kv_server
 
 
