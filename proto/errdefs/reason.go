@@ -93,6 +93,15 @@ func table() []row {
 	return rows
 }
 
+// Reasons lists every reason there is, in the order of the table.
+func Reasons() []Reason {
+	var all []Reason
+	for _, t := range table() {
+		all = append(all, t.reason)
+	}
+	return all
+}
+
 func rowOf(r Reason) (row, bool) {
 	for _, t := range table() {
 		if t.reason == r {
