@@ -336,7 +336,9 @@ type HostStreamOpen struct {
 	// The arguments.
 	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Chunks follow, until the caller closes its side.
-	Input         bool `protobuf:"varint,3,opt,name=input,proto3" json:"input,omitempty"`
+	Input bool `protobuf:"varint,3,opt,name=input,proto3" json:"input,omitempty"`
+	// Chunks that the tool yields are gathered into one list, as the result.
+	Gather        bool `protobuf:"varint,4,opt,name=gather,proto3" json:"gather,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -388,6 +390,13 @@ func (x *HostStreamOpen) GetPayload() []byte {
 func (x *HostStreamOpen) GetInput() bool {
 	if x != nil {
 		return x.Input
+	}
+	return false
+}
+
+func (x *HostStreamOpen) GetGather() bool {
+	if x != nil {
+		return x.Gather
 	}
 	return false
 }
@@ -486,7 +495,7 @@ type HostStreamResponse_Progress struct {
 }
 
 type HostStreamResponse_Result struct {
-	// The result of a tool that yields no chunks.
+	// The last message: the result, empty after chunks.
 	Result []byte `protobuf:"bytes,3,opt,name=result,proto3,oneof"`
 }
 
@@ -1669,13 +1678,14 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x11HostStreamRequest\x121\n" +
 	"\x04open\x18\x01 \x01(\v2\x1b.snakepit.v1.HostStreamOpenH\x00R\x04open\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunkB\x06\n" +
-	"\x04kind\"y\n" +
+	"\x04kind\"\x91\x01\n" +
 	"\x0eHostStreamOpen\x127\n" +
 	"\n" +
 	"invocation\x18\x01 \x01(\v2\x17.snakepit.v1.InvocationR\n" +
 	"invocation\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x14\n" +
-	"\x05input\x18\x03 \x01(\bR\x05input\"\x83\x01\n" +
+	"\x05input\x18\x03 \x01(\bR\x05input\x12\x16\n" +
+	"\x06gather\x18\x04 \x01(\bR\x06gather\"\x83\x01\n" +
 	"\x12HostStreamResponse\x12\x16\n" +
 	"\x05chunk\x18\x01 \x01(\fH\x00R\x05chunk\x123\n" +
 	"\bprogress\x18\x02 \x01(\v2\x15.snakepit.v1.ProgressH\x00R\bprogress\x12\x18\n" +

@@ -64,14 +64,16 @@ class HostStreamRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[HostStreamOpen, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class HostStreamOpen(_message.Message):
-    __slots__ = ("invocation", "payload", "input")
+    __slots__ = ("invocation", "payload", "input", "gather")
     INVOCATION_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
+    GATHER_FIELD_NUMBER: _ClassVar[int]
     invocation: Invocation
     payload: bytes
     input: bool
-    def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., payload: _Optional[bytes] = ..., input: _Optional[bool] = ...) -> None: ...
+    gather: bool
+    def __init__(self, invocation: _Optional[_Union[Invocation, _Mapping]] = ..., payload: _Optional[bytes] = ..., input: _Optional[bool] = ..., gather: _Optional[bool] = ...) -> None: ...
 
 class HostStreamResponse(_message.Message):
     __slots__ = ("chunk", "progress", "result")
