@@ -721,6 +721,7 @@ type ServeResponse struct {
 	//	*ServeResponse_Call
 	//	*ServeResponse_Cancel
 	//	*ServeResponse_Offered
+	//	*ServeResponse_Refused
 	Kind          isServeResponse_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -790,6 +791,15 @@ func (x *ServeResponse) GetOffered() string {
 	return ""
 }
 
+func (x *ServeResponse) GetRefused() *OfferRefused {
+	if x != nil {
+		if x, ok := x.Kind.(*ServeResponse_Refused); ok {
+			return x.Refused
+		}
+	}
+	return nil
+}
+
 type isServeResponse_Kind interface {
 	isServeResponse_Kind()
 }
@@ -809,11 +819,73 @@ type ServeResponse_Offered struct {
 	Offered string `protobuf:"bytes,3,opt,name=offered,proto3,oneof"`
 }
 
+type ServeResponse_Refused struct {
+	// A tool was refused; the others stay.
+	Refused *OfferRefused `protobuf:"bytes,4,opt,name=refused,proto3,oneof"`
+}
+
 func (*ServeResponse_Call) isServeResponse_Kind() {}
 
 func (*ServeResponse_Cancel) isServeResponse_Kind() {}
 
 func (*ServeResponse_Offered) isServeResponse_Kind() {}
+
+func (*ServeResponse_Refused) isServeResponse_Kind() {}
+
+// OfferRefused says why a tool can't be offered.
+type OfferRefused struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tool's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Why.
+	Error         *Error `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferRefused) Reset() {
+	*x = OfferRefused{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferRefused) ProtoMessage() {}
+
+func (x *OfferRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferRefused.ProtoReflect.Descriptor instead.
+func (*OfferRefused) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OfferRefused) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *OfferRefused) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
 
 // ServeCall is a call to an offered tool.
 type ServeCall struct {
@@ -834,7 +906,7 @@ type ServeCall struct {
 
 func (x *ServeCall) Reset() {
 	*x = ServeCall{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[10]
+	mi := &file_snakepit_v1_host_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +918,7 @@ func (x *ServeCall) String() string {
 func (*ServeCall) ProtoMessage() {}
 
 func (x *ServeCall) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[10]
+	mi := &file_snakepit_v1_host_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +931,7 @@ func (x *ServeCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServeCall.ProtoReflect.Descriptor instead.
 func (*ServeCall) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{10}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServeCall) GetId() uint64 {
@@ -906,7 +978,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[11]
+	mi := &file_snakepit_v1_host_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +990,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[11]
+	mi := &file_snakepit_v1_host_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1003,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{11}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{12}
 }
 
 // StatusResponse is how the host is.
@@ -959,7 +1031,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[12]
+	mi := &file_snakepit_v1_host_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1043,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[12]
+	mi := &file_snakepit_v1_host_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1056,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -1074,7 +1146,7 @@ type PoolStatus struct {
 
 func (x *PoolStatus) Reset() {
 	*x = PoolStatus{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[13]
+	mi := &file_snakepit_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1158,7 @@ func (x *PoolStatus) String() string {
 func (*PoolStatus) ProtoMessage() {}
 
 func (x *PoolStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[13]
+	mi := &file_snakepit_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1171,7 @@ func (x *PoolStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolStatus.ProtoReflect.Descriptor instead.
 func (*PoolStatus) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PoolStatus) GetName() string {
@@ -1190,7 +1262,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[14]
+	mi := &file_snakepit_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1274,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[14]
+	mi := &file_snakepit_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1287,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListToolsRequest) GetPool() string {
@@ -1236,7 +1308,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	mi := &file_snakepit_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1320,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	mi := &file_snakepit_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1333,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListToolsResponse) GetTools() []*OfferedTool {
@@ -1286,7 +1358,7 @@ type OfferedTool struct {
 
 func (x *OfferedTool) Reset() {
 	*x = OfferedTool{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	mi := &file_snakepit_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1370,7 @@ func (x *OfferedTool) String() string {
 func (*OfferedTool) ProtoMessage() {}
 
 func (x *OfferedTool) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	mi := &file_snakepit_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1383,7 @@ func (x *OfferedTool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedTool.ProtoReflect.Descriptor instead.
 func (*OfferedTool) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OfferedTool) GetTool() *Tool {
@@ -1346,7 +1418,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	mi := &file_snakepit_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1430,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	mi := &file_snakepit_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1443,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{17}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListWorkersRequest) GetPool() string {
@@ -1392,7 +1464,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	mi := &file_snakepit_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1476,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	mi := &file_snakepit_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1489,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{18}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*WorkerStatus {
@@ -1458,7 +1530,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[19]
+	mi := &file_snakepit_v1_host_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1542,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[19]
+	mi := &file_snakepit_v1_host_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1555,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{19}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -1574,7 +1646,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[20]
+	mi := &file_snakepit_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1658,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[20]
+	mi := &file_snakepit_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1671,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{20}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CloseSessionRequest) GetSession() string {
@@ -1618,7 +1690,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[21]
+	mi := &file_snakepit_v1_host_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +1702,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[21]
+	mi := &file_snakepit_v1_host_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +1715,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{21}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
 var File_snakepit_v1_host_proto protoreflect.FileDescriptor
@@ -1701,12 +1773,16 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\vServeResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12(\n" +
-	"\x05error\x18\x03 \x01(\v2\x12.snakepit.v1.ErrorR\x05error\"{\n" +
+	"\x05error\x18\x03 \x01(\v2\x12.snakepit.v1.ErrorR\x05error\"\xb2\x01\n" +
 	"\rServeResponse\x12,\n" +
 	"\x04call\x18\x01 \x01(\v2\x16.snakepit.v1.ServeCallH\x00R\x04call\x12\x18\n" +
 	"\x06cancel\x18\x02 \x01(\x04H\x00R\x06cancel\x12\x1a\n" +
-	"\aoffered\x18\x03 \x01(\tH\x00R\aofferedB\x06\n" +
-	"\x04kind\"\x82\x01\n" +
+	"\aoffered\x18\x03 \x01(\tH\x00R\aoffered\x125\n" +
+	"\arefused\x18\x04 \x01(\v2\x19.snakepit.v1.OfferRefusedH\x00R\arefusedB\x06\n" +
+	"\x04kind\"L\n" +
+	"\fOfferRefused\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
+	"\x05error\x18\x02 \x01(\v2\x12.snakepit.v1.ErrorR\x05error\"\x82\x01\n" +
 	"\tServeCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x18\n" +
@@ -1792,7 +1868,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -1804,62 +1880,65 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*HostTool)(nil),              // 7: snakepit.v1.HostTool
 	(*ServeResult)(nil),           // 8: snakepit.v1.ServeResult
 	(*ServeResponse)(nil),         // 9: snakepit.v1.ServeResponse
-	(*ServeCall)(nil),             // 10: snakepit.v1.ServeCall
-	(*StatusRequest)(nil),         // 11: snakepit.v1.StatusRequest
-	(*StatusResponse)(nil),        // 12: snakepit.v1.StatusResponse
-	(*PoolStatus)(nil),            // 13: snakepit.v1.PoolStatus
-	(*ListToolsRequest)(nil),      // 14: snakepit.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 15: snakepit.v1.ListToolsResponse
-	(*OfferedTool)(nil),           // 16: snakepit.v1.OfferedTool
-	(*ListWorkersRequest)(nil),    // 17: snakepit.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),   // 18: snakepit.v1.ListWorkersResponse
-	(*WorkerStatus)(nil),          // 19: snakepit.v1.WorkerStatus
-	(*CloseSessionRequest)(nil),   // 20: snakepit.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),  // 21: snakepit.v1.CloseSessionResponse
-	nil,                           // 22: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 23: snakepit.v1.PoolStatus.ErrorsEntry
-	(*Progress)(nil),              // 24: snakepit.v1.Progress
-	(*Tool)(nil),                  // 25: snakepit.v1.Tool
-	(*Error)(nil),                 // 26: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*OfferRefused)(nil),          // 10: snakepit.v1.OfferRefused
+	(*ServeCall)(nil),             // 11: snakepit.v1.ServeCall
+	(*StatusRequest)(nil),         // 12: snakepit.v1.StatusRequest
+	(*StatusResponse)(nil),        // 13: snakepit.v1.StatusResponse
+	(*PoolStatus)(nil),            // 14: snakepit.v1.PoolStatus
+	(*ListToolsRequest)(nil),      // 15: snakepit.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),     // 16: snakepit.v1.ListToolsResponse
+	(*OfferedTool)(nil),           // 17: snakepit.v1.OfferedTool
+	(*ListWorkersRequest)(nil),    // 18: snakepit.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),   // 19: snakepit.v1.ListWorkersResponse
+	(*WorkerStatus)(nil),          // 20: snakepit.v1.WorkerStatus
+	(*CloseSessionRequest)(nil),   // 21: snakepit.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),  // 22: snakepit.v1.CloseSessionResponse
+	nil,                           // 23: snakepit.v1.Invocation.MetadataEntry
+	nil,                           // 24: snakepit.v1.PoolStatus.ErrorsEntry
+	(*Progress)(nil),              // 25: snakepit.v1.Progress
+	(*Tool)(nil),                  // 26: snakepit.v1.Tool
+	(*Error)(nil),                 // 27: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	22, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	23, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	24, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	25, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	25, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	26, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
-	10, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
-	27, // 10: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	13, // 11: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	23, // 12: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
-	16, // 13: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	25, // 14: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
-	19, // 15: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	27, // 16: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
-	1,  // 17: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
-	3,  // 18: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
-	6,  // 19: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
-	11, // 20: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
-	14, // 21: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
-	17, // 22: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
-	20, // 23: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	2,  // 24: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 25: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 26: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	12, // 27: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	15, // 28: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	18, // 29: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	21, // 30: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	26, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	27, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
+	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
+	27, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	28, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
+	24, // 14: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	17, // 15: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
+	26, // 16: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	20, // 17: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
+	28, // 18: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	1,  // 19: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
+	3,  // 20: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
+	6,  // 21: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
+	12, // 22: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
+	15, // 23: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
+	18, // 24: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
+	21, // 25: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
+	2,  // 26: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 27: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 28: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 29: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	16, // 30: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	19, // 31: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	22, // 32: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_host_proto_init() }
@@ -1887,6 +1966,7 @@ func file_snakepit_v1_host_proto_init() {
 		(*ServeResponse_Call)(nil),
 		(*ServeResponse_Cancel)(nil),
 		(*ServeResponse_Offered)(nil),
+		(*ServeResponse_Refused)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1894,7 +1974,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

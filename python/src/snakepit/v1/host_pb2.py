@@ -28,7 +28,7 @@ from snakepit.v1 import lane_pb2 as snakepit_dot_v1_dot_lane__pb2
 from snakepit.v1 import worker_pb2 as snakepit_dot_v1_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/host.proto\x12\x0bsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xe1\x01\n\nInvocation\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x12\n\nmust_exist\x18\x04 \x01(\x08\x12\x12\n\nidempotent\x18\x05 \x01(\x08\x12\x14\n\x0c\x63ontent_type\x18\x06 \x01(\t\x12\x37\n\x08metadata\x18\x07 \x03(\x0b\x32%.snakepit.v1.Invocation.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x0fHostCallRequest\x12+\n\ninvocation\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.Invocation\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"D\n\x10HostCallResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\"Y\n\x11HostStreamRequest\x12+\n\x04open\x18\x01 \x01(\x0b\x32\x1b.snakepit.v1.HostStreamOpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"m\n\x0eHostStreamOpen\x12+\n\ninvocation\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.Invocation\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\r\n\x05input\x18\x03 \x01(\x08\x12\x0e\n\x06gather\x18\x04 \x01(\x08\"j\n\x12HostStreamResponse\x12\x0f\n\x05\x63hunk\x18\x01 \x01(\x0cH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.snakepit.v1.ProgressH\x00\x12\x10\n\x06result\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04kind\"j\n\x0cServeRequest\x12&\n\x05offer\x18\x01 \x01(\x0b\x32\x15.snakepit.v1.HostToolH\x00\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.snakepit.v1.ServeResultH\x00\x42\x06\n\x04kind\"<\n\x08HostTool\x12\x1f\n\x04tool\x18\x01 \x01(\x0b\x32\x11.snakepit.v1.Tool\x12\x0f\n\x07\x65xposed\x18\x02 \x01(\x08\"M\n\x0bServeResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.snakepit.v1.Error\"d\n\rServeResponse\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.snakepit.v1.ServeCallH\x00\x12\x10\n\x06\x63\x61ncel\x18\x02 \x01(\x04H\x00\x12\x11\n\x07offered\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\"[\n\tServeCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x12\n\ntimeout_us\x18\x04 \x01(\x04\x12\x0f\n\x07session\x18\x05 \x01(\t\"\x0f\n\rStatusRequest\"\xcc\x01\n\x0eStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05pools\x18\x06 \x03(\x0b\x32\x17.snakepit.v1.PoolStatus\x12\x15\n\rsession_count\x18\x07 \x01(\r\x12\x10\n\x08\x64\x61ta_dir\x18\x08 \x01(\t\"\x94\x02\n\nPoolStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05ready\x18\x04 \x01(\r\x12\x0c\n\x04\x62usy\x18\x05 \x01(\r\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x0e\n\x06queued\x18\x07 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x04\x12\x33\n\x06\x65rrors\x18\t \x03(\x0b\x32#.snakepit.v1.PoolStatus.ErrorsEntry\x12\x10\n\x08replaced\x18\n \x01(\x04\x12\x18\n\x10last_start_error\x18\x0b \x01(\t\x1a-\n\x0b\x45rrorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\" \n\x10ListToolsRequest\x12\x0c\n\x04pool\x18\x01 \x01(\t\"<\n\x11ListToolsResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.snakepit.v1.OfferedTool\"M\n\x0bOfferedTool\x12\x1f\n\x04tool\x18\x01 \x01(\x0b\x32\x11.snakepit.v1.Tool\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x0f\n\x07\x65xposed\x18\x03 \x01(\x08\"\"\n\x12ListWorkersRequest\x12\x0c\n\x04pool\x18\x01 \x01(\t\"A\n\x13ListWorkersResponse\x12*\n\x07workers\x18\x01 \x03(\x0b\x32\x19.snakepit.v1.WorkerStatus\"\xd8\x01\n\x0cWorkerStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x0c\n\x04\x62usy\x18\x07 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x04\x12\x15\n\rsession_count\x18\t \x01(\r\x12\x11\n\trss_bytes\x18\n \x01(\x04\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x13\x43loseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse2\x94\x04\n\x04Host\x12\x43\n\x04\x43\x61ll\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x01\x30\x01\x12\x42\n\x05Serve\x12\x19.snakepit.v1.ServeRequest\x1a\x1a.snakepit.v1.ServeResponse(\x01\x30\x01\x12\x41\n\x06Status\x12\x1a.snakepit.v1.StatusRequest\x1a\x1b.snakepit.v1.StatusResponse\x12J\n\tListTools\x12\x1d.snakepit.v1.ListToolsRequest\x1a\x1e.snakepit.v1.ListToolsResponse\x12P\n\x0bListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n\x0c\x43loseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/host.proto\x12\x0bsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xe1\x01\n\nInvocation\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x12\n\nmust_exist\x18\x04 \x01(\x08\x12\x12\n\nidempotent\x18\x05 \x01(\x08\x12\x14\n\x0c\x63ontent_type\x18\x06 \x01(\t\x12\x37\n\x08metadata\x18\x07 \x03(\x0b\x32%.snakepit.v1.Invocation.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x0fHostCallRequest\x12+\n\ninvocation\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.Invocation\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"D\n\x10HostCallResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\t\"Y\n\x11HostStreamRequest\x12+\n\x04open\x18\x01 \x01(\x0b\x32\x1b.snakepit.v1.HostStreamOpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"m\n\x0eHostStreamOpen\x12+\n\ninvocation\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.Invocation\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\r\n\x05input\x18\x03 \x01(\x08\x12\x0e\n\x06gather\x18\x04 \x01(\x08\"j\n\x12HostStreamResponse\x12\x0f\n\x05\x63hunk\x18\x01 \x01(\x0cH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.snakepit.v1.ProgressH\x00\x12\x10\n\x06result\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04kind\"j\n\x0cServeRequest\x12&\n\x05offer\x18\x01 \x01(\x0b\x32\x15.snakepit.v1.HostToolH\x00\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.snakepit.v1.ServeResultH\x00\x42\x06\n\x04kind\"<\n\x08HostTool\x12\x1f\n\x04tool\x18\x01 \x01(\x0b\x32\x11.snakepit.v1.Tool\x12\x0f\n\x07\x65xposed\x18\x02 \x01(\x08\"M\n\x0bServeResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.snakepit.v1.Error\"\x92\x01\n\rServeResponse\x12&\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x16.snakepit.v1.ServeCallH\x00\x12\x10\n\x06\x63\x61ncel\x18\x02 \x01(\x04H\x00\x12\x11\n\x07offered\x18\x03 \x01(\tH\x00\x12,\n\x07refused\x18\x04 \x01(\x0b\x32\x19.snakepit.v1.OfferRefusedH\x00\x42\x06\n\x04kind\"?\n\x0cOfferRefused\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.snakepit.v1.Error\"[\n\tServeCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x12\n\ntimeout_us\x18\x04 \x01(\x04\x12\x0f\n\x07session\x18\x05 \x01(\t\"\x0f\n\rStatusRequest\"\xcc\x01\n\x0eStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05pools\x18\x06 \x03(\x0b\x32\x17.snakepit.v1.PoolStatus\x12\x15\n\rsession_count\x18\x07 \x01(\r\x12\x10\n\x08\x64\x61ta_dir\x18\x08 \x01(\t\"\x94\x02\n\nPoolStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05ready\x18\x04 \x01(\r\x12\x0c\n\x04\x62usy\x18\x05 \x01(\r\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x0e\n\x06queued\x18\x07 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x04\x12\x33\n\x06\x65rrors\x18\t \x03(\x0b\x32#.snakepit.v1.PoolStatus.ErrorsEntry\x12\x10\n\x08replaced\x18\n \x01(\x04\x12\x18\n\x10last_start_error\x18\x0b \x01(\t\x1a-\n\x0b\x45rrorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\" \n\x10ListToolsRequest\x12\x0c\n\x04pool\x18\x01 \x01(\t\"<\n\x11ListToolsResponse\x12\'\n\x05tools\x18\x01 \x03(\x0b\x32\x18.snakepit.v1.OfferedTool\"M\n\x0bOfferedTool\x12\x1f\n\x04tool\x18\x01 \x01(\x0b\x32\x11.snakepit.v1.Tool\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x0f\n\x07\x65xposed\x18\x03 \x01(\x08\"\"\n\x12ListWorkersRequest\x12\x0c\n\x04pool\x18\x01 \x01(\t\"A\n\x13ListWorkersResponse\x12*\n\x07workers\x18\x01 \x03(\x0b\x32\x19.snakepit.v1.WorkerStatus\"\xd8\x01\n\x0cWorkerStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05slots\x18\x06 \x01(\r\x12\x0c\n\x04\x62usy\x18\x07 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x08 \x01(\x04\x12\x15\n\rsession_count\x18\t \x01(\r\x12\x11\n\trss_bytes\x18\n \x01(\x04\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x13\x43loseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse2\x94\x04\n\x04Host\x12\x43\n\x04\x43\x61ll\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x01\x30\x01\x12\x42\n\x05Serve\x12\x19.snakepit.v1.ServeRequest\x1a\x1a.snakepit.v1.ServeResponse(\x01\x30\x01\x12\x41\n\x06Status\x12\x1a.snakepit.v1.StatusRequest\x1a\x1b.snakepit.v1.StatusResponse\x12J\n\tListTools\x12\x1d.snakepit.v1.ListToolsRequest\x1a\x1e.snakepit.v1.ListToolsResponse\x12P\n\x0bListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n\x0c\x43loseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,34 +60,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOSTTOOL']._serialized_end=1004
   _globals['_SERVERESULT']._serialized_start=1006
   _globals['_SERVERESULT']._serialized_end=1083
-  _globals['_SERVERESPONSE']._serialized_start=1085
-  _globals['_SERVERESPONSE']._serialized_end=1185
-  _globals['_SERVECALL']._serialized_start=1187
-  _globals['_SERVECALL']._serialized_end=1278
-  _globals['_STATUSREQUEST']._serialized_start=1280
-  _globals['_STATUSREQUEST']._serialized_end=1295
-  _globals['_STATUSRESPONSE']._serialized_start=1298
-  _globals['_STATUSRESPONSE']._serialized_end=1502
-  _globals['_POOLSTATUS']._serialized_start=1505
-  _globals['_POOLSTATUS']._serialized_end=1781
-  _globals['_POOLSTATUS_ERRORSENTRY']._serialized_start=1736
-  _globals['_POOLSTATUS_ERRORSENTRY']._serialized_end=1781
-  _globals['_LISTTOOLSREQUEST']._serialized_start=1783
-  _globals['_LISTTOOLSREQUEST']._serialized_end=1815
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=1817
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=1877
-  _globals['_OFFEREDTOOL']._serialized_start=1879
-  _globals['_OFFEREDTOOL']._serialized_end=1956
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1958
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1992
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1994
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=2059
-  _globals['_WORKERSTATUS']._serialized_start=2062
-  _globals['_WORKERSTATUS']._serialized_end=2278
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=2280
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=2318
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=2320
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=2342
-  _globals['_HOST']._serialized_start=2345
-  _globals['_HOST']._serialized_end=2877
+  _globals['_SERVERESPONSE']._serialized_start=1086
+  _globals['_SERVERESPONSE']._serialized_end=1232
+  _globals['_OFFERREFUSED']._serialized_start=1234
+  _globals['_OFFERREFUSED']._serialized_end=1297
+  _globals['_SERVECALL']._serialized_start=1299
+  _globals['_SERVECALL']._serialized_end=1390
+  _globals['_STATUSREQUEST']._serialized_start=1392
+  _globals['_STATUSREQUEST']._serialized_end=1407
+  _globals['_STATUSRESPONSE']._serialized_start=1410
+  _globals['_STATUSRESPONSE']._serialized_end=1614
+  _globals['_POOLSTATUS']._serialized_start=1617
+  _globals['_POOLSTATUS']._serialized_end=1893
+  _globals['_POOLSTATUS_ERRORSENTRY']._serialized_start=1848
+  _globals['_POOLSTATUS_ERRORSENTRY']._serialized_end=1893
+  _globals['_LISTTOOLSREQUEST']._serialized_start=1895
+  _globals['_LISTTOOLSREQUEST']._serialized_end=1927
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=1929
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=1989
+  _globals['_OFFEREDTOOL']._serialized_start=1991
+  _globals['_OFFEREDTOOL']._serialized_end=2068
+  _globals['_LISTWORKERSREQUEST']._serialized_start=2070
+  _globals['_LISTWORKERSREQUEST']._serialized_end=2104
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=2106
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=2171
+  _globals['_WORKERSTATUS']._serialized_start=2174
+  _globals['_WORKERSTATUS']._serialized_end=2390
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=2392
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=2430
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=2432
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=2454
+  _globals['_HOST']._serialized_start=2457
+  _globals['_HOST']._serialized_end=2989
 # @@protoc_insertion_point(module_scope)

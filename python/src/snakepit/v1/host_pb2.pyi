@@ -112,14 +112,24 @@ class ServeResult(_message.Message):
     def __init__(self, id: _Optional[int] = ..., payload: _Optional[bytes] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class ServeResponse(_message.Message):
-    __slots__ = ("call", "cancel", "offered")
+    __slots__ = ("call", "cancel", "offered", "refused")
     CALL_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     OFFERED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     call: ServeCall
     cancel: int
     offered: str
-    def __init__(self, call: _Optional[_Union[ServeCall, _Mapping]] = ..., cancel: _Optional[int] = ..., offered: _Optional[str] = ...) -> None: ...
+    refused: OfferRefused
+    def __init__(self, call: _Optional[_Union[ServeCall, _Mapping]] = ..., cancel: _Optional[int] = ..., offered: _Optional[str] = ..., refused: _Optional[_Union[OfferRefused, _Mapping]] = ...) -> None: ...
+
+class OfferRefused(_message.Message):
+    __slots__ = ("name", "error")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    error: _error_pb2.Error
+    def __init__(self, name: _Optional[str] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class ServeCall(_message.Message):
     __slots__ = ("id", "tool", "payload", "timeout_us", "session")
