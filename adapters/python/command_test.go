@@ -31,12 +31,12 @@ func TestFileTargetsBecomeAbsoluteAndModulesStay(t *testing.T) {
 	t.Parallel()
 	dir := workspace(t)
 	for adapter, want := range map[string]string{
-		"digits.py":                                   filepath.Join(dir, "digits.py"),
-		"digits.py:Digits":                            filepath.Join(dir, "digits.py") + ":Digits",
-		"./digits.py:Digits":                          filepath.Join(dir, "digits.py") + ":Digits",
-		filepath.Join(dir, "digits.py"):               filepath.Join(dir, "digits.py"),
-		"package.module":                              "package.module",
-		"package.module:Digits":                       "package.module:Digits",
+		"digits.py":                                     filepath.Join(dir, "digits.py"),
+		"digits.py:Digits":                              filepath.Join(dir, "digits.py") + ":Digits",
+		"./digits.py:Digits":                            filepath.Join(dir, "digits.py") + ":Digits",
+		filepath.Join(dir, "digits.py"):                 filepath.Join(dir, "digits.py"),
+		"package.module":                                "package.module",
+		"package.module:Digits":                         "package.module:Digits",
 		filepath.Join(dir, "digits.py") + ":NotYetSeen": filepath.Join(dir, "digits.py") + ":NotYetSeen",
 	} {
 		cmd, err := python.Target{Adapter: adapter, Interpreter: "env", Dir: dir}.Command()

@@ -1,0 +1,112 @@
+package snakepit
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxSchemaDepth ends the schema of a type that holds itself; deeper values are
+// described as anything.
+const maxSchemaDepth = 8
+
+// schemaOf is the JSON Schema of a host tool's arguments, read off their Go type.
+func schemaOf[In any]() (string, error) {
+	t := reflect.TypeFor[In]()
+	s := schemaOfType(t, 0)
+	if s["type"] != "object" {
+		return "", fmt.Errorf("its arguments are a %s; they must be a struct or a map with string keys", t)
+	}
+	b, err := json.Marshal(s)
+	return string(b), err
+}
+
+func schemaOfType(t reflect.Type, depth int) map[string]any {
+	if depth > maxSchemaDepth {
+		return map[string]any{}
+	}
+	if s, ok := wellKnown(t); ok {
+		return s
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return map[string]any{"anyOf": []any{schemaOfType(t.Elem(), depth+1), map[string]any{"type": "null"}}}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return map[string]any{"type": "integer"}
+	case reflect.Float32, reflect.Float64:
+		return map[string]any{"type": "number"}
+	case reflect.String:
+		return map[string]any{"type": "string"}
+	case reflect.Slice, reflect.Array:
+		return map[string]any{"type": "array", "items": schemaOfType(t.Elem(), depth+1)}
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": schemaOfType(t.Elem(), depth+1)}
+	case reflect.Struct:
+		return structSchema(t, depth)
+	default:
+		return map[string]any{}
+	}
+}
+
+// wellKnown are types that travel as something else than their Go kind.
+func wellKnown(t reflect.Type) (map[string]any, bool) {
+	switch t {
+	case reflect.TypeFor[time.Time]():
+		return map[string]any{"type": "string", "format": "date-time"}, true
+	case reflect.TypeFor[time.Duration]():
+		return map[string]any{"type": "string", "format": "duration"}, true
+	case reflect.TypeFor[[]byte]():
+		return map[string]any{"type": "string", "contentEncoding": "base64"}, true
+	case reflect.TypeFor[big.Int](), reflect.TypeFor[*big.Int]():
+		return map[string]any{"type": "integer"}, true
+	}
+	return nil, false
+}
+
+func structSchema(t reflect.Type, depth int) map[string]any {
+	properties, required := map[string]any{}, []string{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, optional, ok := argument(f)
+		if !ok {
+			continue
+		}
+		properties[name] = schemaOfType(f.Type, depth+1)
+		if !optional {
+			required = append(required, name)
+		}
+	}
+	s := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	if len(required) > 0 {
+		slices.Sort(required)
+		s["required"] = required
+	}
+	return s
+}
+
+// argument names a field as it travels: by its json tag, else its msgpack tag,
+// else by its own name. A pointer, and what has omitempty or omitzero, may be left out.
+func argument(f reflect.StructField) (name string, optional, ok bool) {
+	if !f.IsExported() || f.Anonymous {
+		return "", false, false
+	}
+	tag, tagged := f.Tag.Lookup("json")
+	if !tagged {
+		tag = f.Tag.Get("msgpack")
+	}
+	name, options, _ := strings.Cut(tag, ",")
+	if tag == "-" {
+		return "", false, false
+	}
+	if name == "" {
+		name = f.Name
+	}
+	optional = f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Interface || strings.Contains(options, "omit")
+	return name, optional, true
+}
