@@ -1,0 +1,145 @@
+package lane
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+// Request is what opens a call.
+type Request struct {
+	ID       string            // the engine's name for the call, for logs and errors; at most 256 bytes
+	Tool     string            // 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*
+	Session  string            // empty: none; at most 256 bytes
+	Payload  []byte            // the arguments; kept until they are written, so not to be changed
+	Deadline time.Time         // zero: none
+	Stream   bool              // the caller takes chunks
+	Input    bool              // the caller sends chunks
+	Metadata map[string]string // at most 16 entries and 4 KiB
+	Parent   uint64            // the other side's call, by its number, during which this one is made; zero: none
+}
+
+// Message is what a call gives: a chunk, a progress report, or the result.
+type Message struct {
+	Payload  []byte
+	Last     bool      // the result; no further message follows
+	Progress *Progress // set: a progress report, with no payload
+}
+
+// Progress is how far a call has come. Only the newest counts.
+type Progress struct {
+	Done, Total float64 // in the tool's own unit; Total zero: unknown
+	Message     string  // cut to 256 bytes
+}
+
+const (
+	maxTool          = 64
+	maxName          = 256
+	maxProgress      = 256
+	maxMetadata      = 16
+	maxMetadataBytes = 4 << 10
+	maxTimeout       = 365 * 24 * time.Hour
+	maxTimeoutMicros = uint64(maxTimeout / time.Microsecond)
+)
+
+// check says what is wrong with a request, in either direction.
+func (r *Request) check() *errdefs.Error {
+	switch {
+	case !ValidToolName(r.Tool):
+		return badTool(r.Tool)
+	case len(r.Session) > maxName:
+		return errdefs.New(errdefs.InvalidArguments, "a session id of %d bytes, where at most %d are allowed", len(r.Session), maxName)
+	case len(r.ID) > maxName:
+		return errdefs.New(errdefs.InvalidArguments, "a call id of %d bytes, where at most %d are allowed", len(r.ID), maxName)
+	}
+	if !utf8.ValidString(r.Session) || !utf8.ValidString(r.ID) {
+		return errdefs.New(errdefs.InvalidArguments, "a session or call id that isn't UTF-8")
+	}
+	return checkMetadata(r.Metadata)
+}
+
+func checkMetadata(m map[string]string) *errdefs.Error {
+	if len(m) > maxMetadata {
+		return errdefs.New(errdefs.InvalidArguments, "%d entries of metadata, where at most %d are allowed", len(m), maxMetadata)
+	}
+	n := 0
+	for k, v := range m {
+		n += len(k) + len(v)
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return errdefs.New(errdefs.InvalidArguments, "metadata that isn't UTF-8")
+		}
+	}
+	if n > maxMetadataBytes {
+		return errdefs.New(errdefs.InvalidArguments, "%d bytes of metadata, where at most %d are allowed", n, maxMetadataBytes)
+	}
+	return nil
+}
+
+// ValidToolName reports whether name is 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*.
+func ValidToolName(name string) bool {
+	if name == "" || len(name) > maxTool {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+func badTool(name string) *errdefs.Error {
+	shown := name
+	if len(shown) > maxTool {
+		shown = shown[:maxTool] + "…"
+	}
+	shown = strings.ToValidUTF8(shown, "�")
+	e := errdefs.New(errdefs.InvalidToolName, "%q isn't a tool's name", shown)
+	e.Hint = "a name is 1 to 64 letters, digits, '_', '.' and '-', and begins with a letter or digit"
+	return e
+}
+
+func (r *Request) where() errdefs.Where {
+	return errdefs.Where{Tool: r.Tool, Session: r.Session, Call: r.ID}
+}
+
+// requestOf reads a call frame; now is when it arrived.
+func requestOf(c *snakepitv1.Call, now time.Time) Request {
+	r := Request{
+		ID: c.GetId(), Tool: c.GetTool(), Session: c.GetSession(), Stream: c.GetStream(), Input: c.GetInput(),
+		Metadata: c.GetMetadata(), Parent: c.GetParent(),
+	}
+	if us := c.GetTimeoutUs(); us > 0 {
+		r.Deadline = now.Add(time.Duration(min(us, maxTimeoutMicros)) * time.Microsecond) //nolint:gosec // bounded by the min
+	}
+	return r
+}
+
+// timeoutOf is the time left, in microseconds; never zero for a deadline, since
+// zero means none.
+func timeoutOf(deadline, now time.Time) uint64 {
+	if deadline.IsZero() {
+		return 0
+	}
+	return uint64(max(deadline.Sub(now).Microseconds(), 1)) //nolint:gosec // positive
+}
+
+func progressOf(p *snakepitv1.Progress) *Progress {
+	return &Progress{Done: p.GetDone(), Total: p.GetTotal(), Message: cut(p.GetMessage(), maxProgress)}
+}
+
+// cut makes a text fit n bytes of UTF-8, without splitting a character.
+func cut(s string, n int) string {
+	if len(s) > n {
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "?")
+}
