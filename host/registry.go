@@ -11,8 +11,9 @@ import (
 type Registry interface {
 	// OpenSession records a session, or returns the one of this id that is there
 	// already, as it is. It blocks until the record is as durable as the registry
-	// makes it. Errors: session_quota; no_quorum; invalid_arguments for an id that
-	// isn't 1 to 256 bytes of UTF-8.
+	// makes it. Errors: session_quota; no_quorum; session_expired for an id whose
+	// session expired not long ago; invalid_arguments for one that isn't 1 to 256
+	// bytes of UTF-8.
 	OpenSession(ctx context.Context, s Session) (Session, error)
 	// Session returns one session. Errors: session_not_found; session_expired for
 	// one that expired not long ago.

@@ -101,7 +101,7 @@ type Running interface {
 	// cause's reason goes along. Later calls do nothing.
 	Cancel(cause error)
 	// Done is closed when the worker has answered, cancelled or not, or is gone:
-	// then the slot is free.
+	// then the slot is free. It's closed before Recv gives the result.
 	Done() <-chan struct{}
 }
 

@@ -1,0 +1,246 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// Call is one run of a tool. Recv is called by one goroutine at a time, and so are
+// Send and CloseSend together; the rest by any.
+type Call struct {
+	host     *Host
+	id       string
+	req      Request
+	target   target
+	deadline time.Time
+	cancel   context.CancelCauseFunc
+	attempt  atomic.Pointer[attempt]
+
+	ended atomic.Bool
+	err   error        // what Recv gives after the end; only Recv's goroutine touches it
+	again func() error // runs an idempotent call once more; nil when it must not
+}
+
+// attempt is one try to run a call: what it occupies, until its run is done.
+type attempt struct {
+	call     *Call
+	run      Running
+	grant    *grant // nil for a host tool
+	visit    *visit
+	atHome   bool
+	released atomic.Bool
+}
+
+// ID names the call in logs and errors.
+func (c *Call) ID() string { return c.id }
+
+// Tool is what the call runs.
+func (c *Call) Tool() Tool { return *c.target.tool }
+
+// Pool is the pool whose tool the call runs; empty for a host tool.
+func (c *Call) Pool() string {
+	if c.target.pool == nil {
+		return ""
+	}
+	return c.target.pool.cfg.Name
+}
+
+// Worker is the worker that runs the call; empty for a host tool.
+func (c *Call) Worker() WorkerID {
+	if g := c.attempt.Load().grant; g != nil {
+		return g.member.id
+	}
+	return ""
+}
+
+// Home reports whether the call runs on its session's home, the worker that holds
+// what the session keeps in memory. A call without a session is always at home.
+func (c *Call) Home() bool { return c.attempt.Load().atHome }
+
+// Recv blocks until the next message: progress and chunks, then the result, with
+// Last set. When ctx ends first, or the call's own context, the call is
+// cancelled. After the end it gives the error once more, or io.EOF.
+func (c *Call) Recv(ctx context.Context) (Message, error) {
+	if c.err != nil {
+		return Message{}, c.err
+	}
+	for {
+		a := c.attempt.Load()
+		m, err := a.run.Recv(ctx)
+		if err == nil && !m.Last {
+			c.again = nil
+			return m, nil
+		}
+		if err != nil && c.retry(err) {
+			continue
+		}
+		if err != nil {
+			err = c.failure(ctx, err)
+			a.run.Cancel(err)
+		}
+		c.end(err)
+		a.releaseIfDone()
+		return m, err
+	}
+}
+
+// retry runs an idempotent call once more, when its worker died before it gave anything.
+func (c *Call) retry(err error) bool {
+	again := c.again
+	c.again = nil
+	return again != nil && errdefs.ReasonOf(err) == errdefs.WorkerCrashed && again() == nil
+}
+
+// failure makes the error complete: which layer's time ran out, where it was,
+// and that the tool may have run.
+func (c *Call) failure(ctx context.Context, err error) error {
+	var own *errdefs.Error
+	if fromContext(err) && !errors.As(err, &own) {
+		err = ended(ctx, "while the tool ran")
+	}
+	e := c.locate(err)
+	if fromContext(e) {
+		e.MayHaveRun = true
+	}
+	return e
+}
+
+func (c *Call) locate(err error) *errdefs.Error {
+	w := errdefs.Where{Node: c.host.cfg.Node, Pool: c.req.Pool, Session: string(c.req.Session), Tool: cut(c.req.Tool), Call: c.id}
+	if c.target.pool != nil {
+		w.Pool = c.target.pool.cfg.Name
+	}
+	if a := c.attempt.Load(); a != nil {
+		w.Worker = string(c.Worker())
+	}
+	return locate(err, w)
+}
+
+// end is what happens once, whoever ends the call: it's counted, and its context
+// and timer are given back.
+func (c *Call) end(err error) {
+	if c.err = err; err == nil {
+		c.err = io.EOF
+	}
+	c.count(err)
+	c.cancel(nil)
+}
+
+func (c *Call) count(err error) {
+	if c.ended.Swap(true) || err == nil {
+		return
+	}
+	if p := c.target.pool; p != nil {
+		p.fails.add(errdefs.ReasonOf(err))
+		return
+	}
+	c.host.refused.add(errdefs.ReasonOf(err))
+}
+
+// Send hands one chunk to a tool that takes them, and blocks while the tool
+// doesn't read. It fails with invalid_arguments when the request didn't say Input,
+// and once the call has ended.
+func (c *Call) Send(ctx context.Context, payload []byte) error {
+	if !c.req.Input {
+		return c.locate(errNoInput())
+	}
+	if err := c.target.checkPayload(payload); err != nil {
+		return c.locate(err)
+	}
+	if err := c.attempt.Load().run.Send(ctx, payload); err != nil {
+		return c.failure(ctx, err)
+	}
+	return nil
+}
+
+// CloseSend says that no more chunks come.
+func (c *Call) CloseSend() error {
+	if !c.req.Input {
+		return nil
+	}
+	if err := c.attempt.Load().run.CloseSend(); err != nil {
+		return c.locate(err)
+	}
+	return nil
+}
+
+// Close cancels the call when it hasn't ended, and doesn't wait for it: the slot
+// stays taken until the tool has stopped. It may be called any number of times.
+func (c *Call) Close() {
+	if c.ended.Load() {
+		return
+	}
+	cause := c.locate(errdefs.New(errdefs.Cancelled, "the caller left"))
+	cause.MayHaveRun = true
+	c.count(cause)
+	c.attempt.Load().run.Cancel(cause)
+	c.cancel(cause)
+}
+
+func errNoInput() error {
+	return errdefs.New(errdefs.InvalidArguments, "the call takes no chunks")
+}
+
+// watch holds what the attempt occupies until its run is done, and sees to it
+// that this happens soon after ctx ends.
+func (a *attempt) watch(ctx context.Context) {
+	defer a.release()
+	select {
+	case <-a.run.Done():
+		return
+	case <-ctx.Done():
+		a.cancel(ended(ctx, "while the tool ran"))
+	case <-a.call.host.stopping:
+		a.cancel(errDraining())
+	}
+	if a.grant != nil {
+		a.reclaim(ctx)
+	}
+	<-a.run.Done()
+}
+
+func (a *attempt) cancel(cause *errdefs.Error) {
+	e := a.call.locate(cause)
+	e.MayHaveRun = true
+	a.run.Cancel(e)
+}
+
+// reclaim kills the worker of a cancelled tool that goes on beyond the grace: a
+// tool stuck in C must not hold its slot for ever.
+func (a *attempt) reclaim(ctx context.Context) {
+	p := a.grant.member.pool
+	grace := time.NewTimer(p.cfg.CancelGrace)
+	defer grace.Stop()
+	select {
+	case <-a.run.Done():
+	case <-grace.C:
+		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg.CancelGrace)
+		p.kill(ctx, a.grant, a.call.locate(cause))
+	}
+}
+
+// releaseIfDone saves the next call in line the way through watch's goroutine.
+func (a *attempt) releaseIfDone() {
+	select {
+	case <-a.run.Done():
+		a.release()
+	default:
+	}
+}
+
+// release frees the slot, passes the session's turn on, and leaves the gate, once.
+func (a *attempt) release() {
+	if a.released.Swap(true) {
+		return
+	}
+	if a.grant != nil {
+		a.grant.member.pool.release(a.grant)
+	}
+	a.visit.leave()
+	a.call.host.gate.leave()
+}

@@ -1,0 +1,226 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// Host runs pools of workers and the calls to them.
+type Host struct {
+	cfg      Config
+	log      hclog.Logger
+	instance string // tells this host's worker and call ids from those of any other
+	pools    map[string]*pool
+	order    []*pool // sorted by name
+	tools    *hostTools
+	sessions *sessions
+	refused  failures // calls that never found a pool
+	newest   atomic.Uint64
+	workers  atomic.Uint64
+	started  time.Time
+
+	running  atomic.Bool
+	gate     *gate
+	stopping chan struct{} // closed when running calls must end
+	stopped  chan struct{} // closed when Run returns
+	work     sync.WaitGroup
+}
+
+// New makes a host; nothing runs before [Host.Run]. It fails with
+// invalid_config, which names everything that's wrong at once.
+func New(cfg Config) (*Host, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Registry == nil {
+		cfg.Registry = NewMemoryRegistry(cfg.MaxSessions)
+	}
+	h := &Host{
+		cfg:      cfg,
+		log:      cfg.Logger,
+		instance: newInstance(),
+		pools:    map[string]*pool{},
+		tools:    newHostTools(cfg.HostToolLimit, cfg.Logger),
+		sessions: &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
+		started:  time.Now(),
+		gate:     newGate(),
+		stopping: make(chan struct{}),
+		stopped:  make(chan struct{}),
+	}
+	for _, p := range cfg.Pools {
+		h.pools[p.Name] = newPool(p, cfg.Node, cfg.Logger)
+		h.order = append(h.order, h.pools[p.Name])
+	}
+	slices.SortFunc(h.order, func(a, b *pool) int { return strings.Compare(a.cfg.Name, b.cfg.Name) })
+	return h, nil
+}
+
+// newInstance is random, so that ids are never used twice, not even by the next
+// host on the same machine.
+func newInstance() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Run starts the workers and keeps every pool at its size until ctx ends. Then
+// new calls are refused with draining, those under way (and what they call in
+// turn) may finish for ShutdownTimeout, what's left is cancelled, and every
+// worker is stopped. It returns once no goroutine and no process of the host is
+// left; the error names a worker that couldn't be stopped. A host runs once.
+//
+// A host tool that a Go caller runs is a goroutine of the host, and Run waits for
+// it as well: it must return soon after its context ends.
+func (h *Host) Run(ctx context.Context) error {
+	if h.running.Swap(true) {
+		return errdefs.New(errdefs.Conflict, "a host runs only once")
+	}
+	defer close(h.stopped)
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var seats errgroup.Group
+	h.startWorkers(life, &seats)
+	h.work.Go(func() { h.sessions.sweep(life, h.sweepEvery()) })
+
+	<-ctx.Done()
+	h.drain(ctx)
+	end()
+	if err := seats.Wait(); err != nil {
+		return err // what waits for that worker would wait for ever
+	}
+	h.gate.wait(context.WithoutCancel(ctx))
+	h.work.Wait()
+	return nil
+}
+
+func (h *Host) startWorkers(life context.Context, group *errgroup.Group) {
+	s := &seats{
+		launcher: h.cfg.Launcher,
+		serve:    h,
+		slots:    make(chan struct{}, h.cfg.LaunchLimit),
+		newID:    h.newWorkerID,
+	}
+	for _, p := range h.order {
+		for seat := range p.cfg.Size {
+			group.Go(func() error { return p.keep(life, seat, s) })
+		}
+	}
+}
+
+// drain lets running calls finish for a while, then cancels them.
+func (h *Host) drain(ctx context.Context) {
+	h.gate.shut(gateDraining)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ShutdownTimeout)
+	defer cancel()
+	if !h.gate.wait(bounded) {
+		h.log.Warn("calls were cut short", "calls", h.gate.inside.Load(), "after", h.cfg.ShutdownTimeout)
+	}
+	h.gate.shut(gateClosed)
+	for _, p := range h.order {
+		p.close()
+	}
+	close(h.stopping)
+}
+
+// sweepEvery is a quarter of the shortest time to live, within bounds.
+func (h *Host) sweepEvery() time.Duration {
+	every := sweepAtMost
+	for _, p := range h.order {
+		if ttl := p.cfg.SessionTTL; ttl > 0 {
+			every = min(every, ttl/4)
+		}
+	}
+	return max(every, sweepLeast)
+}
+
+// Ready blocks until every pool has all its workers. It returns start_failed at
+// once when a pool can't start its first, with what its worker said, and
+// pool_starting or cancelled when ctx ends first.
+func (h *Host) Ready(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range h.order {
+		group.Go(func() error { return p.awaitWorkers(ctx, p.cfg.Size) })
+	}
+	return group.Wait()
+}
+
+// Offer makes a function callable as a host tool, until remove is called. It
+// fails with exists when the name is taken, invalid_tool_name and
+// invalid_arguments. Where a pool has a tool of the same name, calls that don't
+// name the pool get the host's.
+func (h *Host) Offer(tool HostTool) (remove func(), err error) {
+	return h.tools.offer(tool)
+}
+
+// ServeTool implements [ToolServer]: it runs a host tool for a worker. Only
+// exposed ones are there; what is called with the function's context shares its
+// deadline and may run while the host drains.
+func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]byte, error) {
+	if !inv.Deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, inv.Deadline)
+		defer cancel()
+	}
+	line := &lineage{session: inv.Session}
+	if s := h.sessions.find(inv.Session); s != nil {
+		line.parent = s.lineage()
+	}
+	result, err := h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
+	if err != nil {
+		return nil, locate(h.named(err, inv.Tool), errdefs.Where{
+			Node: h.cfg.Node, Worker: string(from), Session: string(inv.Session), Tool: cut(inv.Tool), Call: inv.ID,
+		})
+	}
+	return result, nil
+}
+
+// named logs the text of an error that isn't one of ours: it doesn't leave the host.
+func (h *Host) named(err error, tool string) error {
+	var own *errdefs.Error
+	if !errors.As(err, &own) && !fromContext(err) {
+		h.log.Error("host tool failed", "tool", tool, "error", err)
+	}
+	return err
+}
+
+// CloseSession ends a session once the calls that came before have ended; its id
+// may be used again. One that isn't there, or has expired, is no error. It blocks
+// for at most queue_timeout.
+func (h *Host) CloseSession(ctx context.Context, id SessionID) error {
+	if err := validateSessionID(id); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.CallTimeout)
+	defer cancel()
+	if err := h.sessions.close(ctx, id); err != nil {
+		return locate(err, errdefs.Where{Node: h.cfg.Node, Session: string(id)})
+	}
+	return nil
+}
+
+// Sessions lists what the registry knows, sorted by id.
+func (h *Host) Sessions(ctx context.Context) ([]Session, error) {
+	return h.cfg.Registry.Sessions(ctx)
+}
+
+func (h *Host) newWorkerID(pool string) WorkerID {
+	return WorkerID(pool + "-" + h.instance + "-" + strconv.FormatUint(h.workers.Add(1), 10))
+}
+
+func (h *Host) newCallID() string {
+	return h.instance + "-" + strconv.FormatUint(h.newest.Add(1), 10)
+}

@@ -1,0 +1,77 @@
+package host
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// WorkerState is how far a worker has come. It only ever goes forward: a dead
+// worker is replaced, never revived.
+type WorkerState string
+
+// The states of a worker.
+const (
+	WorkerStarting WorkerState = "starting" // launched; takes no calls yet
+	WorkerReady    WorkerState = "ready"    // takes calls
+	WorkerStopping WorkerState = "stopping" // takes no more; its process still lives
+	WorkerDead     WorkerState = "dead"     // its process is gone
+)
+
+// next says which states may follow s.
+func (s WorkerState) next() []WorkerState {
+	switch s {
+	case WorkerStarting:
+		return []WorkerState{WorkerReady, WorkerDead}
+	case WorkerReady:
+		return []WorkerState{WorkerStopping, WorkerDead}
+	case WorkerStopping:
+		return []WorkerState{WorkerDead}
+	case WorkerDead:
+		return nil
+	}
+	return nil
+}
+
+// member is one worker in its pool. The pool's mutex guards everything but what
+// never changes (id, pool, launched) and the atomic counter.
+type member struct {
+	id       WorkerID
+	pool     *pool
+	launched time.Time
+	calls    atomic.Uint64
+
+	state    WorkerState
+	worker   Worker // nil before it's ready and once it's dead
+	process  Process
+	slots    int
+	busy     int
+	sessions int // whose home it is
+	free     link[*member]
+}
+
+func newMember(p *pool, id WorkerID) *member {
+	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting}
+	m.free.value = m
+	return m
+}
+
+// transition moves to a state and reports whether that's allowed; if it isn't,
+// nothing changes: somebody else was faster.
+func (m *member) transition(to WorkerState) bool {
+	if !slices.Contains(m.state.next(), to) {
+		return false
+	}
+	m.state = to
+	return true
+}
+
+// available reports whether a call can be granted a slot.
+func (m *member) available() bool {
+	return m.state == WorkerReady && m.busy < m.slots
+}
+
+// gone reports whether the worker will never take a call again.
+func (m *member) gone() bool {
+	return m.state == WorkerStopping || m.state == WorkerDead
+}

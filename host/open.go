@@ -1,0 +1,185 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// startTries is how many workers a call is offered to when each turns out to be
+// dead before it has the call.
+const startTries = 3
+
+// Open puts a call on a worker. It blocks until it's there: while the pool starts,
+// while earlier calls of its session run, and while no worker is free, but never
+// longer than queue_timeout for the latter two. ctx bounds the whole call, not
+// only Open: when it ends, so does the call. Without a deadline in ctx the host's
+// call_timeout applies. Read the call to its end, or close it.
+//
+// Errors: queue_full, queue_timeout, no_workers, pool_not_found, tool_not_found,
+// invalid_tool_name, invalid_arguments, payload_too_large, session_not_found,
+// session_expired, session_quota, call_cycle, pool_starting, start_failed,
+// draining, deadline, cancelled, and the registry's. The call hasn't run then.
+func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
+	c := &Call{host: h, req: req, id: h.newCallID()}
+	ctx, c.deadline, c.cancel = h.bounded(ctx)
+	if err := h.open(ctx, c); err != nil {
+		e := c.locate(err)
+		c.end(e)
+		return nil, e
+	}
+	return c, nil
+}
+
+// bounded gives ctx a deadline when it has none, and a way to end it.
+func (h *Host) bounded(ctx context.Context) (context.Context, time.Time, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if d, ok := ctx.Deadline(); ok {
+		return ctx, d, cancel
+	}
+	d := time.Now().Add(h.cfg.CallTimeout)
+	cause := errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", h.cfg.CallTimeout)
+	ctx, stop := context.WithDeadlineCause(ctx, d, cause)
+	return ctx, d, func(err error) { cancel(err); stop() }
+}
+
+func (h *Host) open(ctx context.Context, c *Call) (err error) {
+	if err = c.req.validate(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ended(ctx, "before the call reached the host")
+	}
+	if c.target, err = h.resolve(ctx, c.req); err != nil {
+		return err
+	}
+	if err = c.target.check(c.req); err != nil {
+		return err
+	}
+	if (c.req.Idempotent || c.target.tool.Idempotent) && !c.req.Input {
+		c.again = func() error { return h.begin(ctx, c) }
+	}
+	return h.begin(ctx, c)
+}
+
+// check refuses what the tool can't take.
+func (t target) check(r Request) error {
+	if r.Input && t.tool.InputStream == "" {
+		return errdefs.New(errdefs.InvalidArguments, "tool %s takes no chunks", r.Tool)
+	}
+	return t.checkPayload(r.Payload)
+}
+
+func (t target) checkPayload(payload []byte) error {
+	limit := int64(defaultMaxPayload)
+	if t.pool != nil {
+		limit = t.pool.cfg.Settings.MaxPayload
+	}
+	if size := int64(len(payload)); size > limit {
+		return errdefs.New(errdefs.PayloadTooLarge, "%d bytes; at most %d", size, limit)
+	}
+	return nil
+}
+
+// begin makes an attempt. From its success on, watch sees to its end.
+func (h *Host) begin(ctx context.Context, c *Call) error {
+	if err := h.gate.enter(lineageOf(ctx) != nil); err != nil {
+		return err
+	}
+	a, err := h.try(ctx, c)
+	if err != nil {
+		h.gate.leave()
+		return err
+	}
+	c.attempt.Store(a)
+	h.work.Go(func() { a.watch(ctx) })
+	return nil
+}
+
+func (h *Host) try(ctx context.Context, c *Call) (*attempt, error) {
+	if c.target.host != nil {
+		return h.runLocal(ctx, c), nil
+	}
+	line := lineageOf(ctx)
+	if err := line.refuse(c.req.Session); err != nil {
+		return nil, err
+	}
+	t := &ticket{pool: c.target.pool}
+	defer t.close()
+	v, err := h.sessions.enter(ctx, c.req.Session, c.target.pool, c.req.MustExist, t)
+	if err != nil {
+		return nil, err
+	}
+	v.descend(line)
+	a, err := c.place(ctx, v, t)
+	if err != nil {
+		v.leave()
+		return nil, err
+	}
+	return a, nil
+}
+
+// place finds a worker and starts the call on it. A worker that turns out to be
+// dead before it has the call costs nothing but the next try.
+func (c *Call) place(ctx context.Context, v *visit, t *ticket) (a *attempt, err error) {
+	p := c.target.pool
+	for range startTries {
+		var g *grant
+		if g, err = p.checkout(ctx, v.home(), t); err != nil {
+			return nil, err
+		}
+		if a, err = c.startOn(ctx, v, g); err == nil {
+			return a, nil
+		}
+		p.release(g)
+		if !neverReached(err) {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error) {
+	atHome, err := v.settle(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	run, err := g.worker.Start(ctx, c.invocation())
+	if err != nil {
+		return nil, c.notStarted(ctx, g, err)
+	}
+	g.member.calls.Add(1)
+	c.target.pool.calls.Add(1)
+	return &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}, nil
+}
+
+// notStarted says which worker it was, and has it killed when it's no use any
+// more: its lane may be gone while its process lives.
+func (c *Call) notStarted(ctx context.Context, g *grant, err error) error {
+	if fromContext(err) {
+		return ended(ctx, "while the call was handed to its worker")
+	}
+	e := locate(err, errdefs.Where{Worker: string(g.member.id)})
+	if e.Reason == errdefs.WorkerCrashed {
+		g.member.pool.kill(ctx, g, e)
+	}
+	return e
+}
+
+func (c *Call) invocation() Invocation {
+	r := c.req
+	return Invocation{
+		ID: c.id, Tool: r.Tool, Payload: r.Payload, Session: r.Session, Deadline: c.deadline,
+		Stream: r.Stream, Input: r.Input, Metadata: r.Metadata,
+	}
+}
+
+// runLocal runs a host tool for a Go caller.
+func (h *Host) runLocal(ctx context.Context, c *Call) *attempt {
+	ctx = withLineage(ctx, &lineage{parent: lineageOf(ctx)})
+	ctx, stop := context.WithCancelCause(ctx)
+	run := newLocalRun(stop)
+	h.work.Go(func() { run.finish(h.tools.run(ctx, c.target.host, c.req.Payload)) })
+	return &attempt{call: c, run: run, atHome: true}
+}

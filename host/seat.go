@@ -1,0 +1,222 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// seats is what every seat of a host shares.
+type seats struct {
+	launcher Launcher
+	serve    ToolServer
+	slots    chan struct{} // bounds how many workers start at once
+	newID    func(pool string) WorkerID
+}
+
+// keep has a worker in one seat of the pool until ctx ends: it launches one,
+// waits for its death, and after a backoff launches the next. It returns once the
+// last one is gone; an error says that it isn't.
+func (p *pool) keep(ctx context.Context, seat int, s *seats) error {
+	var b backoff
+	for ctx.Err() == nil {
+		m := newMember(p, s.newID(p.cfg.Name))
+		p.sit(seat, m)
+		worker, err := p.launch(ctx, m, s)
+		if err != nil {
+			p.startFailed(ctx, m, err)
+			b.failedToStart()
+		} else {
+			p.welcome(m, worker)
+			if err := p.attend(ctx, m, worker); err != nil {
+				return err
+			}
+			b.died(time.Since(m.launched))
+		}
+		sleep(ctx, b.delay())
+	}
+	return nil
+}
+
+// sit puts a member into its seat, in place of the dead one before it.
+func (p *pool) sit(seat int, m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.members[seat] != nil {
+		p.replaced++
+	}
+	p.members[seat] = m
+}
+
+func (p *pool) launch(ctx context.Context, m *member, s *seats) (Worker, error) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	startCtx, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
+	defer cancel()
+	spec := Spec{Pool: p.cfg.Name, Worker: m.id, Command: p.cfg.Command, Settings: p.cfg.Settings, Timeout: p.cfg.StartTimeout}
+	return s.launcher.Launch(startCtx, spec, s.serve)
+}
+
+// startFailed records why; a launch that was cut short by the end of the host
+// says nothing about the adapter.
+func (p *pool) startFailed(ctx context.Context, m *member, err error) {
+	if ctx.Err() == nil {
+		err = p.asStartFailed(m, err)
+		p.log.Error("worker could not start", "worker", m.id, "error", err)
+	}
+	p.mu.Lock()
+	m.transition(WorkerDead)
+	if ctx.Err() == nil {
+		p.startErr = err
+	}
+	changed := p.renewChanged()
+	p.mu.Unlock()
+	close(changed)
+}
+
+// asStartFailed makes an error that isn't start_failed, such as a timeout, one.
+func (p *pool) asStartFailed(m *member, err error) error {
+	if errdefs.ReasonOf(err) != errdefs.StartFailed && errdefs.ReasonOf(err) != errdefs.VersionMismatch {
+		if fromContext(err) {
+			err = errdefs.Wrap(errdefs.StartFailed, err, "the worker wasn't ready after %s", p.cfg.StartTimeout)
+		} else {
+			err = errdefs.Wrap(errdefs.StartFailed, err, "the worker could not start")
+		}
+	}
+	return locate(err, errdefs.Where{Node: p.node, Pool: p.cfg.Name, Worker: string(m.id)})
+}
+
+// welcome takes a worker into service and gives its slots to those who wait.
+func (p *pool) welcome(m *member, worker Worker) {
+	d := worker.Description()
+	p.tools.Store(newToolset(d.Tools))
+	p.mu.Lock()
+	m.transition(WorkerReady)
+	m.worker, m.process, m.slots = worker, d.Process, min(max(d.Slots, 1), maxSlots)
+	p.ready++
+	p.everReady, p.startErr = true, nil
+	deliver := p.handOnAll(m)
+	changed := p.renewChanged()
+	p.mu.Unlock()
+	close(changed)
+	deliver()
+	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
+}
+
+func (p *pool) handOnAll(m *member) (deliver func()) {
+	var waiters []*waiter
+	var grants []*grant
+	for {
+		w, g := p.handOn(m)
+		if w == nil {
+			break
+		}
+		waiters, grants = append(waiters, w), append(grants, g)
+	}
+	return func() {
+		for i, w := range waiters {
+			w.granted <- grants[i]
+		}
+	}
+}
+
+// attend waits for the worker's death, or stops it when ctx ends.
+func (p *pool) attend(ctx context.Context, m *member, worker Worker) error {
+	select {
+	case <-worker.Done():
+		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
+	case <-ctx.Done():
+		if err := p.stop(ctx, m, worker); err != nil {
+			return err
+		}
+	}
+	p.bury(m)
+	return nil
+}
+
+func (p *pool) stop(ctx context.Context, m *member, worker Worker) error {
+	p.withdraw(m, WorkerStopping)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Settings.StopTimeout+killWait)
+	defer cancel()
+	if err := worker.Stop(bounded); err != nil {
+		return fmt.Errorf("stop worker %s: %w", m.id, err)
+	}
+	<-worker.Done()
+	return nil
+}
+
+// kill ends a worker that doesn't obey. Only the first of those who want that does it.
+func (p *pool) kill(ctx context.Context, g *grant, cause error) {
+	if !p.withdraw(g.member, WorkerStopping) {
+		return
+	}
+	p.log.Warn("worker killed", "worker", g.member.id, "error", cause)
+	if k, ok := g.worker.(Killer); ok {
+		k.Kill(cause)
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Settings.StopTimeout+killWait)
+	defer cancel()
+	if err := g.worker.Stop(bounded); err != nil {
+		p.log.Error("worker could not be stopped", "worker", g.member.id, "error", err)
+	}
+}
+
+func (p *pool) bury(m *member) {
+	p.withdraw(m, WorkerDead)
+	p.mu.Lock()
+	m.worker = nil
+	p.mu.Unlock()
+}
+
+// withdraw takes a worker out of service, and reports whether it did.
+func (p *pool) withdraw(m *member, to WorkerState) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	served := m.state == WorkerReady
+	if !m.transition(to) {
+		return false
+	}
+	if served {
+		p.ready--
+		p.free.remove(&m.free)
+	}
+	return true
+}
+
+// member finds a worker by its id; nil when it isn't there any more.
+func (p *pool) member(id WorkerID) *member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if m != nil && m.id == id && !m.gone() {
+			return m
+		}
+	}
+	return nil
+}
+
+// alive reports whether a session's home can still be that.
+func (p *pool) alive(m *member) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return m != nil && !m.gone()
+}
+
+// moveHome counts a session on another worker; nil stands for none.
+func (p *pool) moveHome(from, to *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if from != nil {
+		from.sessions--
+	}
+	if to != nil {
+		to.sessions++
+	}
+}

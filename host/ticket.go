@@ -1,0 +1,63 @@
+package host
+
+import (
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// ticket is a call's place among those that wait in a pool, for their session's
+// turn or for a slot: queue_size bounds the tickets, queue_timeout the time. A
+// call that needn't wait takes none.
+type ticket struct {
+	pool  *pool
+	held  bool // guarded by the pool's mutex
+	timer *time.Timer
+}
+
+// take counts the call as waiting; the pool's mutex is held.
+func (t *ticket) take() error {
+	if t.held {
+		return nil
+	}
+	if t.pool.waiting >= t.pool.cfg.QueueSize {
+		return errdefs.New(errdefs.QueueFull, "%d calls wait for pool %s already", t.pool.waiting, t.pool.cfg.Name)
+	}
+	t.held = true
+	t.pool.waiting++
+	return nil
+}
+
+// drop gives the place back; the pool's mutex is held.
+func (t *ticket) drop() {
+	if t.held {
+		t.held = false
+		t.pool.waiting--
+	}
+}
+
+// wait is take for those who don't hold the mutex.
+func (t *ticket) wait() error {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	return t.take()
+}
+
+// expired is the queue's timeout, which runs from the first time it's asked for.
+func (t *ticket) expired() <-chan time.Time {
+	if t.timer == nil {
+		t.timer = time.NewTimer(t.pool.cfg.QueueTimeout)
+	}
+	return t.timer.C
+}
+
+// close ends the waiting, however it went.
+func (t *ticket) close() {
+	if t.timer == nil {
+		return
+	}
+	t.timer.Stop()
+	t.pool.mu.Lock()
+	t.drop()
+	t.pool.mu.Unlock()
+}
