@@ -1023,8 +1023,10 @@ type StatusResponse struct {
 	Pools []*PoolStatus `protobuf:"bytes,6,rep,name=pools,proto3" json:"pools,omitempty"`
 	// How many sessions are open.
 	SessionCount uint32 `protobuf:"varint,7,opt,name=session_count,json=sessionCount,proto3" json:"session_count,omitempty"`
-	// The data directory.
-	DataDir       string `protobuf:"bytes,8,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
+	// The data directory; empty for a private host.
+	DataDir string `protobuf:"bytes,8,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
+	// Calls that failed before they had a pool, and those of host tools, by reason.
+	Refused       map[string]uint64 `protobuf:"bytes,9,rep,name=refused,proto3" json:"refused,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1113,6 +1115,13 @@ func (x *StatusResponse) GetDataDir() string {
 		return x.DataDir
 	}
 	return ""
+}
+
+func (x *StatusResponse) GetRefused() map[string]uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
 }
 
 // PoolStatus is how a pool is.
@@ -1790,7 +1799,7 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"timeout_us\x18\x04 \x01(\x04R\ttimeoutUs\x12\x18\n" +
 	"\asession\x18\x05 \x01(\tR\asession\"\x0f\n" +
-	"\rStatusRequest\"\x90\x02\n" +
+	"\rStatusRequest\"\x90\x03\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x18\n" +
@@ -1800,7 +1809,11 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"started_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12-\n" +
 	"\x05pools\x18\x06 \x03(\v2\x17.snakepit.v1.PoolStatusR\x05pools\x12#\n" +
 	"\rsession_count\x18\a \x01(\rR\fsessionCount\x12\x19\n" +
-	"\bdata_dir\x18\b \x01(\tR\adataDir\"\xfa\x02\n" +
+	"\bdata_dir\x18\b \x01(\tR\adataDir\x12B\n" +
+	"\arefused\x18\t \x03(\v2(.snakepit.v1.StatusResponse.RefusedEntryR\arefused\x1a:\n" +
+	"\fRefusedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xfa\x02\n" +
 	"\n" +
 	"PoolStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -1868,7 +1881,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -1894,51 +1907,53 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*CloseSessionRequest)(nil),   // 21: snakepit.v1.CloseSessionRequest
 	(*CloseSessionResponse)(nil),  // 22: snakepit.v1.CloseSessionResponse
 	nil,                           // 23: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 24: snakepit.v1.PoolStatus.ErrorsEntry
-	(*Progress)(nil),              // 25: snakepit.v1.Progress
-	(*Tool)(nil),                  // 26: snakepit.v1.Tool
-	(*Error)(nil),                 // 27: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	nil,                           // 24: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                           // 25: snakepit.v1.PoolStatus.ErrorsEntry
+	(*Progress)(nil),              // 26: snakepit.v1.Progress
+	(*Tool)(nil),                  // 27: snakepit.v1.Tool
+	(*Error)(nil),                 // 28: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
 	23, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	25, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	26, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	26, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	27, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	27, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	28, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	27, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	28, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	28, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	29, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	24, // 14: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
-	17, // 15: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	26, // 16: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
-	20, // 17: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	28, // 18: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
-	1,  // 19: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
-	3,  // 20: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
-	6,  // 21: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
-	12, // 22: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
-	15, // 23: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
-	18, // 24: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
-	21, // 25: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	2,  // 26: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 27: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 28: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 29: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	16, // 30: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	19, // 31: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	22, // 32: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	24, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	25, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	17, // 16: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
+	27, // 17: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	20, // 18: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
+	29, // 19: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	1,  // 20: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
+	3,  // 21: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
+	6,  // 22: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
+	12, // 23: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
+	15, // 24: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
+	18, // 25: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
+	21, // 26: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
+	2,  // 27: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 28: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 29: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 30: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	16, // 31: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	19, // 32: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	22, // 33: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	27, // [27:34] is the sub-list for method output_type
+	20, // [20:27] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_host_proto_init() }
@@ -1974,7 +1989,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
