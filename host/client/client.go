@@ -1,0 +1,115 @@
+package client
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+const (
+	// maxMessage is the largest payload, 256 MiB, and what surrounds it.
+	maxMessage = 256<<20 + 1<<20
+	// window is what may lie between a stream and its reader, in bytes.
+	window = 1 << 20
+)
+
+// Client is a connection to a host.
+type Client struct {
+	conn *grpc.ClientConn
+	api  snakepitv1.HostClient
+
+	serving sync.WaitGroup
+	ctx     func() context.Context // of the serving stream; ended by stop
+	stop    context.CancelCauseFunc
+
+	mu     sync.Mutex // guards server
+	server *server    // nil until the first Offer
+}
+
+var _ snakepit.Caller = (*Client)(nil)
+
+// Dial connects to a host and makes sure that it answers; ctx bounds that alone.
+// target is the path of a Unix socket, unix:///path, or host:port. There's no
+// encryption: use a Unix socket, or addresses that only this machine reaches.
+func Dial(ctx context.Context, target string) (*Client, error) {
+	conn, err := grpc.NewClient(address(target),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(4*window),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
+		grpc.WithUnaryInterceptor(unary), grpc.WithStreamInterceptor(streaming),
+	)
+	if err != nil {
+		return nil, errdefs.Wrap(errdefs.HostUnreachable, err, "dial %s", target)
+	}
+	live, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	c := &Client{conn: conn, api: snakepitv1.NewHostClient(conn), ctx: func() context.Context { return live }, stop: stop}
+	if _, err := c.Status(ctx); err != nil {
+		_ = c.Close() // nothing was begun
+		return nil, err
+	}
+	return c, nil
+}
+
+// address turns a plain path into gRPC's form.
+func address(target string) string {
+	if !strings.Contains(target, "://") && (filepath.IsAbs(target) || strings.HasPrefix(target, ".")) {
+		return "unix:" + target
+	}
+	return target
+}
+
+// Close ends the connection, and takes back the tools that were offered over it.
+func (c *Client) Close() error {
+	c.stop(context.Canceled)
+	err := c.conn.Close()
+	c.serving.Wait()
+	return err
+}
+
+// Status tells how the host is.
+func (c *Client) Status(ctx context.Context) (*snakepitv1.StatusResponse, error) {
+	return c.api.Status(ctx, &snakepitv1.StatusRequest{})
+}
+
+// Workers lists the workers of a pool; of all when pool is empty.
+func (c *Client) Workers(ctx context.Context, pool string) ([]*snakepitv1.WorkerStatus, error) {
+	r, err := c.api.ListWorkers(ctx, &snakepitv1.ListWorkersRequest{Pool: pool})
+	return r.GetWorkers(), err
+}
+
+// OfferedTools lists the tools of a pool, with their schemas; of all, host tools
+// included, when pool is empty.
+func (c *Client) OfferedTools(ctx context.Context, pool string) ([]*snakepitv1.OfferedTool, error) {
+	r, err := c.api.ListTools(ctx, &snakepitv1.ListToolsRequest{Pool: pool})
+	return r.GetTools(), err
+}
+
+// Tools implements snakepit.Caller.
+func (c *Client) Tools(ctx context.Context) ([]snakepit.Tool, error) {
+	offered, err := c.OfferedTools(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	tools := make([]snakepit.Tool, 0, len(offered))
+	for _, o := range offered {
+		tools = append(tools, toolOf(o))
+	}
+	return tools, nil
+}
+
+// CloseSession ends a session. One that isn't there is no error.
+func (c *Client) CloseSession(ctx context.Context, id string) error {
+	_, err := c.api.CloseSession(ctx, &snakepitv1.CloseSessionRequest{Session: id})
+	return err
+}

@@ -1,0 +1,36 @@
+package embed
+
+import (
+	"github.com/hashicorp/go-hclog"
+)
+
+// Config says what to run. The smallest one names an adapter.
+type Config struct {
+	// Adapter is FILE.py, FILE.py:Class, MODULE or MODULE:Class: the single-pool
+	// form. The pool is called "default".
+	Adapter string
+	// Workers is the size of that pool; zero: the knob pool_size.
+	Workers int
+	// Pools is the multi-pool form; use one form or the other.
+	Pools []Pool
+	// DataDir keeps the host's lock, record and logs; empty: a private host, which
+	// leaves nothing behind.
+	DataDir string
+	// Set holds knobs for all pools, as "knob=value". docs/configuration.md lists them.
+	Set []string
+	// Logger gets our own log and the workers'; nil: none.
+	Logger hclog.Logger
+	// Version is what Status says; empty: the module's.
+	Version string
+	// Serve opens the API on a Unix socket in the run folder, and tells of it in
+	// the data directory's host.json.
+	Serve bool
+}
+
+// Pool is one pool of the multi-pool form.
+type Pool struct {
+	Name    string
+	Adapter string
+	Workers int      // zero: the knob pool_size
+	Set     []string // knobs of this pool alone, over those of Config
+}

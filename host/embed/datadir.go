@@ -1,0 +1,264 @@
+package embed
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+const (
+	lockFile   = "lock"
+	recordFile = "host.json"
+	socketFile = "api.sock"
+	logFolder  = "logs"
+	// halfMade marks folders that aren't locked yet.
+	halfMade = ".new-"
+	// halfMadeAge is how old a half-made folder must be to count as left behind.
+	halfMadeAge = time.Hour
+)
+
+// dirs are the folders of one host. data outlives it, unless the host is private;
+// run holds sockets, has a short path, and never does.
+type dirs struct {
+	data  string // empty: private
+	run   string
+	locks []*os.File
+}
+
+// openDirs makes and locks a host's folders. data empty means a private host.
+func openDirs(data string) (*dirs, error) {
+	base, err := runBase(data)
+	if err != nil {
+		return nil, err
+	}
+	sweep(base)
+	d := &dirs{data: data}
+	if data != "" {
+		if err := d.lockData(); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.makeRun(base); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// lockData takes the data directory, or says who has it.
+func (d *dirs) lockData() error {
+	abs, err := filepath.Abs(d.data)
+	if err != nil {
+		return dirError(d.data, err)
+	}
+	d.data = abs
+	if err := os.MkdirAll(filepath.Join(d.data, logFolder), 0o700); err != nil {
+		return dirError(d.data, err)
+	}
+	f, err := os.OpenFile(filepath.Join(d.data, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return dirError(d.data, err)
+	}
+	if err := lock(f); err != nil {
+		owner, _ := os.ReadFile(f.Name()) // empty: it has only just locked it
+		_ = f.Close()                     // read only so far
+		e := errdefs.New(errdefs.Exists, "data directory %s belongs to a live host, process %s", d.data, strings.TrimSpace(string(owner)))
+		e.Hint = "use another --data-dir, or stop that host"
+		return e
+	}
+	d.locks = append(d.locks, f)
+	if err := writePID(f); err != nil {
+		return errors.Join(dirError(d.data, err), d.close())
+	}
+	return nil
+}
+
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+func dirError(dir string, err error) error {
+	e := errdefs.Wrap(errdefs.InvalidConfig, err, "data directory %s", dir)
+	e.Hint = "give a folder that this user can write, with --data-dir"
+	return e
+}
+
+// makeRun makes the folder for sockets: under a name made from the data directory's,
+// or of its own for a private host. It's locked before it gets its name, so that a
+// sweep never takes a live one.
+func (d *dirs) makeRun(base string) error {
+	name := randomName()
+	if d.data != "" {
+		sum := sha256.Sum256([]byte(d.data))
+		name = hex.EncodeToString(sum[:4])
+	}
+	fresh := filepath.Join(base, halfMade+randomName())
+	if err := os.Mkdir(fresh, 0o700); err != nil {
+		return dirError(base, err)
+	}
+	f, err := os.OpenFile(filepath.Join(fresh, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return dirError(base, err)
+	}
+	d.locks = append(d.locks, f)
+	if err := lock(f); err != nil {
+		return dirError(base, err)
+	}
+	run := filepath.Join(base, name)
+	if err := os.RemoveAll(run); err != nil { // of a host that is gone: its data directory's lock is ours
+		return dirError(base, err)
+	}
+	if err := os.Rename(fresh, run); err != nil {
+		return dirError(base, err)
+	}
+	d.run = run
+	return nil
+}
+
+func randomName() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// close gives the folders up; a private host's leave nothing behind.
+func (d *dirs) close() error {
+	var errs []error
+	if d.run != "" {
+		errs = append(errs, os.RemoveAll(d.run))
+	}
+	if d.data != "" {
+		errs = append(errs, ignoreMissing(os.Remove(filepath.Join(d.data, recordFile))))
+	}
+	for _, f := range d.locks {
+		errs = append(errs, f.Close()) // and with it the lock
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (d *dirs) logs() string {
+	if d.data == "" {
+		return ""
+	}
+	return filepath.Join(d.data, logFolder)
+}
+
+func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
+
+// runBase is the parent of all run folders: in memory, short, private to the user.
+func runBase(data string) (string, error) {
+	base := ""
+	switch xdg := os.Getenv("XDG_RUNTIME_DIR"); {
+	case xdg != "" && writable(xdg):
+		base = filepath.Join(xdg, "snakepit")
+	case os.Getuid() == 0 && writable("/run"):
+		base = "/run/snakepit"
+	case data != "":
+		base = filepath.Join(data, "run")
+	default:
+		base = filepath.Join(os.TempDir(), fmt.Sprintf("snakepit-%d", os.Getuid()))
+	}
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return "", dirError(base, err)
+	}
+	st, err := os.Lstat(base)
+	if err != nil {
+		return "", dirError(base, err)
+	}
+	if !st.IsDir() || !ownedByUs(st) || st.Mode().Perm()&0o077 != 0 {
+		return "", dirError(base, errors.New("it isn't a folder that only this user can open"))
+	}
+	return base, nil
+}
+
+func writable(dir string) bool {
+	f, err := os.CreateTemp(dir, ".snakepit-*")
+	if err != nil {
+		return false
+	}
+	_ = f.Close()
+	return os.Remove(f.Name()) == nil
+}
+
+// sweep removes run folders whose host is gone: their lock is free. Errors are
+// left to whoever needs the name next.
+func sweep(base string) {
+	entries, _ := os.ReadDir(base)
+	for _, e := range entries {
+		dir := filepath.Join(base, e.Name())
+		if !e.IsDir() || !abandoned(dir, e) {
+			continue
+		}
+		_ = os.RemoveAll(dir)
+	}
+}
+
+func abandoned(dir string, e fs.DirEntry) bool {
+	if strings.HasPrefix(e.Name(), halfMade) {
+		st, err := e.Info()
+		return err == nil && time.Since(st.ModTime()) > halfMadeAge
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
+	if err != nil {
+		return false // not one of ours, or going away
+	}
+	defer f.Close()
+	return lock(f) == nil
+}
+
+// Record is what a live host tells about itself in its data directory's host.json.
+type Record struct {
+	PID       int       `json:"pid"`
+	Node      string    `json:"node"`
+	Socket    string    `json:"socket"`
+	Version   string    `json:"version"`
+	StartedAt time.Time `json:"started_at"`
+}
+
+// ReadRecord reads a data directory's host.json. It's there while a host serves
+// the directory, and after one was killed: dialling its socket tells.
+func ReadRecord(dataDir string) (Record, error) {
+	var r Record
+	b, err := os.ReadFile(filepath.Join(dataDir, recordFile))
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", filepath.Join(dataDir, recordFile), err)
+	}
+	return r, nil
+}
+
+// writeRecord replaces host.json in one step.
+func (d *dirs) writeRecord(r Record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(d.data, recordFile+".new")
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return dirError(d.data, err)
+	}
+	return os.Rename(tmp, filepath.Join(d.data, recordFile))
+}

@@ -1,0 +1,108 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+const (
+	// maxMessage is the largest payload, 256 MiB, and what surrounds it.
+	maxMessage = 256<<20 + 1<<20
+	// stopTimeout is how long running calls may still use the API after Serve's ctx ended.
+	stopTimeout = 2 * time.Second
+	// window is what may lie between a stream and its reader, in bytes.
+	window = 1 << 20
+)
+
+// Config is what a server tells about its host.
+type Config struct {
+	Version string
+	DataDir string
+	Logger  hclog.Logger // nil: none
+}
+
+// Server serves one host.
+type Server struct {
+	api *api
+}
+
+// api is the service itself.
+type api struct {
+	snakepitv1.UnimplementedHostServer
+
+	engine *host.Host
+	cfg    Config
+	ending chan struct{} // closed when Serve's ctx has ended
+}
+
+// NewServer returns a server for an engine; it starts nothing.
+func NewServer(engine *host.Host, cfg Config) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = hclog.NewNullLogger()
+	}
+	return &Server{api: &api{engine: engine, cfg: cfg, ending: make(chan struct{})}}
+}
+
+// Serve takes connections from l until ctx ends, then lets calls finish for 2 s,
+// and closes l. It's called once.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	g := grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(4*window),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(s.api.unary), grpc.StreamInterceptor(s.api.stream),
+	)
+	snakepitv1.RegisterHostServer(g, s.api)
+	stopped := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		close(s.api.ending)
+		stop(g)
+	})()
+	err := g.Serve(l)
+	if ctx.Err() != nil {
+		<-stopped
+	}
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// stop ends the server within stopTimeout, politely if it can.
+func stop(g *grpc.Server) {
+	t := time.AfterFunc(stopTimeout, g.Stop)
+	defer t.Stop()
+	g.GracefulStop()
+}
+
+func (a *api) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	defer func() { err = a.outcome(info.FullMethod, recover(), err) }()
+	return next(ctx, req)
+}
+
+func (a *api) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer func() { err = a.outcome(info.FullMethod, recover(), err) }()
+	return next(srv, ss)
+}
+
+// outcome is the one place where errors, and panics, become statuses.
+func (a *api) outcome(method string, panicked any, err error) error {
+	if panicked != nil {
+		a.cfg.Logger.Error("a request panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
+		err = errdefs.New(errdefs.Internal, "internal error")
+	}
+	return errdefs.ToStatus(err)
+}

@@ -1,0 +1,186 @@
+//go:build unix
+
+package plugin
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// patience is far above what anything here takes; it only ends a test that hangs.
+const patience = 20 * time.Second
+
+// runLauncher runs a launcher for the length of a test.
+func runLauncher(t *testing.T) *Launcher {
+	t.Helper()
+	l := NewLauncher(Config{Dir: t.TempDir(), Host: "test"})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// shell starts a script as a worker's process.
+func shell(t *testing.T, l *Launcher, script string) *process {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script)
+	isolate(cmd)
+	p := newProcess(cmd, &workerLog{logger: hclog.NewNullLogger()}, l)
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func awaitExited(t *testing.T, p *process) {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatal("the process isn't reaped")
+	}
+}
+
+func TestExitsAreToldWithTheLastLines(t *testing.T) {
+	t.Parallel()
+	l := runLauncher(t)
+	p := shell(t, l, "echo one >&2; echo two >&2; exit 3")
+	awaitExited(t, p)
+	if p.exit.Code != 3 || p.exit.Signal != "" || strings.Join(p.exit.Stderr, " ") != "one two" {
+		t.Errorf("exit = %+v, want code 3 and the lines one, two", p.exit)
+	}
+	p = shell(t, l, "kill -SEGV $$")
+	awaitExited(t, p)
+	if p.exit.Signal != "SIGSEGV" || p.exit.Code != -1 {
+		t.Errorf("exit = %+v, want SIGSEGV", p.exit)
+	}
+}
+
+func TestTheGroupOfADeadWorkerIsSwept(t *testing.T) {
+	t.Parallel()
+	l := runLauncher(t)
+	p := shell(t, l, `sh -c 'trap "" TERM; echo $$ >&2; while :; do sleep 1; done' & read line; wait`)
+	for len(p.log.last()) == 0 { // the child says its pid
+		if isClosed(p.exited) {
+			t.Fatal("the worker ended early")
+		}
+	}
+	child, err := strconv.Atoi(p.log.last()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(p.identity().PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	awaitExited(t, p)
+	deadline := time.Now().Add(patience)
+	for alive(child) {
+		if time.Now().After(deadline) {
+			t.Fatalf("child %d outlives its worker", child)
+		}
+	}
+}
+
+// alive reports whether a process runs; a zombie doesn't.
+func alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH)
+	}
+	state := string(stat[strings.LastIndexByte(string(stat), ')')+2])
+	return state != "Z" && state != "X"
+}
+
+func TestAGrandchildThatHoldsStderrDoesNotHoldTheReaping(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Fatal("this test needs setsid, from util-linux")
+	}
+	l := runLauncher(t)
+	p := shell(t, l, "setsid sleep 30 & echo $! >&2; exit 0")
+	awaitExited(t, p)
+	escaped, err := strconv.Atoi(p.exit.Stderr[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(escaped, syscall.SIGKILL); err != nil { // ours: the script named it
+		t.Errorf("the grandchild didn't live on, so this shows nothing: %v", err)
+	}
+}
+
+func TestNoiseBeforeAndAfterTheHandshakeIsDropped(t *testing.T) {
+	t.Parallel()
+	l := runLauncher(t)
+	p := shell(t, l, `echo hello; head -c 200000 /dev/zero | tr '\0' x; echo; echo '1|1|unix|/x|grpc'; echo '1|1|unix|/y|grpc'; echo bye`)
+	sc := bufio.NewScanner(p.Stdout())
+	var got []string
+	for sc.Scan() {
+		got = append(got, sc.Text())
+	}
+	if len(got) != 1 || got[0] != "1|1|unix|/x|grpc" {
+		t.Errorf("go-plugin sees %q, want the first handshake alone", got)
+	}
+	awaitExited(t, p)
+}
+
+func TestAWrongProtocolVersionEndsTheWorker(t *testing.T) {
+	t.Parallel()
+	l := runLauncher(t)
+	p := shell(t, l, `echo '1|7|unix|/x|grpc'; sleep 30`)
+	awaitExited(t, p)
+	if got := errdefs.ReasonOf(p.bad); got != errdefs.VersionMismatch {
+		t.Errorf("refused with %v, want version_mismatch", p.bad)
+	}
+}
+
+func TestRunKillsWhatNobodyStopped(t *testing.T) {
+	t.Parallel()
+	l := NewLauncher(Config{Dir: t.TempDir()})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	p := shell(t, l, "trap '' TERM; while :; do sleep 1; done")
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("Run doesn't end")
+	}
+	if !isClosed(p.exited) {
+		t.Error("Run has ended, and the process isn't reaped")
+	}
+	err := newProcess(exec.Command("/bin/true"), &workerLog{logger: hclog.NewNullLogger()}, l).Start(t.Context())
+	if got := errdefs.ReasonOf(err); got != errdefs.Draining {
+		t.Errorf("a start after the end gives %v, want draining", err)
+	}
+}
+
+func TestAMissingExecutableIsAnErrorOfTheStart(t *testing.T) {
+	t.Parallel()
+	l := runLauncher(t)
+	p := newProcess(exec.Command("/nowhere/python3"), &workerLog{logger: hclog.NewNullLogger()}, l)
+	if err := p.Start(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Start = %v, want that there is no such file", err)
+	}
+	if p.ID() != "" {
+		t.Errorf("ID = %q for a process that never was", p.ID())
+	}
+}

@@ -1,0 +1,50 @@
+package plugin
+
+import (
+	"context"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/lane"
+)
+
+// running is one call on a worker's lane.
+type running struct {
+	w    *worker
+	call *lane.Call
+}
+
+var _ host.Running = (*running)(nil)
+
+// Recv implements host.Running.
+func (r *running) Recv(ctx context.Context) (host.Message, error) {
+	m, err := r.call.Recv(ctx)
+	if err != nil {
+		return host.Message{}, r.w.explain(ctx, err)
+	}
+	return messageOf(m), nil
+}
+
+// Send implements host.Running.
+func (r *running) Send(ctx context.Context, payload []byte) error {
+	if err := r.call.Send(ctx, payload); err != nil {
+		return r.w.explain(ctx, err)
+	}
+	return nil
+}
+
+// CloseSend implements host.Running.
+func (r *running) CloseSend() error { return r.call.CloseSend() }
+
+// Cancel implements host.Running.
+func (r *running) Cancel(cause error) { r.call.Cancel(cause) }
+
+// Done implements host.Running.
+func (r *running) Done() <-chan struct{} { return r.call.Done() }
+
+// serve answers the calls that the worker makes to the host.
+func (w *worker) serve(tools host.ToolServer) func(context.Context, *lane.Inbound) {
+	return func(ctx context.Context, in *lane.Inbound) {
+		result, err := tools.ServeTool(ctx, w.id, invocationOf(in.Request()))
+		in.End(result, err)
+	}
+}

@@ -1,0 +1,234 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/lane"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// defaultStopTimeout is how long a worker has to end by itself.
+const defaultStopTimeout = 2 * time.Second
+
+// termTimeout is how long a worker has after SIGTERM.
+const termTimeout = 500 * time.Millisecond
+
+// worker is one live worker. Its run goroutine owns its end, whoever asked for it.
+type worker struct {
+	id     host.WorkerID
+	desc   host.Description
+	logger hclog.Logger
+	dir    string
+	proc   *process
+	plugin *goplugin.Client
+	lane   *lane.Lane
+	stopIn time.Duration
+
+	stopping chan struct{} // closed by the first Stop
+	done     chan struct{}
+
+	mu    sync.Mutex // guards the fields below
+	asked bool       // Stop was called
+	cause error      // of a Kill
+	err   error      // valid after done
+}
+
+var (
+	_ host.Worker  = (*worker)(nil)
+	_ host.Killer  = (*worker)(nil)
+	_ host.Weigher = (*worker)(nil)
+)
+
+// worker opens the lane and hands the process over to the worker's own goroutine.
+func (s *startup) worker(ctx context.Context, desc host.Description, conn *connection, serve host.ToolServer) (host.Worker, error) {
+	w := &worker{
+		id: s.spec.Worker, desc: desc, logger: s.logger, dir: s.dir, proc: s.proc, plugin: s.plugin,
+		stopIn: s.spec.Settings.StopTimeout, stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+	if w.stopIn <= 0 {
+		w.stopIn = defaultStopTimeout
+	}
+	l, err := conn.open(ctx, lane.Config{
+		Agent:  "snakepit",
+		Limits: lane.Limits{MaxPayload: int(conn.maxPayload)},
+		Serve:  w.serve(serve),
+		Logger: s.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.lane = l
+	s.l.wg.Go(w.run)
+	return w, nil
+}
+
+// Description implements host.Worker.
+func (w *worker) Description() host.Description { return w.desc }
+
+// Done implements host.Worker.
+func (w *worker) Done() <-chan struct{} { return w.done }
+
+// Err implements host.Worker.
+func (w *worker) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Start implements host.Worker.
+func (w *worker) Start(ctx context.Context, inv host.Invocation) (host.Running, error) {
+	call, err := w.lane.Open(ctx, requestOf(inv))
+	if err != nil {
+		return nil, w.explain(ctx, err)
+	}
+	return &running{w: w, call: call}, nil
+}
+
+// Stop implements host.Worker.
+func (w *worker) Stop(ctx context.Context) error {
+	w.mu.Lock()
+	first := !w.asked
+	w.asked = true
+	w.mu.Unlock()
+	if first {
+		close(w.stopping)
+	}
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return errdefs.Wrap(errdefs.Deadline, context.Cause(ctx), "worker %s is still being stopped", w.id)
+	}
+}
+
+// Kill implements host.Killer.
+func (w *worker) Kill(cause error) {
+	w.mu.Lock()
+	if w.cause == nil {
+		w.cause = cause
+	}
+	w.mu.Unlock()
+	w.proc.Signal(sigKill)
+}
+
+// RSS implements host.Weigher.
+func (w *worker) RSS() uint64 {
+	if isClosed(w.proc.exited) {
+		return 0
+	}
+	return residentBytes(w.desc.Process.PID)
+}
+
+// run carries the worker from its first call to its reaped process: it ends when
+// the process ends, and makes the process end when the lane does, or on Stop.
+func (w *worker) run() {
+	ctx, endLane := context.WithCancelCause(context.Background())
+	var parts sync.WaitGroup
+	parts.Go(func() { w.runLane(ctx) })
+	select {
+	case <-w.proc.exited:
+	case <-w.stopping:
+		w.end(&parts)
+	case <-w.lane.Done():
+		w.afterLane(&parts)
+	}
+	<-w.proc.exited
+	w.finish()
+	close(w.done) // callers need not wait for the rest
+	endLane(w.Err())
+	parts.Go(w.plugin.Kill) // the process is gone: this closes what go-plugin holds
+	parts.Wait()
+	_ = os.RemoveAll(w.dir) // sockets of a dead process
+}
+
+func (w *worker) runLane(ctx context.Context) {
+	if err := w.lane.Run(ctx); err != nil && ctx.Err() == nil {
+		w.logger.Debug("the lane has ended", "err", err)
+	}
+}
+
+// afterLane deals with a process that lives on without a lane: usually one that
+// is just about to be reaped, else one that broke the protocol.
+func (w *worker) afterLane(parts *sync.WaitGroup) {
+	select {
+	case <-w.proc.exited:
+	case <-w.stopping:
+		w.end(parts)
+	case <-time.After(termTimeout):
+		w.mu.Lock()
+		if w.cause == nil {
+			w.cause = w.lane.Err()
+		}
+		w.mu.Unlock()
+		w.proc.Signal(sigKill)
+	}
+}
+
+// end asks, then insists: Shutdown, SIGTERM to the group, SIGKILL to the group.
+func (w *worker) end(parts *sync.WaitGroup) {
+	parts.Go(w.plugin.Kill) // sends Shutdown; its own SIGKILL after 2 s is ours too
+	if w.exitsWithin(w.stopIn) {
+		return
+	}
+	w.logger.Warn("the worker doesn't stop; sending SIGTERM", "pid", w.desc.Process.PID)
+	w.proc.Signal(sigTerm)
+	if w.exitsWithin(termTimeout) {
+		return
+	}
+	w.logger.Warn("the worker doesn't stop; sending SIGKILL", "pid", w.desc.Process.PID)
+	w.proc.Signal(sigKill)
+}
+
+func (w *worker) exitsWithin(d time.Duration) bool {
+	select {
+	case <-w.proc.exited:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// finish decides why the worker ended.
+func (w *worker) finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asked {
+		return
+	}
+	exit := w.proc.exit
+	e := errdefs.New(errdefs.WorkerCrashed, "the worker's process ended: %s", exit)
+	if w.cause != nil {
+		e = errdefs.Wrap(errdefs.WorkerCrashed, w.cause, "the worker was killed")
+	}
+	e.Exit = &exit
+	w.err = e
+}
+
+// explain adds to the lane's word that it ended how the process did, which is
+// known a moment later.
+func (w *worker) explain(ctx context.Context, err error) error {
+	var e *errdefs.Error
+	if !errors.As(err, &e) || e.Reason != errdefs.WorkerCrashed {
+		return err
+	}
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		return err
+	}
+	var why *errdefs.Error
+	if !errors.As(w.Err(), &why) {
+		why = errdefs.New(errdefs.WorkerCrashed, "the worker was stopped")
+	}
+	out := *why
+	out.MayHaveRun = e.MayHaveRun
+	return out.At(errdefs.Where{Worker: string(w.id)})
+}

@@ -1,0 +1,113 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Bounds of what is kept of a worker's standard error.
+const (
+	tailLines     = 40
+	tailLineBytes = 2 << 10
+	logFileBytes  = 4 << 20 // and as much again in the one file before it
+)
+
+// workerLog keeps a worker's standard error: all of it in a bounded file, the last
+// lines in memory for errors, and each as an entry of the host's log.
+type workerLog struct {
+	path   string // empty: no file
+	logger hclog.Logger
+
+	mu   sync.Mutex // guards the fields below
+	tail []string
+
+	file *os.File // only the reading goroutine
+	size int64
+}
+
+// line takes one line. It's called by the two goroutines that read the worker's
+// standard output and error; only the latter's lines go to the file.
+func (l *workerLog) line(raw []byte, cut bool) {
+	e := parseEntry(raw)
+	text := e.message
+	if cut {
+		text += " …"
+	}
+	l.remember(text)
+	l.write(raw)
+	l.logger.Log(e.level, text, e.fields...)
+}
+
+// noise takes a line of standard output, where a worker has nothing to print.
+func (l *workerLog) noise(raw []byte, _ bool) {
+	l.logger.Debug("stdout", "line", clean(string(raw), maxValue))
+}
+
+func (l *workerLog) remember(text string) {
+	if len(text) > tailLineBytes {
+		text = text[:tailLineBytes] + "…"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tail = append(l.tail, text)
+	if len(l.tail) > 2*tailLines {
+		l.tail = append([]string(nil), l.tail[len(l.tail)-tailLines:]...)
+	}
+}
+
+// last returns the last lines.
+func (l *workerLog) last() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tail := l.tail[max(0, len(l.tail)-tailLines):]
+	return append([]string(nil), tail...)
+}
+
+// write appends to the file and starts a new one when it's full. A log that can't
+// be written is said once and then left: the worker's work goes on.
+func (l *workerLog) write(raw []byte) {
+	if l.path == "" {
+		return
+	}
+	if l.file == nil || l.size > logFileBytes {
+		if err := l.rotate(); err != nil {
+			l.logger.Warn("the worker's log can't be written", "path", l.path, "err", err)
+			l.path = ""
+			return
+		}
+	}
+	n, err := fmt.Fprintf(l.file, "%s\n", raw)
+	l.size += int64(n)
+	if err != nil {
+		l.logger.Warn("the worker's log can't be written", "path", l.path, "err", err)
+		l.path = ""
+	}
+}
+
+func (l *workerLog) rotate() error {
+	if l.file != nil {
+		if err := l.file.Close(); err != nil {
+			return err
+		}
+		l.file = nil
+		if err := os.Rename(l.path, l.path+".1"); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	l.file, l.size = f, 0
+	return nil
+}
+
+// close is called by the reading goroutine at its end.
+func (l *workerLog) close() {
+	if l.file != nil {
+		_ = l.file.Close() // nothing is lost: there was no buffer
+	}
+}
