@@ -1,0 +1,388 @@
+"""Runs calls: at most as many at once as the worker has slots, each where its tool belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+import time
+from collections import deque
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from snakepit import _context, _interrupt, _schema, errors
+from snakepit._call import Call, Encoded, Link, Request, stopped
+from snakepit._tool import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from snakepit._adapter import Tool, Toolbox
+    from snakepit._interrupt import Token
+
+# Calls that wait for a slot: as many as a lane may have open.
+MAX_WAITING: Final = 1024
+
+
+class Runner(Protocol):
+    """A place where tools run."""
+
+    def start(self, call: Call) -> None:
+        """Has the call run; returns without waiting for it."""
+        ...
+
+
+class Dispatcher:
+    """Takes calls from every way in, and sees each to its end."""
+
+    def __init__(self, toolbox: Toolbox, runner: Runner, *, strict: bool = False) -> None:
+        """Takes calls from now on.
+
+        Args:
+            toolbox: the tools.
+            runner: where ``def`` tools run.
+            strict: results that can't be encoded are errors.
+        """
+        self.toolbox = toolbox
+        self.strict = strict
+        self.on_start: Callable[[], None] = lambda: None
+        """Called when a call was added, so that whoever watches deadlines looks again."""
+        self._runner = runner
+        self._loop_runner = LoopRunner(self)
+        self._lock = threading.Lock()
+        # Guarded by the lock.
+        self._running: set[Call] = set()
+        self._waiting: deque[Call] = deque()
+        self._draining = False
+        self._idle: list[Callable[[], None]] = []
+
+    def open(self, request: Request, link: Link) -> Call | None:
+        """Takes a call, whose end goes to the link whatever happens.
+
+        Returns:
+            The call, to be stopped or notified; None when it has ended already.
+        """
+        tool = self.toolbox.tools.get(request.tool)
+        if tool is None:
+            link.end(b"", self._unknown(request))
+            return None
+        call = Call(request, tool, link, strict=self.strict)
+        link.call = call
+        refusal = self._admit(call)
+        if refusal is not None:
+            call.ended = True
+            link.end(b"", refusal)
+            return None
+        self.on_start()
+        return call
+
+    def stop(self, call: Call, reason: str) -> None:
+        """Asks a call to stop. One that hasn't begun ends at once."""
+        with self._lock:
+            waiting = call in self._waiting
+            if waiting:
+                self._waiting.remove(call)
+        call.stop(reason)
+        if waiting:
+            self._refuse_stopped(call)
+
+    def stop_all(self, reason: str) -> None:
+        """Asks every call to stop, and takes no new ones."""
+        with self._lock:
+            self._draining = True
+            calls = [*self._waiting, *self._running]
+        for call in calls:
+            self.stop(call, reason)
+
+    def drain(self, when_idle: Callable[[], None]) -> None:
+        """Takes no new calls, and says when the last one has ended; from any thread."""
+        with self._lock:
+            self._draining = True
+            busy = bool(self._running or self._waiting)
+            if busy:
+                self._idle.append(when_idle)
+        if not busy:
+            when_idle()
+
+    def expire(self, now: float) -> float | None:
+        """Stops the calls whose time is over.
+
+        Returns:
+            The seconds until the next one's is; None when there is none.
+        """
+        nearest: float | None = None
+        overdue: list[Call] = []
+        with self._lock:
+            for calls in (self._running, self._waiting):
+                for call in calls:
+                    deadline = call.request.deadline
+                    if deadline is None or call.reason is not None:
+                        continue
+                    if deadline <= now:
+                        overdue.append(call)
+                    elif nearest is None or deadline < nearest:
+                        nearest = deadline
+        for call in overdue:
+            self.stop(call, "deadline")
+        return None if nearest is None else nearest - now
+
+    def busy_for(self, now: float) -> float:
+        """Says for how many seconds the oldest running call has been running; 0 when idle."""
+        with self._lock:
+            starts = [c.started for c in self._running if c.started]
+        return now - min(starts) if starts else 0.0
+
+    def _unknown(self, request: Request) -> errors.Error:
+        name = request.tool
+        where = errors.Where(tool=name[:64], call=request.id)
+        if not NAME.fullmatch(name):
+            shown = name if len(name) <= 64 else f"{name[:61]}…"
+            text = f"{shown!r} can't be a tool's name: 1 to 64 letters, digits, '_', '.' or '-'"
+            return errors.InvalidToolNameError(text, where=where)
+        hint = _schema.suggest(name, self.toolbox.tools)
+        text = f"{self.toolbox.name} has no tool {name!r}"
+        return errors.ToolNotFoundError(text, hint=hint, where=where)
+
+    def _admit(self, call: Call) -> errors.Error | None:
+        with self._lock:
+            if self._draining:
+                return errors.make("draining", "the worker takes no new calls")
+            if len(self._running) >= self.toolbox.slots:
+                if len(self._waiting) >= MAX_WAITING:
+                    return errors.make("queue_full", f"{MAX_WAITING} calls are waiting already")
+                self._waiting.append(call)
+                return None
+            self._running.add(call)
+        self._start(call)
+        return None
+
+    def _start(self, call: Call) -> None:
+        runner = self._loop_runner if call.tool.signature.is_async else self._runner
+        runner.start(call)
+
+    def _refuse_stopped(self, call: Call) -> None:
+        call.ended = True
+        reason = call.reason or "cancelled"
+        call.link.end(b"", stopped(reason, call.tool.name, call.request.id, ran=False))
+        self._look_idle()
+
+    def finish(self, call: Call, value: Any, failure: BaseException | None) -> None:
+        """Ends a call that ran, and starts the next one; called by runners."""
+        if call.in_child():
+            os._exit(0)  # a tool has forked, and the child came back
+        try:
+            call.end(value, failure)
+        finally:
+            with self._lock:
+                self._running.discard(call)
+                following = self._waiting.popleft() if self._waiting else None
+                if following is not None:
+                    self._running.add(following)
+            if following is not None:
+                self._start(following)
+            else:
+                self._look_idle()
+
+    def _look_idle(self) -> None:
+        if not self._draining:
+            return
+        with self._lock:
+            if self._running or self._waiting:
+                return
+            told, self._idle = self._idle, []
+        for tell in told:
+            tell()
+
+    # Running a `def` tool, in the thread that calls this.
+
+    def run(self, call: Call, token: Token) -> None:
+        """Runs a call's tool in this thread, to its end."""
+        if call.reason is not None:
+            self.finish(call, None, errors.Cancelled(call.reason))
+            return
+        call.started = time.monotonic()
+        try:
+            positional, named = call.arguments()
+        except BaseException as e:  # noqa: BLE001  a hint's own code may raise anything
+            call.started = 0.0  # it never ran
+            self.finish(call, None, e)
+            return
+        context = call.context()
+        if call.tool.signature.context:
+            named[call.tool.signature.context] = context
+        call.token = token
+        if call.tool.cancel == "interrupt":
+            call.interrupt = token.request
+            if call.reason is not None:
+                token.request(call.reason)
+        before = _context.running.set(context)
+        value, failure = _interrupt.run(token, lambda: _run_tool(call, positional, named))
+        _context.running.reset(before)
+        self.finish(call, value, failure)
+
+
+def _run_tool(call: Call, positional: list[Any], named: dict[str, Any]) -> Any:
+    value = call.tool.function(*positional, **named)
+    if call.tool.signature.stream or inspect.isgenerator(value):
+        return _run_through(call, value)
+    if inspect.iscoroutine(value):
+        value.close()
+        msg = f"{call.tool.name} gave a coroutine: make it async def, so that it can be awaited"
+        raise TypeError(msg)
+    return value
+
+
+def _run_through(call: Call, chunks: Any) -> Encoded:
+    gathered: list[bytes] | None = None if call.request.stream else []
+    iterator = iter(chunks)
+    try:
+        for chunk in iterator:
+            call.deliver(chunk, gathered)
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+    return Encoded(b"" if gathered is None else call.request.codec.join(gathered))
+
+
+class PoolRunner:
+    """Runs ``def`` tools on threads of its own, as many as there are slots."""
+
+    def __init__(self, slots: int) -> None:
+        """Starts nothing yet.
+
+        Args:
+            slots: the most threads.
+        """
+        self._slots = slots
+        self._jobs: SimpleQueue[Call] = SimpleQueue()
+        self._lock = threading.Lock()
+        # Guarded by the lock.
+        self._threads = 0
+        self._spare = 0
+        self.dispatcher: Dispatcher | None = None
+        """Set before the first call."""
+
+    def start(self, call: Call) -> None:
+        """Has the call run by a thread that is free, or a new one."""
+        with self._lock:
+            if self._spare:
+                self._spare -= 1
+            elif self._threads < self._slots:
+                self._threads += 1
+                name = f"tool-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._jobs.put(call)
+
+    def _work(self) -> None:
+        while True:
+            call = self._jobs.get()
+            assert self.dispatcher is not None  # noqa: S101  set before the first call
+            self.dispatcher.run(call, _interrupt.thread_token())
+            del call
+            with self._lock:
+                self._spare += 1
+
+
+class LoopRunner:
+    """Runs ``async def`` tools on an event loop in a thread of its own, made at the first use."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        """Starts nothing yet.
+
+        Args:
+            dispatcher: whose calls it runs.
+        """
+        self._dispatcher = dispatcher
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, call: Call) -> None:
+        """Has the call run as a task."""
+        loop = self._loop or self._begin()
+        loop.call_soon_threadsafe(self._spawn, loop, call)
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                args = (self._loop,)
+                threading.Thread(target=_run_loop, args=args, name="tool-loop", daemon=True).start()
+            return self._loop
+
+    def _spawn(self, loop: asyncio.AbstractEventLoop, call: Call) -> None:
+        task = loop.create_task(self._run(call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, call: Call) -> None:
+        # Set in here: a task that is cancelled before it begins never begins.
+        task = asyncio.current_task()
+        if call.tool.cancel == "interrupt" and task is not None:
+            loop = asyncio.get_running_loop()
+            call.interrupt = lambda _reason: _in_loop(loop, task.cancel)
+        if call.reason is not None:
+            self._dispatcher.finish(call, None, errors.Cancelled(call.reason))
+            return
+        call.started = time.monotonic()
+        try:
+            positional, named = call.arguments()
+        except BaseException as e:  # noqa: BLE001  a hint's own code may raise anything
+            call.started = 0.0
+            self._dispatcher.finish(call, None, e)
+            return
+        context = call.context()
+        if call.tool.signature.context:
+            named[call.tool.signature.context] = context
+        _context.running.set(context)
+        value: Any = None
+        failure: BaseException | None = None
+        try:
+            value = await _run_async_tool(call, positional, named)
+        except BaseException as e:  # noqa: BLE001  SystemExit too: a tool never ends its worker
+            failure = e
+        self._dispatcher.finish(call, value, failure)
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(work)
+    except RuntimeError:  # the loop is closed
+        return
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException as e:  # noqa: BLE001  a task of a tool's own has called sys.exit
+            loop.call_exception_handler({"message": "a task ended the loop", "exception": e})
+
+
+async def _run_async_tool(call: Call, positional: list[Any], named: dict[str, Any]) -> Any:
+    value = call.tool.function(*positional, **named)
+    if inspect.isawaitable(value):
+        value = await value
+    if not call.tool.signature.stream and not inspect.isasyncgen(value):
+        return value
+    gathered: list[bytes] | None = None if call.request.stream else []
+    if hasattr(value, "__aiter__"):
+        await _run_through_async(call, value, gathered)
+    else:
+        for chunk in value:
+            await call.deliver_later(chunk, gathered)
+    return Encoded(b"" if gathered is None else call.request.codec.join(gathered))
+
+
+async def _run_through_async(call: Call, chunks: Any, gathered: list[bytes] | None) -> None:
+    iterator = aiter(chunks)
+    try:
+        async for chunk in iterator:
+            await call.deliver_later(chunk, gathered)
+    finally:
+        close: Callable[[], Coroutine[Any, Any, None]] | None = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()
