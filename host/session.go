@@ -15,7 +15,7 @@ type session struct {
 	id SessionID
 
 	mu      sync.Mutex // guards all below, for memory only
-	pool    *pool // the record's, once there is one; until then that of the call with the turn
+	pool    *pool      // the record's, once there is one; until then that of the call with the turn
 	phase   phase
 	busy    bool // somebody has the turn
 	closing bool // somebody tells the registry that it has expired
