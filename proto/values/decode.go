@@ -49,6 +49,9 @@ func (d decoder) value(v reflect.Value) error {
 	if v.Kind() == reflect.Pointer {
 		return d.pointer(v)
 	}
+	if done, err := d.plain(k, v); done {
+		return err
+	}
 	switch k {
 	case kindArray:
 		if isSequence(v) {
@@ -73,6 +76,31 @@ func (d decoder) value(v reflect.Value) error {
 		return err
 	}
 	return assign(got, v)
+}
+
+// plain reads what fits a variable of a predeclared type as it is, without a
+// detour; false: it isn't that simple.
+func (d decoder) plain(k kind, v reflect.Value) (done bool, err error) {
+	switch {
+	case v.Type().PkgPath() != "":
+		return false, nil
+	case k == kindFloat64 && v.Kind() == reflect.Float64:
+		f, err := d.in.DecodeFloat64()
+		v.SetFloat(f)
+		return true, short(err)
+	case k == kindInt && v.CanInt():
+		n, err := d.in.DecodeInt64()
+		if err == nil && v.OverflowInt(n) {
+			return true, assignInt(n, v)
+		}
+		v.SetInt(n)
+		return true, short(err)
+	case k == kindString && v.Kind() == reflect.String:
+		s, err := d.string()
+		v.SetString(s)
+		return true, err
+	}
+	return false, nil
 }
 
 func (d decoder) pointer(v reflect.Value) error {

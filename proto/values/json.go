@@ -1,6 +1,7 @@
 package values
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -135,11 +136,13 @@ func appendFloat(b []byte, f float64, bits int) []byte {
 }
 
 func appendString(b []byte, s string) []byte {
-	out, err := json.Marshal(s)
-	if err != nil { // it has none for strings
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)              // it's read by people, not put into pages
+	if err := enc.Encode(s); err != nil { // it has none for strings
 		return append(b, `""`...)
 	}
-	return append(b, out...)
+	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
 
 func appendList(b []byte, items []any) ([]byte, error) {
