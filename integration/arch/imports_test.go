@@ -41,7 +41,7 @@ func mayImport() map[string][]string {
 		"plugin/lane/lanetest": {"plugin/lane", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"adapters/python":      {"host", "proto/errdefs"},
 		"host/embed":           {"", "adapters/python", "host", "host/config", "host/rpc", "plugin", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
-		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "host/nearest", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"examples/digits":      {"", "host/embed"},
 		"examples/kv":          {"examples/kv/kvpb", "examples/kv/kvplugin"},
 		"examples/kv/kvpb":     {},

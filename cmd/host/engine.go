@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/snakepit-go/snakepit"
+)
+
+// engine is a host as the commands see it: a live one over its socket, or one that
+// runs in this process. Errors are those of [snakepit.Caller].
+type engine interface {
+	// Tools lists what can be called, sorted by name.
+	Tools(ctx context.Context) ([]snakepit.Tool, error)
+	// Call runs a tool and gives its result, as msgpack. Chunks come as one list.
+	Call(ctx context.Context, inv invocation) ([]byte, error)
+	// Stream runs a tool and gives its chunks as they come, as msgpack; the result
+	// of a tool that yields none is the only one. Leaving the loop cancels the call.
+	Stream(ctx context.Context, inv invocation) iter.Seq2[[]byte, error]
+	// Status tells how the host is.
+	Status(ctx context.Context) (hostStatus, error)
+	// Workers lists the workers, by pool.
+	Workers(ctx context.Context) ([]workerStatus, error)
+	// Close lets go of the host, and ends it where it runs in this process.
+	Close() error
+}
+
+// localHost is a host that runs in this process.
+type localHost interface {
+	engine
+	// Wait blocks until the host has ended by itself, and says why, or until ctx is done.
+	Wait(ctx context.Context) error
+	// Shutdown takes no new calls, lets the running ones end, and stops the workers.
+	// When ctx is done it stops them at once.
+	Shutdown(ctx context.Context) error
+	// Socket is where the host listens; empty where it doesn't.
+	Socket() string
+}
+
+// invocation is one call.
+type invocation struct {
+	Tool, Pool, Session string
+	Args                map[string]any
+	Timeout             time.Duration // zero: the host's call_timeout
+	// OnProgress gets the tool's reports, from the goroutine that reads the call.
+	OnProgress func(snakepit.Progress)
+}
+
+func (inv invocation) options() []snakepit.CallOption {
+	return []snakepit.CallOption{
+		snakepit.Pool(inv.Pool), snakepit.Session(inv.Session), snakepit.Timeout(inv.Timeout), snakepit.OnProgress(inv.OnProgress),
+	}
+}
+
+// rawChunks gives chunks as they travelled.
+func rawChunks(chunks iter.Seq2[snakepit.Chunk, error]) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for chunk, err := range chunks {
+			if !yield(chunk.Raw(), err) {
+				return
+			}
+		}
+	}
+}
+
+// launch says which host to start in this process.
+type launch struct {
+	Adapter string
+	Workers int    // zero: the knob pool_size
+	DataDir string // empty: private, removed at the end
+	Set     []string
+	Serve   bool // listen on the data directory's socket
+	Logger  hclog.Logger
+	Version string
+}
+
+// hostStatus is how a host is, as `status` shows it.
+type hostStatus struct {
+	Node         string       `json:"node"`
+	PID          int          `json:"pid"`
+	Version      string       `json:"version"`
+	State        string       `json:"state"`
+	StartedAt    time.Time    `json:"started_at"`
+	Uptime       float64      `json:"uptime"` // seconds
+	DataDir      string       `json:"data_dir"`
+	SessionCount int          `json:"session_count"`
+	Pools        []poolStatus `json:"pools"`
+}
+
+// poolStatus is how a pool is.
+type poolStatus struct {
+	Name           string            `json:"name"`
+	Adapter        string            `json:"adapter"`
+	Size           int               `json:"size"`
+	Ready          int               `json:"ready"`
+	Busy           int               `json:"busy"`
+	Slots          int               `json:"slots"`
+	Queued         int               `json:"queued"`
+	Calls          uint64            `json:"calls"`
+	Errors         map[string]uint64 `json:"errors"`
+	Replaced       uint64            `json:"replaced"`
+	LastStartError string            `json:"last_start_error,omitempty"`
+}
+
+// workerStatus is how a worker is, as `workers` shows it.
+type workerStatus struct {
+	ID           string    `json:"id"`
+	Pool         string    `json:"pool"`
+	Node         string    `json:"node"`
+	PID          int       `json:"pid"`
+	State        string    `json:"state"`
+	Slots        int       `json:"slots"`
+	Busy         int       `json:"busy"`
+	Calls        uint64    `json:"calls"`
+	SessionCount int       `json:"session_count"`
+	RSSBytes     uint64    `json:"rss_bytes"`
+	StartedAt    time.Time `json:"started_at"`
+}

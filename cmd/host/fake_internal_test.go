@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/values"
+)
+
+// fakeHost answers as a host would, and remembers what it was asked.
+type fakeHost struct {
+	tools    []snakepit.Tool
+	status   hostStatus
+	workers  []workerStatus
+	progress []snakepit.Progress
+	give     [][]byte // the chunks, or the result
+	err      error    // how a call ends
+	block    bool     // it ends with its context only
+	ended    error    // why the host ends by itself
+	onWait   func()   // called when a command begins to wait
+
+	calls  []invocation
+	closed int
+	shut   []error // of the contexts that Shutdown got, when it was over
+}
+
+func (h *fakeHost) Tools(context.Context) ([]snakepit.Tool, error) { return h.tools, nil }
+
+func (h *fakeHost) Status(context.Context) (hostStatus, error) { return h.status, nil }
+
+func (h *fakeHost) Workers(context.Context) ([]workerStatus, error) { return h.workers, nil }
+
+func (h *fakeHost) Close() error { h.closed++; return nil }
+
+func (h *fakeHost) Socket() string { return "/run/snakepit/1/api.sock" }
+
+func (h *fakeHost) Call(ctx context.Context, inv invocation) ([]byte, error) {
+	var result []byte
+	for v, err := range h.Stream(ctx, inv) {
+		if err != nil {
+			return nil, err
+		}
+		result = v
+	}
+	return result, nil
+}
+
+func (h *fakeHost) Stream(ctx context.Context, inv invocation) iter.Seq2[[]byte, error] {
+	if inv.OnProgress != nil {
+		for _, p := range h.progress {
+			inv.OnProgress(p)
+		}
+	}
+	inv.OnProgress = nil // functions can't be compared
+	h.calls = append(h.calls, inv)
+	return func(yield func([]byte, error) bool) {
+		for _, v := range h.give {
+			if !yield(v, nil) {
+				return
+			}
+		}
+		if h.block {
+			if h.onWait != nil {
+				h.onWait()
+			}
+			<-ctx.Done()
+			yield(nil, ctx.Err())
+			return
+		}
+		if h.err != nil {
+			yield(nil, h.err)
+		}
+	}
+}
+
+func (h *fakeHost) Wait(ctx context.Context) error {
+	if h.onWait != nil {
+		h.onWait()
+	}
+	if h.ended != nil {
+		return h.ended
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (h *fakeHost) Shutdown(ctx context.Context) error {
+	if h.block {
+		<-ctx.Done()
+	}
+	h.shut = append(h.shut, ctx.Err())
+	return nil
+}
+
+// outcome is what one command line did.
+type outcome struct {
+	code           int
+	stdout, stderr string
+	launched       []launch
+	dialled        []string
+}
+
+// runWith runs a command line in which every host is h.
+func runWith(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct{}, args ...string) outcome {
+	t.Helper()
+	var o outcome
+	var stdout, stderr bytes.Buffer
+	p := newProgram(strings.NewReader(`{"from": "stdin"}`), &stdout, &stderr)
+	p.force = force
+	p.getenv = func(name string) string { return map[string]string{"HOME": t.TempDir()}[name] }
+	p.dial = func(_ context.Context, target string) (engine, error) {
+		o.dialled = append(o.dialled, target)
+		return h, nil
+	}
+	p.launch = func(ctx context.Context, l launch) (localHost, error) {
+		o.launched = append(o.launched, l)
+		return h, ctx.Err()
+	}
+	o.code = p.run(ctx, args)
+	o.stdout, o.stderr = stdout.String(), stderr.String()
+	return o
+}
+
+// runOn runs a command line against a live host h.
+func runOn(t *testing.T, h *fakeHost, args ...string) outcome {
+	t.Helper()
+	return runWith(t.Context(), t, h, nil, append(args, "--host", "/fake.sock")...)
+}
+
+// pack encodes values, one after the other.
+func pack(t *testing.T, list ...any) [][]byte {
+	t.Helper()
+	var out [][]byte
+	for _, v := range list {
+		b, err := values.Encode(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+func fixedStatus() hostStatus {
+	return hostStatus{
+		Node: "local", PID: 4711, Version: "1.2.3", State: "ready", DataDir: "/data", SessionCount: 2,
+		StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Pools: []poolStatus{
+			{
+				Name: "default", Adapter: "tools.py", Size: 2, Ready: 2, Busy: 1, Slots: 2, Queued: 3, Calls: 12,
+				Errors: map[string]uint64{"deadline": 1, "python_exception": 4}, Replaced: 1,
+			},
+			{Name: "ml", Adapter: "ml:Model", Size: 1, LastStartError: "ImportError: no torch"},
+		},
+	}
+}
+
+func fixedWorkers() []workerStatus {
+	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return []workerStatus{
+		{
+			ID: "default-1", Pool: "default", Node: "local", PID: 100, State: "ready", Slots: 1, Busy: 1, Calls: 7,
+			SessionCount: 2, RSSBytes: 50 << 20, StartedAt: started,
+		},
+		{ID: "ml-1", Pool: "ml", Node: "local", PID: 101, State: "starting", Slots: 4, StartedAt: started},
+	}
+}
+
+func fixedTools() []snakepit.Tool {
+	return []snakepit.Tool{
+		{
+			Name: "predict", Pool: "default", Description: "Guess digits.\n\nThe nearest come first.", Idempotent: true,
+			InputSchema:  `{"type":"object","properties":{"top":{"type":"integer","default":3,"minimum":1},"pixels":{"type":"array","items":{"type":"number"}},"near":{"anyOf":[{"$ref":"#/$defs/Guess"},{"type":"null"}],"default":null}},"required":["pixels"],"$defs":{"Guess":{"type":"object","title":"Guess","properties":{"label":{"type":"integer"},"score":{"type":"number"}},"required":["label"]}}}`,
+			OutputSchema: `{"type":"array","items":{"$ref":"#/$defs/Guess"},"$defs":{"Guess":{"type":"object","title":"Guess","properties":{"label":{"type":"integer"},"score":{"type":"number"}},"required":["label"]}}}`,
+		},
+		{Name: "train", Pool: "default", Description: "Learn.", Stream: true, InputSchema: `{"type":"object","properties":{"epochs":{"type":"integer"}},"required":["epochs"]}`},
+		{Name: "validate", Description: "Check an order.", InputSchema: `{"type":"object"}`},
+	}
+}
+
+func toolFailure() error {
+	e := errdefs.New(errdefs.PythonException, "ValueError: n is %d", 3)
+	e.Exception = &errdefs.Exception{
+		Type: "ValueError", Bases: []string{"Exception", "BaseException"}, Message: "n is 3",
+		Traceback: "Traceback (most recent call last):\n  File \"tools.py\", line 3, in f\nValueError: n is 3\n",
+	}
+	e.Hint = "give an even n"
+	e.MayHaveRun = true
+	return e.At(errdefs.Where{Pool: "default", Worker: "default-1", Tool: "f"})
+}
+
+// bareProgram has no environment and no host to talk to.
+func bareProgram() (p *program, stderr *bytes.Buffer) {
+	stderr = new(bytes.Buffer)
+	p = newProgram(strings.NewReader(""), new(bytes.Buffer), stderr)
+	p.getenv = func(string) string { return "" }
+	return p, stderr
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host/client"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+// liveHost is a host that runs elsewhere.
+type liveHost struct{ *client.Client }
+
+var _ engine = liveHost{}
+
+func dialHost(ctx context.Context, target string) (engine, error) {
+	c, err := client.Dial(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	return liveHost{c}, nil
+}
+
+// Call implements engine.
+func (h liveHost) Call(ctx context.Context, inv invocation) ([]byte, error) {
+	payload, err := snakepit.EncodeArgs(inv.Args)
+	if err != nil {
+		return nil, err
+	}
+	return h.CallRaw(ctx, inv.Tool, client.Payload{Data: payload}, inv.options()...)
+}
+
+// Stream implements engine.
+func (h liveHost) Stream(ctx context.Context, inv invocation) iter.Seq2[[]byte, error] {
+	return rawChunks(h.Client.Stream(ctx, inv.Tool, inv.Args, inv.options()...))
+}
+
+// Status implements engine.
+func (h liveHost) Status(ctx context.Context) (hostStatus, error) {
+	st, err := h.Client.Status(ctx)
+	if err != nil {
+		return hostStatus{}, err
+	}
+	out := hostStatus{
+		Node: st.GetNode(), PID: int(st.GetPid()), Version: st.GetVersion(), State: st.GetState(),
+		StartedAt: st.GetStartedAt().AsTime(), DataDir: st.GetDataDir(), SessionCount: int(st.GetSessionCount()),
+	}
+	for _, p := range st.GetPools() {
+		out.Pools = append(out.Pools, poolFromWire(p))
+	}
+	return out, nil
+}
+
+func poolFromWire(p *snakepitv1.PoolStatus) poolStatus {
+	return poolStatus{
+		Name: p.GetName(), Adapter: p.GetAdapter(), Size: int(p.GetSize()), Ready: int(p.GetReady()), Busy: int(p.GetBusy()),
+		Slots: int(p.GetSlots()), Queued: int(p.GetQueued()), Calls: p.GetCalls(), Errors: p.GetErrors(),
+		Replaced: p.GetReplaced(), LastStartError: p.GetLastStartError(),
+	}
+}
+
+// Workers implements engine.
+func (h liveHost) Workers(ctx context.Context) ([]workerStatus, error) {
+	list, err := h.Client.Workers(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var out []workerStatus
+	for _, w := range list {
+		out = append(out, workerStatus{
+			ID: w.GetId(), Pool: w.GetPool(), Node: w.GetNode(), PID: int(w.GetPid()), State: w.GetState(),
+			Slots: int(w.GetSlots()), Busy: int(w.GetBusy()), Calls: w.GetCalls(), SessionCount: int(w.GetSessionCount()),
+			RSSBytes: w.GetRssBytes(), StartedAt: w.GetStartedAt().AsTime(),
+		})
+	}
+	return out, nil
+}
+
+// unreachable says which host didn't answer, and what to do about it. Other
+// errors stay as they are.
+func unreachable(err error, target string) error {
+	var e *errdefs.Error
+	if target == "" || !errors.As(err, &e) || e.Reason != errdefs.HostUnreachable || e.Where != (errdefs.Where{}) {
+		return err
+	}
+	return noHost("no host answers at %s: %s", target, e.Message)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"maps"
+
+	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// ownHost is a host that runs in this process.
+type ownHost struct {
+	*embed.Host
+
+	dataDir string // empty: private
+}
+
+var _ localHost = ownHost{}
+
+func launchHost(ctx context.Context, l launch) (localHost, error) {
+	h, err := embed.Start(ctx, embed.Config{
+		Adapter: l.Adapter, Workers: l.Workers, DataDir: l.DataDir, Set: l.Set,
+		Logger: l.Logger, Version: l.Version, Serve: l.Serve,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ownHost{h, l.DataDir}, nil
+}
+
+// Call implements engine.
+func (h ownHost) Call(ctx context.Context, inv invocation) ([]byte, error) {
+	payload, err := snakepit.EncodeArgs(inv.Args)
+	if err != nil {
+		return nil, err
+	}
+	if inv.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, inv.Timeout)
+		defer cancel()
+	}
+	c, err := h.Invoke(ctx, host.Request{
+		Tool: inv.Tool, Payload: payload, Pool: inv.Pool, Session: host.SessionID(inv.Session),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	for {
+		m, err := c.Recv(ctx)
+		if err != nil || m.Last {
+			return m.Payload, err
+		}
+		if p := m.Progress; p != nil && inv.OnProgress != nil {
+			inv.OnProgress(snakepit.Progress{Done: p.Done, Total: p.Total, Message: p.Message})
+		}
+	}
+}
+
+// Stream implements engine.
+func (h ownHost) Stream(ctx context.Context, inv invocation) iter.Seq2[[]byte, error] {
+	return rawChunks(h.Host.Stream(ctx, inv.Tool, inv.Args, inv.options()...))
+}
+
+// Status implements engine.
+func (h ownHost) Status(context.Context) (hostStatus, error) {
+	st, rec := h.Host.Status(), h.Record()
+	out := hostStatus{
+		Node: st.Node, PID: rec.PID, Version: rec.Version, State: string(st.State),
+		StartedAt: st.StartedAt, DataDir: h.dataDir, SessionCount: st.Sessions,
+	}
+	for _, p := range st.Pools {
+		out.Pools = append(out.Pools, poolStatus{
+			Name: p.Name, Adapter: p.Adapter, Size: p.Size, Ready: p.Ready, Busy: p.Busy, Slots: p.Slots, Queued: p.Queued,
+			Calls: p.Calls, Errors: countsByName(p.Errors), Replaced: p.Replaced, LastStartError: p.LastStartError,
+		})
+	}
+	return out, nil
+}
+
+func countsByName(counts map[errdefs.Reason]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for reason, n := range maps.All(counts) {
+		out[string(reason)] = n
+	}
+	return out
+}
+
+// Workers implements engine.
+func (h ownHost) Workers(context.Context) ([]workerStatus, error) {
+	var out []workerStatus
+	for _, w := range h.Host.Workers("") {
+		out = append(out, workerStatus{
+			ID: string(w.ID), Pool: w.Pool, Node: w.Node, PID: w.Process.PID, State: string(w.State), Slots: w.Slots,
+			Busy: w.Busy, Calls: w.Calls, SessionCount: w.Sessions, RSSBytes: w.RSS, StartedAt: w.StartedAt,
+		})
+	}
+	return out, nil
+}

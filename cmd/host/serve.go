@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	adapter string
+	workers int
+}
+
+func (p *program) serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := p.command(&cobra.Command{
+		Use:   "serve --adapter ADAPTER [--workers N]",
+		Short: "Run a host until it's told to stop",
+		Long: `Run a host until SIGTERM or Ctrl-C. It prints one line on stdout once every worker can take calls:
+
+  ready node=local pid=4711 socket=/run/snakepit/1f2e3d4c/api.sock workers=2
+
+With -o json that line is an object with event ("ready"), node, pid, socket, workers and data_dir. Log
+lines go to stderr; the knob log_level says how many (--set log_level=debug).
+
+The first signal lets running calls finish and stops the workers, and the exit code is 0. A second one
+stops the workers at once, and the exit code is 1.`,
+		Example: `  snakepit serve --adapter tools.py
+  snakepit serve --adapter tools.py:Digits --workers 4 --data-dir /var/lib/snakepit`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}, func(ctx context.Context, _ []string) error { return p.serve(ctx, f) })
+	p.addAdapterFlags(cmd, &f.adapter, &f.workers)
+	return cmd
+}
+
+// addAdapterFlags adds the flags of commands that start a host.
+func (p *program) addAdapterFlags(cmd *cobra.Command, adapter *string, workers *int) {
+	cmd.Flags().StringVar(adapter, "adapter", "", "the Python code that has the tools: `FILE.py[:CLASS]` or MODULE[:CLASS]")
+	cmd.Flags().IntVar(workers, "workers", 0, "start `N` workers (default: the knob pool_size)")
+	complete(cmd, "adapter", cobra.FixedCompletions([]string{"py"}, cobra.ShellCompDirectiveFilterFileExt))
+	complete(cmd, "workers", cobra.NoFileCompletions)
+}
+
+func (p *program) serve(ctx context.Context, f serveFlags) error {
+	if f.adapter == "" {
+		return usagef("say which Python code to serve: --adapter FILE.py, FILE.py:Class, MODULE or MODULE:Class")
+	}
+	if p.opts.host != "" {
+		return usagef("--host names a live host, but serve is one")
+	}
+	l, err := p.newLaunch(f.adapter, f.workers)
+	if err != nil {
+		return err
+	}
+	if l.DataDir, err = p.dataDir(); err != nil {
+		return err
+	}
+	l.Serve = true
+	h, err := p.launch(ctx, l)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		_, _ = fmt.Fprintln(p.stderr, "snakepit: stopped before it was ready")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = p.serveUntilDone(ctx, h)
+	if cerr := h.Close(); err == nil {
+		err = cerr // the same, where it ended by itself
+	}
+	return err
+}
+
+// newLaunch is what serve and call ask of a host of their own.
+func (p *program) newLaunch(adapter string, workers int) (launch, error) {
+	if workers < 0 {
+		return launch{}, usagef("--workers %d: want a positive number", workers)
+	}
+	s, err := p.settings()
+	if err != nil {
+		return launch{}, err
+	}
+	return launch{Adapter: adapter, Workers: workers, Set: p.opts.set, Logger: p.logger(s), Version: version()}, nil
+}
+
+// serveUntilDone says that the host is ready and drains it once ctx is done. The
+// error is the host's, where it ended by itself.
+func (p *program) serveUntilDone(ctx context.Context, h localHost) error {
+	st, err := h.Status(ctx)
+	if err == nil {
+		err = printReady(p.stdout, h.Socket(), st, p.json())
+	}
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	if err := h.Wait(ctx); ctx.Err() == nil {
+		if err == nil {
+			err = errdefs.New(errdefs.Internal, "the host ended by itself")
+		}
+		return err
+	}
+	return p.drain(ctx, h)
+}
+
+// drain lets the running calls end; the second signal cuts them off.
+func (p *program) drain(ctx context.Context, h localHost) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		select {
+		case <-p.force:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	err := h.Shutdown(ctx)
+	if ctx.Err() != nil {
+		return errdefs.New(errdefs.Cancelled, "a second signal stopped the workers at once")
+	}
+	return err
+}
+
+func printReady(w io.Writer, socket string, st hostStatus, asJSON bool) error {
+	workers := 0
+	for _, pool := range st.Pools {
+		workers += pool.Ready
+	}
+	if !asJSON {
+		_, err := fmt.Fprintf(w, "ready node=%s pid=%d socket=%s workers=%d\n", st.Node, st.PID, socket, workers)
+		return err
+	}
+	return json.NewEncoder(w).Encode(map[string]any{
+		"event": "ready", "node": st.Node, "pid": st.PID, "socket": socket, "workers": workers, "data_dir": st.DataDir,
+	})
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *program) statusCommand() *cobra.Command {
+	return p.command(&cobra.Command{
+		Use:   "status",
+		Short: "Tell how the live host is",
+		Long: `Tell how the live host is: its process, its pools, and how busy they are.
+
+With -o json: an object with node, pid, version, state, started_at, uptime (seconds), data_dir,
+session_count and pools, a list of objects with name, adapter, size, ready, busy, slots, queued, calls,
+errors (a count for each reason), replaced, and last_start_error where there is one.`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}, func(ctx context.Context, _ []string) error { return p.withHost(ctx, p.status) })
+}
+
+// withHost runs f on the live host.
+func (p *program) withHost(ctx context.Context, f func(ctx context.Context, e engine) error) (err error) {
+	if _, err := p.settings(); err != nil {
+		return err
+	}
+	target, err := p.target()
+	if err != nil {
+		return err
+	}
+	e, err := p.dial(ctx, target)
+	if err != nil {
+		return unreachable(err, target)
+	}
+	defer func() {
+		if cerr := e.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	return unreachable(f(ctx, e), target)
+}
+
+func (p *program) status(ctx context.Context, e engine) error {
+	st, err := e.Status(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if p.json() {
+		st.Uptime = now.Sub(st.StartedAt).Round(time.Millisecond).Seconds()
+		st.Pools = filled(st.Pools)
+		for i := range st.Pools {
+			if st.Pools[i].Errors == nil {
+				st.Pools[i].Errors = map[string]uint64{}
+			}
+		}
+		return printJSON(p.stdout, st)
+	}
+	return printStatus(p.stdout, st, now)
+}
+
+func (p *program) json() bool { return p.opts.output == outputJSON }
+
+func printStatus(w io.Writer, st hostStatus, now time.Time) error {
+	err := table(w, [][]string{
+		{"node", st.Node},
+		{"state", st.State},
+		{"pid", strconv.Itoa(st.PID)},
+		{"version", st.Version},
+		{"started", startedText(st.StartedAt, now)},
+		{"data", st.DataDir},
+		{"sessions", strconv.Itoa(st.SessionCount)},
+	})
+	if err != nil || len(st.Pools) == 0 {
+		return err
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	rows := [][]string{{"POOL", "ADAPTER", "READY", "BUSY", "QUEUED", "CALLS", "ERRORS", "REPLACED"}}
+	for _, pool := range st.Pools {
+		rows = append(rows, []string{
+			pool.Name, pool.Adapter,
+			fmt.Sprintf("%d/%d", pool.Ready, pool.Size), fmt.Sprintf("%d/%d", pool.Busy, pool.Slots),
+			strconv.Itoa(pool.Queued), strconv.FormatUint(pool.Calls, 10), errorCounts(pool.Errors),
+			strconv.FormatUint(pool.Replaced, 10),
+		})
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	return printStartErrors(w, st.Pools)
+}
+
+func printStartErrors(w io.Writer, pools []poolStatus) error {
+	for _, pool := range pools {
+		if pool.LastStartError == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "\npool %s: its newest worker couldn't start: %s\n", cell(pool.Name), clean(pool.LastStartError)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func startedText(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format(time.DateTime) + ", " + ago(t, now)
+}
+
+// errorCounts is "3 python_exception, 1 deadline", the most frequent first.
+func errorCounts(counts map[string]uint64) string {
+	reasons := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		if counts[a] != counts[b] {
+			return int(min(max(int64(counts[b])-int64(counts[a]), -1), 1)) //nolint:gosec // only the sign counts
+		}
+		return strings.Compare(a, b)
+	})
+	var parts []string
+	for _, r := range reasons {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[r], r))
+	}
+	if len(parts) == 0 {
+		return "0"
+	}
+	return strings.Join(parts, ", ")
+}
