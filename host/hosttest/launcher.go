@@ -1,0 +1,87 @@
+package hosttest
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/snakepit-go/snakepit/host"
+)
+
+// Launcher is a host.Launcher of workers in memory. Its fields are set before the
+// first launch.
+type Launcher struct {
+	Tools []Tool // what every worker offers
+	Slots int    // of every worker; zero: 1
+	// OnLaunch runs at each launch, which it may fail or delay; nil: nothing. n counts from 1.
+	OnLaunch func(ctx context.Context, spec host.Spec, n int) error
+	// OnStart runs when a call reaches a worker, which it may refuse; nil: nothing.
+	OnStart func(w *Worker, inv host.Invocation) error
+
+	mu      sync.Mutex // guards all below
+	count   int
+	workers []*Worker
+}
+
+// Tool is a function that the fake workers offer.
+type Tool struct {
+	host.Tool
+	// Run gives the result. It ends with ctx, or else with call.Killed.
+	Run func(ctx context.Context, call *Call) ([]byte, error)
+}
+
+// Launch implements host.Launcher.
+func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolServer) (host.Worker, error) {
+	l.mu.Lock()
+	l.count++
+	n := l.count
+	l.mu.Unlock()
+	if l.OnLaunch != nil {
+		if err := l.OnLaunch(ctx, spec, n); err != nil {
+			return nil, err
+		}
+	}
+	w := newWorker(l, spec, serve, n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.workers = append(l.workers, w)
+	return w, nil
+}
+
+// Launches says how many launches there were, failed ones included.
+func (l *Launcher) Launches() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
+}
+
+// Workers gives all workers that were ever launched, in that order.
+func (l *Launcher) Workers() []*Worker {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.workers)
+}
+
+// Live gives the workers that live.
+func (l *Launcher) Live() []*Worker {
+	return slices.DeleteFunc(l.Workers(), func(w *Worker) bool { return !w.alive() })
+}
+
+// Worker finds a worker by its id; nil when there is none.
+func (l *Launcher) Worker(id host.WorkerID) *Worker {
+	for _, w := range l.Workers() {
+		if w.Spec.Worker == id {
+			return w
+		}
+	}
+	return nil
+}
+
+func (l *Launcher) find(name string) *Tool {
+	for i := range l.Tools {
+		if l.Tools[i].Name == name {
+			return &l.Tools[i]
+		}
+	}
+	return nil
+}

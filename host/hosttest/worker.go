@@ -1,0 +1,149 @@
+package hosttest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// Worker is one fake worker. It's a host.Killer.
+type Worker struct {
+	Spec host.Spec
+
+	launcher *Launcher
+	serve    host.ToolServer
+	pid      int
+	done     chan struct{}
+	calls    sync.WaitGroup // nobody waits for it: the worker's death ends them all
+
+	mu      sync.Mutex // guards all below
+	err     error
+	running map[*running]struct{}
+	most    int
+	stopped bool
+}
+
+func newWorker(l *Launcher, spec host.Spec, serve host.ToolServer, n int) *Worker {
+	return &Worker{Spec: spec, launcher: l, serve: serve, pid: 1000 + n, done: make(chan struct{}), running: map[*running]struct{}{}}
+}
+
+// Description implements host.Worker.
+func (w *Worker) Description() host.Description {
+	var tools []host.Tool
+	for _, t := range w.launcher.Tools {
+		tools = append(tools, t.Tool)
+	}
+	slices.SortFunc(tools, func(a, b host.Tool) int { return strings.Compare(a.Name, b.Name) })
+	return host.Description{
+		Adapter: "fake", Tools: tools, SDK: "0", Runtime: "go", Slots: cmp.Or(w.launcher.Slots, 1),
+		Process: host.Process{PID: w.pid},
+	}
+}
+
+// Start implements host.Worker.
+func (w *Worker) Start(_ context.Context, inv host.Invocation) (host.Running, error) {
+	if w.launcher.OnStart != nil {
+		if err := w.launcher.OnStart(w, inv); err != nil {
+			return nil, err
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.alive() {
+		return nil, errdefs.New(errdefs.WorkerCrashed, "worker %s is gone", w.Spec.Worker)
+	}
+	r, ctx := newRunning(w)
+	w.running[r] = struct{}{}
+	w.most = max(w.most, len(w.running))
+	w.calls.Go(func() { r.work(ctx, inv) })
+	return r, nil
+}
+
+// Done implements host.Worker.
+func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Err implements host.Worker.
+func (w *Worker) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Stop implements host.Worker. The fake always obeys at once.
+func (w *Worker) Stop(context.Context) error {
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+	w.die(nil)
+	return nil
+}
+
+// Kill implements host.Killer.
+func (w *Worker) Kill(cause error) { w.die(cause) }
+
+// Crash ends the worker as a fatal signal would.
+func (w *Worker) Crash() {
+	w.die(&errdefs.Error{
+		Reason: errdefs.WorkerCrashed, Message: "the process ended by signal SIGSEGV", MayHaveRun: true,
+		Exit: &errdefs.Exit{Code: -1, Signal: "SIGSEGV", Stderr: []string{"Segmentation fault"}},
+	})
+}
+
+func (w *Worker) die(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.alive() {
+		return
+	}
+	w.err = err
+	close(w.done)
+	for r := range w.running {
+		r.cancel(err)
+	}
+}
+
+func (w *Worker) alive() bool {
+	select {
+	case <-w.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stopped reports whether the worker was asked to stop.
+func (w *Worker) Stopped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped
+}
+
+// Most is the largest number of calls that ran at once.
+func (w *Worker) Most() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
+// crash is what a call is told whose worker is gone.
+func (w *Worker) crash() error {
+	e := *errdefs.New(errdefs.WorkerCrashed, "the worker was stopped")
+	if err := w.Err(); err != nil {
+		e = *errdefs.Of(err)
+	}
+	e.MayHaveRun = true
+	return &e
+}
+
+// leave ends a call, and reports whether the worker still lived.
+func (w *Worker) leave(r *running) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.running, r)
+	return w.alive()
+}
