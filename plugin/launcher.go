@@ -103,8 +103,8 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 	}
 	w, err := s.start(ctx, serve)
 	if err != nil {
-		s.discard()
-		return nil, s.explain(ctx, err).At(where)
+		byItself := s.discard()
+		return nil, s.explain(ctx, err, byItself).At(where)
 	}
 	return w, nil
 }

@@ -141,9 +141,10 @@ func (s *startup) attach(ctx context.Context, d dispensed) (*connection, error) 
 	}, nil
 }
 
-// discard undoes a start: afterwards there's no process and no folder.
-func (s *startup) discard() {
-	s.awaitLastWords()
+// discard undoes a start: afterwards there's no process and no folder. It reports
+// whether the process ended by itself.
+func (s *startup) discard() bool {
+	byItself := s.endsByItself()
 	s.proc.Signal(sigKill)
 	if s.plugin != nil {
 		s.l.wg.Go(s.plugin.Kill) // closes the connection; ends with the process
@@ -156,34 +157,36 @@ func (s *startup) discard() {
 		}
 	}
 	_ = os.RemoveAll(s.dir) // empty but for sockets
+	return byItself
 }
 
-// awaitLastWords gives a worker that reports a failure the time to end by itself.
-func (s *startup) awaitLastWords() {
+// endsByItself gives a worker that reports a failure the time to end.
+func (s *startup) endsByItself() bool {
 	if s.proc.identity().PID == 0 {
-		return
+		return false
 	}
 	select {
 	case <-s.proc.exited:
+		return true
 	case <-time.After(lastWords):
+		return false
 	}
 }
 
 // explain turns whatever stopped the start into start_failed: the worker's own
 // word if there is one, else how it ended, else what we waited for.
-func (s *startup) explain(ctx context.Context, err error) *errdefs.Error {
-	e := s.cause(ctx, err)
+func (s *startup) explain(ctx context.Context, err error, byItself bool) *errdefs.Error {
+	e := s.cause(ctx, err, byItself)
 	if e.Hint == "" {
 		e.Hint = s.hint(e)
 	}
 	return e
 }
 
-func (s *startup) cause(ctx context.Context, err error) *errdefs.Error {
+func (s *startup) cause(ctx context.Context, err error, byItself bool) *errdefs.Error {
 	var typed *errdefs.Error
-	exited := s.proc.identity().PID != 0 && isClosed(s.proc.exited)
 	switch {
-	case exited && s.proc.bad != nil:
+	case byItself && s.proc.bad != nil:
 		if errors.As(s.proc.bad, &typed) {
 			return typed
 		}
@@ -192,7 +195,7 @@ func (s *startup) cause(ctx context.Context, err error) *errdefs.Error {
 		return typed
 	case ctx.Err() != nil:
 		return s.timedOut(ctx)
-	case exited:
+	case byItself:
 		exit := s.proc.exit
 		e := errdefs.New(errdefs.StartFailed, "adapter %s: the worker ended before it was ready: %s", s.spec.Command.Adapter, exit)
 		e.Exit = &exit

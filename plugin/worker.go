@@ -226,7 +226,7 @@ func (w *worker) explain(ctx context.Context, err error) error {
 	}
 	var why *errdefs.Error
 	if !errors.As(w.Err(), &why) {
-		why = errdefs.New(errdefs.WorkerCrashed, "the worker was stopped")
+		why = errdefs.New(errdefs.Draining, "the worker was stopped")
 	}
 	out := *why
 	out.MayHaveRun = e.MayHaveRun
