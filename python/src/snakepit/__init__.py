@@ -18,8 +18,8 @@
         def train(self, ctx: Context, epochs: int) -> Iterator[Progress]: ...
 
 ``snakepit.testing.Harness`` calls tools without a host, ``python -m snakepit FILE.py`` serves them
-to one. ``snakepit.errors`` is what a call can fail with; ``snakepit.plugin`` serves any gRPC service
-to any go-plugin host.
+to one. ``snakepit.errors`` is what a call can fail with; ``snakepit.plugin`` serves any gRPC
+service to any go-plugin host.
 """
 
 from snakepit import errors
@@ -27,7 +27,7 @@ from snakepit._adapter import Adapter
 from snakepit._context import Context, Host, HostTool, Input, Session, current
 from snakepit._tool import DefinitionError, tool
 from snakepit._values import Marker
-from snakepit._version import VERSION as __version__
+from snakepit._version import __version__
 from snakepit.errors import Cancelled
 
 __all__ = [

@@ -37,10 +37,10 @@ class Adapter:
     """How many calls run at once, at least 1. With more, ``def`` tools run on threads."""
 
     def setup(self) -> None:
-        """Prepares; called once, on the main thread, before the first call. Raising ends the worker."""
+        """Prepares, once, on the main thread, before the first call. Raising ends the worker."""
 
     def close(self) -> None:
-        """Tidies up when the worker ends in order; it has about a second. Nothing is called after."""
+        """Tidies up, last of all, when the worker ends in order; it has about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ def _collect_module(module: ModuleType) -> Toolbox:
     classes = _own_adapters(module)
     if len(classes) > 1:
         names = ", ".join(sorted(c.__name__ for c in classes))
-        msg = f"{module.__name__} has several adapters ({names}): name one, as in FILE:{classes[0].__name__}"
+        name = classes[0].__name__
+        msg = f"{module.__name__} has several adapters ({names}): name one, as in FILE:{name}"
         raise DefinitionError(msg)
     functions = [_tool_of(f, None) for f in _own_functions(module)]
     if not classes:
@@ -112,9 +113,11 @@ def _collect_module(module: ModuleType) -> Toolbox:
 def _own_adapters(module: ModuleType) -> list[type]:
     found: dict[type, None] = {}
     for value in vars(module).values():
-        if isinstance(value, type) and value.__module__ == module.__name__:
-            if issubclass(value, Adapter) or any(_definitions(value)):
-                found[value] = None
+        kind: Any = value
+        if not isinstance(value, type) or kind.__module__ != module.__name__:
+            continue
+        if issubclass(kind, Adapter) or any(_definitions(kind)):
+            found[kind] = None
     # A base class in the same module isn't meant when something derives from it.
     return [c for c in found if not any(c is not d and issubclass(d, c) for d in found)]
 

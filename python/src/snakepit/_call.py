@@ -86,7 +86,7 @@ class HostCall(Protocol):
 
 
 class Link(Protocol):
-    """The way back to a call's caller. Its methods may be called from any thread and never block."""
+    """The way back to a call's caller. Its methods never block; any thread may call them."""
 
     call: Call | None
     """Set before the call begins."""

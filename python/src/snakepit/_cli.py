@@ -9,7 +9,7 @@ import sys
 
 from snakepit import _adapter, _wire
 from snakepit._tool import DefinitionError
-from snakepit._version import VERSION
+from snakepit._version import __version__
 
 
 def run(arguments: list[str]) -> int:
@@ -22,12 +22,13 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--describe", action="store_true", help="print the adapter's tools as JSON, and end"
     )
-    version = f"snakepit-sdk {VERSION}, Python {platform.python_version()}"
+    version = f"snakepit-sdk {__version__}, Python {platform.python_version()}"
     parser.add_argument("--version", action="version", version=version)
     given = parser.parse_args(arguments)
     if given.describe:
         return _describe(given.target)
     parser.error("name the adapter and nothing else")
+    return 2
 
 
 def _describe(target: str) -> int:

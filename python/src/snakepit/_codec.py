@@ -64,7 +64,8 @@ class _Json:
         try:
             return msgspec.json.decode(data)
         except (msgspec.DecodeError, RecursionError) as e:
-            raise errors.InvalidArgumentsError(f"bad JSON: {e}", path="$") from None
+            text = f"bad JSON: {e}"
+            raise errors.InvalidArgumentsError(text, path="$") from None
 
     def encode(self, value: object, *, strict: bool) -> bytes:
         # The types that travel are those of msgpack; JSON is one more way to write them.
@@ -123,7 +124,6 @@ def codec_of(content_type: str) -> Codec:
         case "application/json":
             return JSON
         case _:
-            raise errors.InvalidArgumentsError(
-                f"content type {content_type[:80]!r} isn't known",
-                hint="use application/msgpack or application/json",
-            )
+            text = f"content type {content_type[:80]!r} isn't known"
+            hint = "use application/msgpack or application/json"
+            raise errors.InvalidArgumentsError(text, hint=hint)

@@ -78,8 +78,8 @@ class HostTool:
 class Host:
     """The host's tools as methods: ``ctx.host.validate(order=…)``.
 
-    In a ``def`` tool that waits and gives the result. In an ``async def`` tool it gives something to
-    await. Tools whose names are no Python names are called by ``ctx.call`` and ``ctx.acall``.
+    In a ``def`` tool that waits and gives the result. In an ``async def`` tool it gives something
+    to await. Tools whose names are no Python names are called by ``ctx.call`` and ``ctx.acall``.
     """
 
     __slots__ = ("_port",)
@@ -88,7 +88,7 @@ class Host:
         self._port = port
 
     def tools(self) -> Any:
-        """Gives the host's tools, a dict from name to HostTool; in an ``async def`` tool, await it."""
+        """Gives the host's tools, by name, as HostTools; in an ``async def`` tool, await it."""
         if self._port.in_loop():
             return self._tools_later()
         return _tools(self._port.ask("snakepit.tools", {}))

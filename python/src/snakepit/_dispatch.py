@@ -18,7 +18,7 @@ from snakepit._tool import NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from snakepit._adapter import Tool, Toolbox
+    from snakepit._adapter import Toolbox
     from snakepit._interrupt import Token
 
 # Calls that wait for a slot: as many as a lane may have open.
@@ -363,10 +363,11 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def _run_async_tool(call: Call, positional: list[Any], named: dict[str, Any]) -> Any:
-    value = call.tool.function(*positional, **named)
-    if inspect.isawaitable(value):
+    value: Any = call.tool.function(*positional, **named)
+    if hasattr(value, "__await__"):
         value = await value
-    if not call.tool.signature.stream and not inspect.isasyncgen(value):
+    streams = call.tool.signature.stream or inspect.isasyncgen(value)
+    if not streams:
         return value
     gathered: list[bytes] | None = None if call.request.stream else []
     if hasattr(value, "__aiter__"):

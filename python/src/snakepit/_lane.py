@@ -14,7 +14,7 @@ from typing_extensions import override
 from snakepit import _wire, errors
 from snakepit._call import Call, Link, Request, stopped
 from snakepit._tool import NAME
-from snakepit._version import VERSION
+from snakepit._version import __version__
 from snakepit.v1 import lane_pb2
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Limits:
             lane_window=self.lane_window,
             max_calls=self.max_calls,
             token=token,
-            agent=f"snakepit-sdk/{VERSION} python/{platform.python_version()}",
+            agent=f"snakepit-sdk/{__version__} python/{platform.python_version()}",
         )
 
 
@@ -473,7 +473,8 @@ class Lane:
             Error: the lane is closed, or the host takes no calls.
         """
         if len(payload) > self.theirs.max_payload:
-            text = f"the arguments have {len(payload)} bytes, and the host takes {self.theirs.max_payload}"
+            most = self.theirs.max_payload
+            text = f"the arguments have {len(payload)} bytes, and the host takes {most}"
             raise errors.PayloadTooLargeError(text)
         opening = _opening(tool, deadline, parent)
         with self.lock:
@@ -630,7 +631,7 @@ class Lane:
             return None
         return inbound
 
-    def _add_arguments(self, inbound: Inbound, part: bytes, more: bool, cost: int) -> None:  # noqa: FBT001
+    def _add_arguments(self, inbound: Inbound, part: bytes, more: bool, cost: int) -> None:
         parts = inbound.parts
         if parts is None:
             return
@@ -675,7 +676,7 @@ class Lane:
             return
         self._add_chunk(inbound, payload, frame.more, cost)
 
-    def _add_chunk(self, inbound: Inbound, payload: bytes, more: bool, cost: int) -> None:  # noqa: FBT001
+    def _add_chunk(self, inbound: Inbound, payload: bytes, more: bool, cost: int) -> None:
         with self.lock:
             inbound.partial.append(payload)
             if more and not inbound.inbox:

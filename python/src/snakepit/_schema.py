@@ -26,14 +26,17 @@ from snakepit._tool import DefinitionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_STREAMS: Final = (
+_STREAMS: Final[tuple[object, ...]] = (
     collections.abc.Iterator,
     collections.abc.Generator,
     collections.abc.AsyncIterator,
     collections.abc.AsyncGenerator,
 )
-_MAYBE_STREAMS: Final = (collections.abc.Iterable, collections.abc.AsyncIterable)
-_ASYNC: Final = (
+_MAYBE_STREAMS: Final[tuple[object, ...]] = (
+    collections.abc.Iterable,
+    collections.abc.AsyncIterable,
+)
+_ASYNC: Final[tuple[object, ...]] = (
     collections.abc.AsyncIterator,
     collections.abc.AsyncGenerator,
     collections.abc.AsyncIterable,
@@ -135,7 +138,8 @@ def check(value: object, hint: Any, path: str = "$") -> Any:
             return check(plain, hint, path)
         what, inner = split_message(str(e))
         path += inner.removeprefix("$")
-        raise errors.InvalidArgumentsError(f"{what} at {path}", path=path) from None
+        text = f"{what} at {path}"
+        raise errors.InvalidArgumentsError(text, path=path) from None
 
 
 def suggest(name: str, among: collections.abc.Iterable[str]) -> str:
@@ -310,7 +314,7 @@ class _Reader:
         hint = self._hints.get("return", Any)
         is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-        origin = get_origin(hint) or hint
+        origin: object = get_origin(hint) or hint
         if origin in _STREAMS or (yields and origin in _MAYBE_STREAMS):
             return True, is_async or origin in _ASYNC, next(iter(get_args(hint)), Any)
         return yields, is_async, Any if yields else hint

@@ -16,12 +16,12 @@ import grpc
 import grpc.aio
 from typing_extensions import override
 
-from snakepit import _wire, errors
+from snakepit import _lane, _wire, errors
 from snakepit._call import Call, HostCall, Link, Request
 from snakepit._carrier import StreamCarrier
 from snakepit._codec import codec_of
-from snakepit._lane import Lane, LaneError, Limits, limits_of
-from snakepit._version import VERSION
+from snakepit._lane import LaneError, Limits, limits_of
+from snakepit._version import __version__
 from snakepit.v1 import lane_pb2, worker_pb2
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Host:
         self.attached = False
         self.token = b""
         self.limits = Limits()
-        self.lane: Lane | None = None
+        self.lane: _lane.Lane | None = None
 
     def attach(self, request: worker_pb2.AttachRequest) -> None:
         """Binds the worker to a host.
@@ -67,14 +67,14 @@ class Host:
         """Tells whether a lane may be opened with this hello."""
         return self.attached and secrets.compare_digest(hello.token, self.token)
 
-    def adopt(self, lane: Lane) -> None:
+    def adopt(self, lane: _lane.Lane) -> None:
         """Makes a lane the one, and closes the one before it."""
         before, self.lane = self.lane, lane
         lane.on_close = self._forget
         if before is not None:
             before.close()
 
-    def _forget(self, lane: Lane) -> None:
+    def _forget(self, lane: _lane.Lane) -> None:
         if self.lane is lane:
             self.lane = None
 
@@ -110,21 +110,22 @@ class WorkerService:
         """Waits for the adapter; ends the RPC when it can't be set up."""
         await self._settled.wait()
         if self._dispatcher is None:
-            context.add_done_callback(self._tell)
+            tell: Any = self._tell  # the stubs take no plain function
+            context.add_done_callback(tell)
             await abort(context, self._failure or errors.InternalError())
         return self._dispatcher
 
     def _tell(self, _context: object) -> None:
         self.told.set()
 
-    async def Describe(
+    async def Describe(  # noqa: N802
         self, _request: worker_pb2.DescribeRequest, context: Context
     ) -> worker_pb2.DescribeResponse:
         """Tells what the worker offers."""
         dispatcher = await self.ready(context)
         return describe(dispatcher.toolbox, lane_address=self.lane_address)
 
-    async def Attach(
+    async def Attach(  # noqa: N802
         self, request: worker_pb2.AttachRequest, context: Context
     ) -> worker_pb2.AttachResponse:
         """Binds the worker to a host's incarnation."""
@@ -136,7 +137,7 @@ class WorkerService:
         dispatcher.strict = request.settings.strict_results
         return worker_pb2.AttachResponse(lane_token=self.host.token, lane_address=self.lane_address)
 
-    async def Call(
+    async def Call(  # noqa: N802
         self, request: worker_pb2.WorkerCallRequest, context: Context
     ) -> worker_pb2.WorkerCallResponse:
         """Runs a tool and returns its result."""
@@ -146,7 +147,7 @@ class WorkerService:
         await _pass_on(link, call, dispatcher, context, None)
         return worker_pb2.WorkerCallResponse(payload=link.payload)
 
-    async def Stream(self, request: worker_pb2.WorkerStreamRequest, context: Context) -> None:
+    async def Stream(self, request: worker_pb2.WorkerStreamRequest, context: Context) -> None:  # noqa: N802
         """Runs a tool and returns its chunks; of a tool that yields none, its result."""
         dispatcher = await self.ready(context)
         link = _GrpcLink(self.host)
@@ -159,7 +160,7 @@ class WorkerService:
         if link.payload:
             await write(link.payload)
 
-    async def Drain(
+    async def Drain(  # noqa: N802
         self, _request: worker_pb2.DrainRequest, context: Context
     ) -> worker_pb2.DrainResponse:
         """Takes no new calls and returns when the running ones have ended."""
@@ -168,11 +169,15 @@ class WorkerService:
             self.host.lane.announce_drain()
         idle = asyncio.Event()
         loop = asyncio.get_running_loop()
-        dispatcher.drain(lambda: loop.call_soon_threadsafe(idle.set))
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(idle.set)
+
+        dispatcher.drain(tell)
         await idle.wait()
         return worker_pb2.DrainResponse()
 
-    async def Lane(self, requests: AsyncIterator[worker_pb2.LaneRequest], context: Context) -> None:
+    async def Lane(self, requests: AsyncIterator[worker_pb2.LaneRequest], context: Context) -> None:  # noqa: N802
         """Carries frames: the portable carrier."""
         dispatcher = await self.ready(context)
         lane, carrier, rest = await self._open_lane(dispatcher, requests, context)
@@ -189,7 +194,7 @@ class WorkerService:
         dispatcher: Dispatcher,
         requests: AsyncIterator[worker_pb2.LaneRequest],
         context: Context,
-    ) -> tuple[Lane, StreamCarrier, list[lane_pb2.Frame]]:
+    ) -> tuple[_lane.Lane, StreamCarrier, list[lane_pb2.Frame]]:
         frames: list[lane_pb2.Frame] = []
         async for request in requests:
             frames = list(request.frames)
@@ -205,7 +210,7 @@ class WorkerService:
             await abort(context, errors.make("version_mismatch", str(e)))
         ours = self.host.limits
         carrier = StreamCarrier(asyncio.get_running_loop())
-        lane = carrier.lane = Lane(carrier, dispatcher, ours, theirs)
+        lane = carrier.lane = _lane.Lane(carrier, dispatcher, ours, theirs)
         hello = lane_pb2.Frame(hello=ours.hello())
         await context.write(worker_pb2.LaneResponse(frames=[hello]))
         self.host.adopt(lane)
@@ -213,7 +218,7 @@ class WorkerService:
 
 
 async def _read_frames(
-    lane: Lane,
+    lane: _lane.Lane,
     rest: list[lane_pb2.Frame],
     requests: AsyncIterator[worker_pb2.LaneRequest],
 ) -> None:
@@ -239,7 +244,7 @@ def describe(toolbox: Toolbox, *, lane_address: str = "") -> worker_pb2.Describe
     return worker_pb2.DescribeResponse(
         adapter=toolbox.name,
         tools=[_tool(t) for t in toolbox.tools.values()],
-        sdk_version=VERSION,
+        sdk_version=__version__,
         runtime_version=platform.python_version(),
         runtime=sys.implementation.name,
         slots=toolbox.slots,
@@ -280,7 +285,7 @@ async def _request_of(
         codec = codec_of(request.content_type)
     except errors.InvalidArgumentsError as e:
         await abort(context, e)
-    left = context.time_remaining()
+    left = _time_left(context)
     return Request(
         tool=request.tool,
         payload=request.payload,
@@ -290,6 +295,11 @@ async def _request_of(
         metadata=_metadata(request.metadata),
         codec=codec,
     )
+
+
+def _time_left(context: Context) -> float | None:
+    left: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
+    return left if left is None else float(left)
 
 
 def _metadata(given: Mapping[str, str]) -> dict[str, str]:
@@ -375,7 +385,7 @@ async def _pass_on(
                     call.notify()
     except BaseException:
         if call is not None:
-            left = context.time_remaining()
+            left = _time_left(context)
             dispatcher.stop(call, "deadline" if left is not None and left <= 0 else "cancelled")
         raise
     if link.error is not None:

@@ -2,7 +2,7 @@
 
 Handing a call from a thread that reads to one that runs costs more than a small call itself. So
 the main thread does both, and a second one, the understudy, reads only while a tool runs long.
-The two never read at once: whoever holds ``_turn`` may.
+The two never read at once: whoever holds ``turn`` may.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ class MainStage:
         self._interrupt = SignalInterrupt()
         self._calls: deque[Call] = deque()
         self._stopped = False
-        self._turn = threading.Lock()
-        self._reader: Reader | None = None
+        self.turn = threading.Lock()
+        self.reader: Reader | None = None
         self._left: deque[Reader] = deque()  # ended or replaced, to be closed by who has the turn
-        self._bell = Bell()
-        self._poller = _Poller(self._bell)
-        self._busy = False  # a tool's own code runs
-        self._laps = 0  # how often that began
+        self.bell = Bell()
+        self._poller = _Poller(self.bell)
+        self.busy = False  # a tool's own code runs
+        self.laps = 0  # how often that began
         self._understudy = _Understudy(self)
 
     # For any thread.
@@ -135,14 +135,14 @@ class MainStage:
         call.stage = self
         self._calls.append(call)
         if not self.here():
-            self._bell.ring()
+            self.bell.ring()
 
     def attach(self, reader: Reader) -> None:
         """Has this lane read from now on, in place of the one before."""
-        before, self._reader = self._reader, reader
+        before, self.reader = self.reader, reader
         if before is not None:
             self._left.append(before)
-        self._bell.ring()
+        self.bell.ring()
         self._understudy.rouse()
 
     def here(self) -> bool:
@@ -152,7 +152,7 @@ class MainStage:
     def wake(self) -> None:
         """Has a waiting main thread look around."""
         if not self.here():
-            self._bell.ring()
+            self.bell.ring()
 
     def rouse(self) -> None:
         """Says that there's a call with a deadline, maybe."""
@@ -161,7 +161,7 @@ class MainStage:
     def stop(self) -> None:
         """Has run return after the call that runs now."""
         self._stopped = True
-        self._bell.ring()
+        self.bell.ring()
 
     # For the main thread.
 
@@ -179,16 +179,16 @@ class MainStage:
         assert self.dispatcher is not None  # noqa: S101  set before the first call
         self._set_busy()
         self.dispatcher.run(call, self._interrupt.token())
-        self._busy = False
+        self.busy = False
 
     def _set_busy(self) -> None:
-        self._laps += 1
-        self._busy = True
+        self.laps += 1
+        self.busy = True
         self._understudy.rouse()
 
     def wait(self, ready: Callable[[], bool]) -> None:
         """Waits in the middle of a tool, and reads the lane meanwhile."""
-        self._busy = False
+        self.busy = False
         try:
             while not ready():
                 self._await()
@@ -197,14 +197,14 @@ class MainStage:
 
     def _await(self) -> None:
         """Waits for anything to happen; it may also return for no reason."""
-        if not self._turn.acquire(blocking=False):
+        if not self.turn.acquire(blocking=False):
             self._understudy.ask_for_turn()
             self._poller.wait(None, None)
             return
         try:
             self.read(self._poller, None)
         finally:
-            self._turn.release()
+            self.turn.release()
 
     # For whoever has the turn.
 
@@ -212,10 +212,10 @@ class MainStage:
         """Waits for the lane or the bell, and reads once."""
         while self._left:
             self._left.popleft().close()
-        reader = self._reader
+        reader = self.reader
         if poller.wait(reader, timeout) and reader is not None and not reader.step():
-            if self._reader is reader:
-                self._reader = None
+            if self.reader is reader:
+                self.reader = None
             reader.close()
 
 
@@ -245,7 +245,7 @@ class _Understudy:
         seen, calm = -1, 0
         while True:
             self._expire()
-            laps = self._stage._laps  # noqa: SLF001  the two are one mechanism
+            laps = self._stage.laps
             calm = 0 if laps != seen or self._busy_reading() else calm + 1
             if laps == seen and self._busy_reading() and self._take_over():
                 continue
@@ -265,25 +265,25 @@ class _Understudy:
     def _busy_reading(self) -> bool:
         """Tells whether the main thread is busy while there's a lane to be read."""
         stage = self._stage
-        return stage._busy and stage._reader is not None  # noqa: SLF001
+        return stage.busy and stage.reader is not None
 
     def _park(self, laps: int) -> None:
         self._parked = True
         # Whatever happened before is seen here; whatever happens from now on rings.
         next_deadline = self._expire()
-        if self._stage._laps == laps and not self._busy_reading():  # noqa: SLF001
+        if self._stage.laps == laps and not self._busy_reading():
             self._poller.wait(None, next_deadline)
         self._parked = False
 
     def _take_over(self) -> bool:
         """Reads as long as the main thread is busy; False if it reads itself."""
         stage = self._stage
-        if not stage._turn.acquire(blocking=False):  # noqa: SLF001
+        if not stage.turn.acquire(blocking=False):
             return False
         try:
             while self._busy_reading():
                 stage.read(self._poller, self._expire())
         finally:
-            stage._turn.release()  # noqa: SLF001
-            stage._bell.ring()  # noqa: SLF001
+            stage.turn.release()
+            stage.bell.ring()
         return True

@@ -97,7 +97,7 @@ def _define(
     function: Callable[..., Any],
     name: str | None,
     description: str | None,
-    idempotent: bool,  # noqa: FBT001
+    idempotent: bool,
     cancel: Cancel,
 ) -> Definition:
     if not inspect.isfunction(function):
@@ -127,7 +127,7 @@ def _define(
 
 
 def _remember(function: Callable[..., Any], definition: Definition) -> None:
-    """Notes a definition in its module: a second function of its name would hide it without a word."""
+    """Notes a definition in its module, where a second function of its name would hide it."""
     namespace: dict[str, Any] = function.__globals__
     seen: list[tuple[Definition, str]] = namespace.setdefault("__snakepit_tools__", [])
     if len(seen) < 4096:  # functions that are made in a loop
@@ -136,9 +136,10 @@ def _remember(function: Callable[..., Any], definition: Definition) -> None:
 
 def definition_of(value: object) -> Definition | None:
     """Gives what @tool was told about a function; None for anything else."""
-    if isinstance(value, staticmethod | classmethod):
-        value = value.__func__
-    found = getattr(value, MARK, None) if inspect.isfunction(value) else None
+    function: Any = value
+    if type(value) in (staticmethod, classmethod):
+        function = function.__func__
+    found = getattr(function, MARK, None) if inspect.isfunction(function) else None
     return found if isinstance(found, Definition) else None
 
 

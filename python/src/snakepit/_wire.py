@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import any_pb2
 
@@ -103,8 +103,8 @@ def to_proto(e: errors.Error) -> error_pb2.Error:
         path=cut(e.path),
         hint=cut(e.hint),
         retry_after_us=int(min(max(e.retry_after, 0.0), 365 * 24 * 3600.0) * 1e6),
-        **{"class": e.class_name},  # type: ignore[arg-type]  # pyright: ignore
     )
+    setattr(out, "class", e.class_name)
     if e.where != errors.Where():
         w = e.where
         out.where.CopyFrom(
@@ -118,7 +118,7 @@ def to_proto(e: errors.Error) -> error_pb2.Error:
             )
         )
     if e.exception is not None:
-        out.exception.CopyFrom(_exception_to_proto(e.exception))
+        _exception_of(out).CopyFrom(_exception_to_proto(e.exception))
     if e.exit is not None:
         x = e.exit
         lines = [cut(line) for line in x.stderr[-MAX_LIST:]]
@@ -136,12 +136,18 @@ def _exception_to_proto(x: errors.RemoteException) -> error_pb2.Exception:
     )
 
 
+def _exception_of(p: error_pb2.Error) -> error_pb2.Exception:
+    x: Any = p.exception  # in the stubs mypy takes it for the builtin
+    found: error_pb2.Exception = x
+    return found
+
+
 def from_proto(p: error_pb2.Error) -> errors.Error:
-    """The inverse of to_proto. An unknown reason keeps its name and has the class that came along."""
+    """The inverse of to_proto. An unknown reason keeps its name and has the class it came with."""
     known = errors.REASONS.get(p.reason)
     wire_class: str = getattr(p, "class")
     kind = known[0] if known else errors.CLASSES.get(wire_class, errors.InternalError)
-    w, x, end = p.where, p.exception, p.exit
+    w, x, end = p.where, _exception_of(p), p.exit
     return kind(
         p.message,
         reason=p.reason or None,
@@ -201,7 +207,7 @@ def _small(e: errors.Error) -> error_pb2.Error:
         p.hint = cut(p.hint, size)
         p.path = cut(p.path, size)
         if p.HasField("exception"):
-            x = p.exception
+            x = _exception_of(p)
             x.message, x.traceback = cut(x.message, size), _cut_front(x.traceback, size)
             bases, notes = [cut(b, 128) for b in x.bases[:8]], [cut(n, 128) for n in x.notes[:4]]
             del x.bases[:], x.notes[:]

@@ -2,7 +2,7 @@
 
 ::
 
-    Error
+Error:
     ├── InvalidError             the call or what it carries is wrong; sending it again won't help
     │   ├── InvalidArgumentsError    the arguments don't fit the tool; ``path`` names the field
     │   ├── InvalidResultError       the result can't travel
@@ -36,6 +36,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from typing_extensions import override
+
 __all__ = [
     "CallCancelledError",
     "Cancelled",
@@ -65,7 +67,7 @@ __all__ = [
 ]
 
 
-class Cancelled(BaseException):  # noqa: N818  it's a request to stop, not an error
+class Cancelled(BaseException):
     """Raised inside a tool that is to stop: its caller gave up, or its time is over.
 
     It's no Exception, so that ``except Exception`` doesn't hold a tool back. Clean up in
@@ -167,6 +169,7 @@ class Error(Exception):
         self.exit = exit
         self.retry_after = retry_after
 
+    @override
     def __str__(self) -> str:
         text = f"{self.reason}: {self.message}" if self.message else self.reason
         if self.may_have_run:
