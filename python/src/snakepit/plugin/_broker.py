@@ -124,6 +124,11 @@ class Broker:
         self._identity = identity
         self._connected = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many ids one side has named and the other hasn't met yet."""
+        return len(self._waiting)
+
     async def stream(self, infos: AsyncIterator[Any]) -> AsyncGenerator[broker_pb2.ConnInfo, None]:
         """Runs one of the host's broker streams."""
         queue: asyncio.Queue[broker_pb2.ConnInfo | None] = asyncio.Queue()

@@ -73,7 +73,7 @@ class Ending:
         self._ringer.setblocking(False)
         self._reason: Reason | None = None
         self._grace = 0.0
-        self._pid = os.getpid()
+        self._mask = threading.local()
         self.begun = threading.Event()
         """Set when the plugin begins to end."""
 
@@ -82,8 +82,12 @@ class Ending:
         threading.Thread(target=self._run, name="plugin-ending", daemon=True).start()
         if threading.current_thread() is threading.main_thread():
             self._listen_to_signals()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget_in_child)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(
+                    before=self._hold_signals,
+                    after_in_parent=self._release_signals,
+                    after_in_child=self._forget_in_child,
+                )
 
     def request(self, reason: Reason, grace: float = 0.0) -> None:
         """Asks for the end; from any thread, and from signal handlers."""
@@ -108,17 +112,24 @@ class Ending:
     def _on_term(self, _number: int, _frame: FrameType | None) -> None:
         self.request(Reason.TERMINATED, _TERM_GRACE)
 
+    # A forked child inherits our handlers and descriptors: told to terminate, it would end its
+    # parent, also in the moment before it can let go of them. So SIGTERM waits that long.
+
+    def _hold_signals(self) -> None:
+        self._mask.kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _release_signals(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask.kept)
+
     def _forget_in_child(self) -> None:
-        # The descriptors and handlers are the parent's: a child that is told to terminate would
-        # end its parent.
-        if os.getpid() == self._pid:
-            return
+        # The thread that forked is the child's main thread now.
         if signal.getsignal(signal.SIGTERM) == self._on_term:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._bell.close()
         self._ringer.close()
+        self._release_signals()
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
