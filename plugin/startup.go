@@ -197,12 +197,22 @@ func (s *startup) cause(ctx context.Context, err error, byItself bool) *errdefs.
 		return s.timedOut(ctx)
 	case byItself:
 		exit := s.proc.exit
-		e := errdefs.New(errdefs.StartFailed, "adapter %s: the worker ended before it was ready: %s", s.spec.Command.Adapter, exit)
+		e := errdefs.New(errdefs.StartFailed, "adapter %s: the worker ended before it was ready: %s%s", s.spec.Command.Adapter, exit, lastWord(exit))
 		e.Exit = &exit
 		return e
 	default:
 		return errdefs.Wrap(errdefs.StartFailed, err, "adapter %s", s.spec.Command.Adapter)
 	}
+}
+
+// lastWord is the last line of standard error, which in Python names the exception.
+func lastWord(exit errdefs.Exit) string {
+	for i := len(exit.Stderr) - 1; i >= 0; i-- {
+		if line := strings.TrimSpace(exit.Stderr[i]); line != "" {
+			return ": " + line
+		}
+	}
+	return ""
 }
 
 // timedOut tells start_timeout from a caller that went away.

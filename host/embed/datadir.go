@@ -145,7 +145,7 @@ func (d *dirs) close() error {
 		errs = append(errs, ignoreMissing(os.Remove(filepath.Join(d.data, recordFile))))
 	}
 	for _, f := range d.locks {
-		errs = append(errs, f.Close()) // and with it the lock
+		errs = append(errs, unlock(f))
 	}
 	return errors.Join(errs...)
 }
@@ -223,8 +223,12 @@ func abandoned(dir string, e fs.DirEntry) bool {
 	if err != nil {
 		return false // not one of ours, or going away
 	}
-	defer f.Close()
-	return lock(f) == nil
+	if lock(f) != nil {
+		_ = f.Close() // only looked at
+		return false
+	}
+	_ = unlock(f) // its folder goes now
+	return true
 }
 
 // Record is what a live host tells about itself in its data directory's host.json.

@@ -3,6 +3,7 @@
 package embed
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -13,6 +14,12 @@ import (
 // lock takes a file for as long as it's open, or fails at once.
 func lock(f *os.File) error {
 	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+}
+
+// unlock gives the file up at once. Closing it isn't enough: a process that is
+// being forked holds every open file until its exec, and with it the lock.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
 
 func ownedByUs(st fs.FileInfo) bool {

@@ -37,14 +37,14 @@ func Hint(name string, candidates iter.Seq[string]) string {
 	return ""
 }
 
-// distance counts the insertions, deletions and replacements that turn a into b;
-// anything above bound is bound+1.
+// distance counts the insertions, deletions, replacements and swaps of neighbours
+// that turn a into b; anything above bound is bound+1.
 func distance(a, b string, bound int) int {
 	if len(b) > maxLength || max(len(a)-len(b), len(b)-len(a)) > bound {
 		return bound + 1
 	}
-	var rows [2][maxLength + 1]int
-	prev, row := &rows[0], &rows[1]
+	var rows [3][maxLength + 1]int
+	before, prev, row := &rows[0], &rows[1], &rows[2]
 	for j := range len(b) + 1 {
 		prev[j] = j
 	}
@@ -52,8 +52,11 @@ func distance(a, b string, bound int) int {
 		row[0] = i + 1
 		for j := range len(b) {
 			row[j+1] = min(prev[j]+cost(a[i], b[j]), prev[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
-		prev, row = row, prev
+		before, prev, row = prev, row, before
 	}
 	return min(prev[len(b)], bound+1)
 }
