@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
 
-from snakepit._lane import LaneError
+from snakepit._limits import LaneError
 from snakepit.v1 import lane_pb2
 
 if TYPE_CHECKING:

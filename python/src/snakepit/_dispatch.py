@@ -366,8 +366,7 @@ async def _run_async_tool(call: Call, positional: list[Any], named: dict[str, An
     value: Any = call.tool.function(*positional, **named)
     if hasattr(value, "__await__"):
         value = await value
-    streams = call.tool.signature.stream or inspect.isasyncgen(value)
-    if not streams:
+    if not _streams(call, value):
         return value
     gathered: list[bytes] | None = None if call.request.stream else []
     if hasattr(value, "__aiter__"):
@@ -376,6 +375,10 @@ async def _run_async_tool(call: Call, positional: list[Any], named: dict[str, An
         for chunk in value:
             await call.deliver_later(chunk, gathered)
     return Encoded(b"" if gathered is None else call.request.codec.join(gathered))
+
+
+def _streams(call: Call, value: object) -> bool:
+    return call.tool.signature.stream or inspect.isasyncgen(value)
 
 
 async def _run_through_async(call: Call, chunks: Any, gathered: list[bytes] | None) -> None:

@@ -315,9 +315,14 @@ class _Reader:
         is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
         origin: object = get_origin(hint) or hint
-        if origin in _STREAMS or (yields and origin in _MAYBE_STREAMS):
-            return True, is_async or origin in _ASYNC, next(iter(get_args(hint)), Any)
+        if _among(origin, _STREAMS) or (yields and _among(origin, _MAYBE_STREAMS)):
+            is_async = is_async or _among(origin, _ASYNC)
+            return True, is_async, next(iter(get_args(hint)), Any)
         return yields, is_async, Any if yields else hint
+
+
+def _among(origin: object, kinds: tuple[object, ...]) -> bool:
+    return any(origin is kind for kind in kinds)
 
 
 def _without_none(hint: Any) -> Any:

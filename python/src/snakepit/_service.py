@@ -20,7 +20,7 @@ from snakepit import _lane, _wire, errors
 from snakepit._call import Call, HostCall, Link, Request
 from snakepit._carrier import StreamCarrier
 from snakepit._codec import codec_of
-from snakepit._lane import LaneError, Limits, limits_of
+from snakepit._limits import LaneError, Limits, limits_of
 from snakepit._version import __version__
 from snakepit.v1 import lane_pb2, worker_pb2
 

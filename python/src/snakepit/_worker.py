@@ -21,7 +21,8 @@ from google.protobuf.message import DecodeError
 from snakepit import _adapter, _log, _wire, errors
 from snakepit._carrier import LocalCarrier, LocalReader
 from snakepit._dispatch import Dispatcher, PoolRunner
-from snakepit._lane import Lane, LaneError, limits_of
+from snakepit._lane import Lane
+from snakepit._limits import LaneError, limits_of
 from snakepit._service import Host, WorkerService, complain
 from snakepit._stage import MainStage
 from snakepit._tool import DefinitionError
