@@ -16,6 +16,21 @@ func decodeArgs(args []byte, out any) error {
 	return nil
 }
 
+// DecodeResult decodes a result into out, a pointer, or nil to discard it, for
+// those who implement [Caller]. What doesn't fit is invalid_result with the path.
+func DecodeResult(result []byte, out any) error {
+	if out == nil {
+		return nil
+	}
+	var bad *values.Error
+	if err := values.Decode(result, out); errors.As(err, &bad) {
+		e := errdefs.New(errdefs.InvalidResult, "%s: %s", bad.Path, bad.Message)
+		e.Path, e.Hint = bad.Path, "the call itself succeeded"
+		return e
+	}
+	return nil
+}
+
 // invalidArguments keeps the path to the value that is wrong.
 func invalidArguments(err error) error {
 	var bad *values.Error

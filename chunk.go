@@ -10,7 +10,7 @@ import (
 func NewChunk(raw []byte) Chunk { return Chunk{raw: raw} }
 
 // Decode decodes the chunk into out, a pointer.
-func (c Chunk) Decode(out any) error { return values.Decode(c.raw, out) }
+func (c Chunk) Decode(out any) error { return DecodeResult(c.raw, out) }
 
 // JSON is the chunk as JSON; proto/VALUES.md says how each type looks there.
 func (c Chunk) JSON() (json.RawMessage, error) { return values.ToJSON(c.raw) }

@@ -6,8 +6,9 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/snakepit-go/snakepit/proto/values"
 )
 
 // maxSchemaDepth ends the schema of a type that holds itself; deeper values are
@@ -32,7 +33,7 @@ func schemaOfType(t reflect.Type, depth int) map[string]any {
 	if s, ok := wellKnown(t); ok {
 		return s
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // what JSON hasn't is described as anything
 	case reflect.Pointer:
 		return map[string]any{"anyOf": []any{schemaOfType(t.Elem(), depth+1), map[string]any{"type": "null"}}}
 	case reflect.Bool:
@@ -61,9 +62,13 @@ func wellKnown(t reflect.Type) (map[string]any, bool) {
 	case reflect.TypeFor[time.Time]():
 		return map[string]any{"type": "string", "format": "date-time"}, true
 	case reflect.TypeFor[time.Duration]():
-		return map[string]any{"type": "string", "format": "duration"}, true
+		return map[string]any{"type": "number", "description": "seconds"}, true
 	case reflect.TypeFor[[]byte]():
 		return map[string]any{"type": "string", "contentEncoding": "base64"}, true
+	case reflect.TypeFor[values.Decimal]():
+		return map[string]any{"type": "string", "format": "decimal"}, true
+	case reflect.TypeFor[values.UUID]():
+		return map[string]any{"type": "string", "format": "uuid"}, true
 	case reflect.TypeFor[big.Int](), reflect.TypeFor[*big.Int]():
 		return map[string]any{"type": "integer"}, true
 	}
@@ -72,14 +77,10 @@ func wellKnown(t reflect.Type) (map[string]any, bool) {
 
 func structSchema(t reflect.Type, depth int) map[string]any {
 	properties, required := map[string]any{}, []string{}
-	for _, f := range reflect.VisibleFields(t) {
-		name, optional, ok := argument(f)
-		if !ok {
-			continue
-		}
-		properties[name] = schemaOfType(f.Type, depth+1)
-		if !optional {
-			required = append(required, name)
+	for _, f := range values.FieldsOf(t) {
+		properties[f.Name] = schemaOfType(f.Type, depth+1)
+		if f.Required {
+			required = append(required, f.Name)
 		}
 	}
 	s := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
@@ -88,25 +89,4 @@ func structSchema(t reflect.Type, depth int) map[string]any {
 		s["required"] = required
 	}
 	return s
-}
-
-// argument names a field as it travels: by its json tag, else its msgpack tag,
-// else by its own name. A pointer, and what has omitempty or omitzero, may be left out.
-func argument(f reflect.StructField) (name string, optional, ok bool) {
-	if !f.IsExported() || f.Anonymous {
-		return "", false, false
-	}
-	tag, tagged := f.Tag.Lookup("json")
-	if !tagged {
-		tag = f.Tag.Get("msgpack")
-	}
-	name, options, _ := strings.Cut(tag, ",")
-	if tag == "-" {
-		return "", false, false
-	}
-	if name == "" {
-		name = f.Name
-	}
-	optional = f.Type.Kind() == reflect.Pointer || f.Type.Kind() == reflect.Interface || strings.Contains(options, "omit")
-	return name, optional, true
 }

@@ -22,10 +22,10 @@ func (c *Client) Call(ctx context.Context, tool string, in, out any, opts ...sna
 		return err
 	}
 	result, err := c.CallRaw(ctx, tool, Payload{Data: args}, opts...)
-	if err != nil || out == nil {
+	if err != nil {
 		return err
 	}
-	return values.Decode(result, out)
+	return snakepit.DecodeResult(result, out)
 }
 
 // Payload is arguments that are encoded already.
@@ -55,7 +55,7 @@ func (c *Client) callByStream(ctx context.Context, tool string, args Payload, o 
 	}
 	defer s.close()
 	for {
-		m, err := s.next()
+		m, err := s.next() //nolint:contextcheck // the stream has its own
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func (c *Client) StreamRaw(ctx context.Context, tool string, args Payload, opts 
 			return
 		}
 		defer s.close()
-		s.each(yield)
+		s.each(yield) //nolint:contextcheck // the stream has its own
 	}
 }
 
@@ -123,7 +123,7 @@ func (c *Client) open(ctx context.Context, tool string, args Payload, o snakepit
 			Invocation: invocationOf(tool, args.ContentType, o), Payload: args.Data, Input: o.Input != nil, Gather: !chunks,
 		}}})
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) { // EOF: the host refused it, and Recv tells why
 		cancel(err)
 		return nil, err
 	}
@@ -157,9 +157,12 @@ func (s *stream) send(chunks iter.Seq2[any, error], contentType string) {
 func encode(chunk any, contentType string) ([]byte, error) {
 	payload, err := values.Encode(chunk)
 	if err == nil && contentType == "application/json" {
-		return values.ToJSON(payload)
+		payload, err = values.ToJSON(payload)
 	}
-	return payload, err
+	if err != nil {
+		return nil, errdefs.Wrap(errdefs.InvalidArguments, err, "a chunk")
+	}
+	return payload, nil
 }
 
 // inputError marks a call that ended because its input went wrong.
@@ -174,10 +177,10 @@ func (s *stream) next() (*snakepitv1.HostStreamResponse, error) {
 		m, err := s.Recv()
 		if err != nil {
 			var bad *inputError
-			if errors.As(context.Cause(s.Context()), &bad) {
+			switch {
+			case errors.As(context.Cause(s.Context()), &bad):
 				err = bad
-			}
-			if errors.Is(err, io.EOF) {
+			case errors.Is(err, io.EOF):
 				err = errdefs.New(errdefs.Protocol, "the host ended the stream without a result")
 			}
 			return nil, err

@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// maxMessage is the largest payload, 256 MiB, and what surrounds it.
-	maxMessage = 256<<20 + 1<<20
+	// maxPayload is the largest arguments, chunk or result, in bytes.
+	maxPayload = 256 << 20
+	// maxMessage is that and what surrounds it.
+	maxMessage = maxPayload + 1<<20
 	// window is what may lie between a stream and its reader, in bytes.
 	window = 1 << 20
 )

@@ -2,6 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -31,7 +34,7 @@ type server struct {
 // Offer implements snakepit.Caller: the tool can be called for as long as this
 // client is open and connected.
 func (c *Client) Offer(ctx context.Context, tool snakepit.HostTool) error {
-	s, err := c.serve()
+	s, err := c.serve() //nolint:contextcheck // the tools outlive the offer
 	if err != nil {
 		return err
 	}
@@ -43,8 +46,8 @@ func (c *Client) Offer(ctx context.Context, tool snakepit.HostTool) error {
 		Tool:    &snakepitv1.Tool{Name: tool.Name, Description: tool.Description, InputSchema: tool.InputSchema},
 		Exposed: !tool.Private,
 	}
-	if err := s.send(&snakepitv1.ServeRequest{Kind: &snakepitv1.ServeRequest_Offer{Offer: offer}}); err != nil {
-		return err
+	if err := s.send(&snakepitv1.ServeRequest{Kind: &snakepitv1.ServeRequest_Offer{Offer: offer}}); err != nil && !errors.Is(err, io.EOF) {
+		return err // EOF: the stream has ended, and why follows
 	}
 	select {
 	case err := <-ready:
@@ -52,7 +55,7 @@ func (c *Client) Offer(ctx context.Context, tool snakepit.HostTool) error {
 	case <-s.done:
 		return s.why()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return errdefs.Of(context.Cause(ctx))
 	}
 }
 
@@ -180,14 +183,28 @@ func deadline(ctx context.Context, us uint64) (context.Context, context.CancelFu
 	if us == 0 {
 		return context.WithCancel(ctx)
 	}
-	const most = 365 * 24 * time.Hour
-	return context.WithTimeout(ctx, min(time.Duration(min(us, uint64(most/time.Microsecond)))*time.Microsecond, most)) //nolint:gosec // bounded by the min
+	const most = 365 * 24 * time.Hour / time.Microsecond
+	return context.WithTimeout(ctx, time.Duration(min(us, uint64(most)))*time.Microsecond) //nolint:gosec // bounded by the min
 }
 
 func answer(ctx context.Context, tool snakepit.HostTool, call *snakepitv1.ServeCall) *snakepitv1.ServeResult {
 	if tool.Func == nil {
 		return &snakepitv1.ServeResult{Id: call.GetId(), Error: errdefs.ToProto(errdefs.New(errdefs.ToolNotFound, "no host tool %s", call.GetTool()))}
 	}
-	out, err := tool.Func(ctx, call.GetPayload())
+	out, err := run(ctx, tool, call.GetPayload())
+	if err == nil && len(out) > maxPayload {
+		out, err = nil, errdefs.New(errdefs.PayloadTooLarge, "the result of %s has %d bytes; at most %d", tool.Name, len(out), maxPayload)
+	}
 	return &snakepitv1.ServeResult{Id: call.GetId(), Payload: out, Error: errdefs.ToProto(err)}
+}
+
+// run calls the function. It recovers, as the host does for its own tools: a bug
+// in the function must fail one call, not the program.
+func run(ctx context.Context, tool snakepit.HostTool, args []byte) (out []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errdefs.New(errdefs.Internal, "host tool %s panicked: %.256s", tool.Name, fmt.Sprint(r))
+		}
+	}()
+	return tool.Func(ctx, args)
 }

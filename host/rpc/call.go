@@ -74,14 +74,11 @@ func (a *api) Stream(ss hostStream) error {
 	return a.carry(ss, call, codec, r.Input)
 }
 
-// carry moves chunks both ways until the call ends. Input is read by a goroutine
-// that ends with the stream's context, which gRPC ends when carry has returned: so
-// it's the one goroutine here that nobody waits for but gRPC.
-func (*api) carry(ss hostStream, call *host.Call, codec codec, input bool) error {
+// carry moves chunks both ways until the call ends.
+func (a *api) carry(ss hostStream, call *host.Call, codec codec, input bool) error {
 	var inputErr inputFailure
 	if input {
-		var feeder sync.WaitGroup
-		feeder.Go(func() { feed(ss, call, codec, &inputErr) })
+		a.readers.Go(func() { feed(ss, call, codec, &inputErr) })
 	}
 	defer call.Close()
 	for {
@@ -112,12 +109,14 @@ func feed(ss hostStream, call *host.Call, codec codec, failure *inputFailure) {
 			_ = call.CloseSend() // fails only when the call has ended
 			return
 		}
-		if err != nil {
-			return // the client is gone; the stream's context tells the call
+		var chunk []byte
+		if err == nil {
+			chunk, err = codec.in(req.GetChunk())
 		}
-		chunk, err := codec.in(req.GetChunk())
-		if err != nil {
-			failure.set(err)
+		if err != nil { // the client is gone, or its chunk is too large or malformed
+			if ss.Context().Err() == nil {
+				failure.set(err)
+			}
 			call.Close()
 			return
 		}

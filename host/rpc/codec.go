@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"errors"
+
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/values"
 )
@@ -29,10 +31,13 @@ func codecFor(contentType string) (codec, error) {
 
 func fromJSON(b []byte) ([]byte, error) {
 	out, err := values.FromJSON(b)
-	if err != nil {
-		return nil, errdefs.New(errdefs.InvalidArguments, "arguments: %v", err)
+	var bad *values.Error
+	if errors.As(err, &bad) {
+		e := errdefs.New(errdefs.InvalidArguments, "%s: %s", bad.Path, bad.Message)
+		e.Path = bad.Path
+		return nil, e
 	}
-	return out, nil
+	return out, err
 }
 
 func toJSON(b []byte) ([]byte, error) {
@@ -42,6 +47,9 @@ func toJSON(b []byte) ([]byte, error) {
 	out, err := values.ToJSON(b)
 	if err != nil {
 		return nil, errdefs.New(errdefs.InvalidResult, "the result has no form in JSON: %v", err)
+	}
+	if len(out) > maxPayload {
+		return nil, errdefs.New(errdefs.PayloadTooLarge, "the result has %d bytes as JSON; at most %d", len(out), maxPayload)
 	}
 	return out, nil
 }

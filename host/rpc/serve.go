@@ -22,8 +22,7 @@ const (
 type serveStream = grpc.BidiStreamingServer[snakepitv1.ServeRequest, snakepitv1.ServeResponse]
 
 // Serve implements snakepitv1.HostServer: the client's functions are host tools
-// for as long as the stream lives. Its goroutine sends; another one reads, and ends
-// with the stream, which gRPC ends when Serve has returned.
+// for as long as the stream lives. Its goroutine sends; another one reads.
 func (a *api) Serve(ss serveStream) error {
 	c := &client{
 		out: make(chan *snakepitv1.ServeResponse), gone: ss.Context().Done(),
@@ -31,8 +30,7 @@ func (a *api) Serve(ss serveStream) error {
 	}
 	defer c.withdraw()
 	read := make(chan error, 1)
-	var reader sync.WaitGroup
-	reader.Go(func() { read <- c.run(ss, a.engine) })
+	a.readers.Go(func() { read <- c.run(ss, a.engine) })
 	for {
 		select {
 		case r := <-c.out:
@@ -133,17 +131,14 @@ func (c *client) call(ctx context.Context, tool string, args []byte) ([]byte, er
 	defer c.leave(id)
 	req := &snakepitv1.ServeCall{Id: id, Tool: tool, Payload: args}
 	if d, ok := ctx.Deadline(); ok {
-		req.TimeoutUs = uint64(max(time.Until(d).Microseconds(), 1)) //nolint:gosec // positive
+		req.TimeoutUs = uint64(max(time.Until(d).Microseconds(), 1))
 	}
 	if err := c.send(ctx, &snakepitv1.ServeResponse{Kind: &snakepitv1.ServeResponse_Call{Call: req}}); err != nil {
 		return nil, err
 	}
 	select {
 	case r := <-answer:
-		if r.GetError() != nil {
-			return nil, errdefs.FromProto(r.GetError())
-		}
-		return r.GetPayload(), nil
+		return resultOf(r)
 	case <-ctx.Done():
 		cancel := &snakepitv1.ServeResponse{Kind: &snakepitv1.ServeResponse_Cancel{Cancel: id}}
 		detached, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -151,10 +146,22 @@ func (c *client) call(ctx context.Context, tool string, args []byte) ([]byte, er
 		_ = c.send(detached, cancel) // fails only when the client is gone
 		return nil, context.Cause(ctx)
 	case <-c.gone:
+		select {
+		case r := <-answer: // it came just in time
+			return resultOf(r)
+		default:
+		}
 		e := errdefs.New(errdefs.OutcomeUnknown, "the client that offers the tool went away")
 		e.MayHaveRun = true
 		return nil, e
 	}
+}
+
+func resultOf(r *snakepitv1.ServeResult) ([]byte, error) {
+	if r.GetError() != nil {
+		return nil, errdefs.FromProto(r.GetError())
+	}
+	return r.GetPayload(), nil
 }
 
 func (c *client) enter(tool string) (uint64, chan *snakepitv1.ServeResult, error) {

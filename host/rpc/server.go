@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -17,8 +18,10 @@ import (
 )
 
 const (
-	// maxMessage is the largest payload, 256 MiB, and what surrounds it.
-	maxMessage = 256<<20 + 1<<20
+	// maxPayload is the largest arguments, chunk or result, in bytes.
+	maxPayload = 256 << 20
+	// maxMessage is that and what surrounds it.
+	maxMessage = maxPayload + 1<<20
 	// stopTimeout is how long running calls may still use the API after Serve's ctx ended.
 	stopTimeout = 2 * time.Second
 	// window is what may lie between a stream and its reader, in bytes.
@@ -44,6 +47,11 @@ type api struct {
 	engine *host.Host
 	cfg    Config
 	ending chan struct{} // closed when Serve's ctx has ended
+
+	// readers are the goroutines that read streams beside their handlers. gRPC
+	// ends a stream when its handler has returned, and not before: so Serve waits
+	// for them, not the handlers.
+	readers sync.WaitGroup
 }
 
 // NewServer returns a server for an engine; it starts nothing.
@@ -63,6 +71,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(s.api.unary), grpc.StreamInterceptor(s.api.stream),
+		grpc.WaitForHandlers(true),
 	)
 	snakepitv1.RegisterHostServer(g, s.api)
 	stopped := make(chan struct{})
@@ -75,6 +84,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if ctx.Err() != nil {
 		<-stopped
 	}
+	g.Stop() // ends what a broken listener left
+	s.api.readers.Wait()
 	if errors.Is(err, grpc.ErrServerStopped) {
 		return nil
 	}
@@ -104,5 +115,5 @@ func (a *api) outcome(method string, panicked any, err error) error {
 		a.cfg.Logger.Error("a request panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
 		err = errdefs.New(errdefs.Internal, "internal error")
 	}
-	return errdefs.ToStatus(err)
+	return errdefs.ToStatus(errdefs.FromStatus(err)) // some are gRPC's own, like its limit of a message's size
 }

@@ -2,6 +2,7 @@ package errdefs
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -46,7 +47,7 @@ func ToProto(err error) *snakepitv1.Error {
 		MayHaveRun:   e.MayHaveRun,
 		Path:         e.Path,
 		Hint:         e.Hint,
-		RetryAfterUs: uint64(max(e.RetryAfter, 0).Microseconds()),
+		RetryAfterUs: uint64(max(e.RetryAfter, 0).Microseconds()), //nolint:gosec // not negative
 	}
 	if w := e.Where; w != (Where{}) {
 		out.Where = &snakepitv1.Where{Node: w.Node, Pool: w.Pool, Worker: w.Worker, Session: w.Session, Tool: w.Tool, Call: w.Call}
@@ -139,8 +140,12 @@ func FromStatus(err error) error {
 		}
 	}
 	e := &Error{Reason: Internal, Message: st.Message(), cause: err}
-	if st.Code() == codes.Unavailable {
+	switch {
+	case st.Code() == codes.Unavailable:
 		e.Reason = HostUnreachable
+		return e
+	case st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), "larger than max"): // gRPC's words, not ours
+		e.Reason = PayloadTooLarge
 		return e
 	}
 	for _, t := range table() {

@@ -60,7 +60,10 @@ func simpler(got any) (any, bool) {
 
 // assignText sets what reads itself from text; false: v doesn't, or got is none.
 func assignText(got any, v reflect.Value) (done bool, err error) {
-	if !v.CanAddr() || isOurs(v.Type()) {
+	if !v.CanAddr() || (isOurs(v.Type()) && v.Type() != reflect.TypeFor[time.Time]()) {
+		return false, nil
+	}
+	if _, isText := got.(string); !isText && isOurs(v.Type()) {
 		return false, nil
 	}
 	u, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
@@ -197,7 +200,7 @@ func wholeOf(got any) (*big.Int, bool) {
 
 func assignInt(got any, v reflect.Value) error {
 	if v.Type() == reflect.TypeFor[time.Duration]() {
-		return faultf("expected a timedelta, got %s", describe(got))
+		return assignSeconds(got, v)
 	}
 	n, ok := wholeOf(got)
 	if !ok {
@@ -207,6 +210,16 @@ func assignInt(got any, v reflect.Value) error {
 		return faultf("%s doesn't fit into %s", describe(got), v.Type())
 	}
 	v.SetInt(n.Int64())
+	return nil
+}
+
+// assignSeconds: a number is a duration in seconds, as in Python and JSON.
+func assignSeconds(got any, v reflect.Value) error {
+	d, err := fromSeconds(got)
+	if err != nil {
+		return faultf("expected a timedelta, or %v, got %s", err, describe(got))
+	}
+	v.Set(reflect.ValueOf(d))
 	return nil
 }
 

@@ -121,6 +121,8 @@ func TestValueFitsWhereItLosesNothing(t *testing.T) {
 		"text scalar into string":    {into[string](values.Scalar{DType: "<U2", Data: []byte("a\x00\x00\x00\x00\x00\x00\x00")}), "a"},
 		"naive datetime into time":   {into[time.Time](values.NaiveTime{Time: time.Unix(0, 0).UTC()}), time.Unix(0, 0).UTC()},
 		"date into time":             {into[time.Time](values.Date{Year: 1970, Month: 1, Day: 1}), time.Unix(0, 0).UTC()},
+		"seconds into duration":      {into[time.Duration](1.5), 1500 * time.Millisecond},
+		"text into time":             {into[time.Time]("1970-01-01T00:00:00Z"), time.Unix(0, 0).UTC()},
 		"uuid into string":           {into[string](values.UUID{15: 1}), "00000000-0000-0000-0000-000000000001"},
 		"string into uuid":           {into[values.UUID]("00000000-0000-0000-0000-000000000001"), values.UUID{15: 1}},
 		"bytearray into bytes":       {into[[]byte](values.ByteArray("x")), []byte("x")},

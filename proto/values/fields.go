@@ -9,7 +9,23 @@ import (
 // maxEmbedding ends the embedding of a type in itself.
 const maxEmbedding = 16
 
-// A field is a field of a struct as it travels.
+// A Field is a field of a struct as it travels.
+type Field struct {
+	Name     string
+	Type     reflect.Type
+	Required bool // [DecodeStrict] wants it
+}
+
+// FieldsOf lists the fields of a struct type, in order, for those who describe it.
+func FieldsOf(t reflect.Type) []Field {
+	var out []Field
+	for _, f := range fieldsOf(t) {
+		out = append(out, Field{Name: f.name, Type: t.FieldByIndex(f.index).Type, Required: f.required(t)})
+	}
+	return out
+}
+
+// A field is a Field with what encoding and decoding need.
 type field struct {
 	name      string
 	index     []int
