@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"strconv"
 	"time"
 
@@ -43,10 +44,11 @@ list or an object as JSON, text. Text that fits nothing goes on as it is, and th
 A text result is printed as it is, anything else as JSON, and bytes as they are unless stdout is a terminal.
 A tool that yields chunks gives a list of them, or with --stream one line of JSON for each as it comes. With
 -o json text and bytes are JSON too. Progress goes to stderr: a bar in a terminal, else a line each second.
-Ctrl-C cancels the call; the exit code is then 1.
+Ctrl-C cancels the call; the exit code is then 1. On a live host --set changes call_timeout alone.
 
-With -o json an error is an object on stderr: {"error": {"reason", "class", "message", "may_have_run"}}, and
-where they apply "path", "hint", "retry_after" (seconds), "where", "exception" and "exit".`,
+With -o json stderr has no lines of progress, and an error is an object there, {"error": {…}}, with
+"reason", "class", "message" and "may_have_run", and where they apply "path", "hint", "retry_after"
+(seconds), "where", "exception" and "exit".`,
 		Example: `  snakepit call add a=1 b=2
   snakepit call --adapter tools.py:Digits predict pixels=@pixels.json top=3
   snakepit call train epochs=5 --stream --session user-1`,
@@ -113,6 +115,9 @@ func (p *program) connect(ctx context.Context, f callFlags) (engine, string, err
 	if p.opts.host != "" {
 		return nil, "", usagef("--host names a live host and --adapter starts one: give one of them")
 	}
+	if !p.sets("log_level") {
+		l.Logger = nil // what goes wrong is the call's own error
+	}
 	if l.Workers == 0 && !p.sets("pool_size") {
 		l.Workers = 1
 	}
@@ -148,19 +153,27 @@ func (p *program) callOn(ctx context.Context, e engine, f callFlags, name string
 	if err != nil {
 		return err
 	}
-	out := &printer{out: p.stdout, err: p.stderr, progress: newProgressView(p.stderr), json: p.json()}
+	out := &printer{out: p.stdout, err: p.stderr, progress: p.progressView(), json: p.json()}
 	defer out.progress.end()
 	inv := invocation{
 		Tool: name, Pool: f.pool, Session: f.session, Args: args, Timeout: f.timeout, OnProgress: out.progress.show,
 	}
 	if f.stream {
-		return printStream(ctx, e, inv, out)
+		return asLate(printStream(ctx, e, inv, out), inv)
 	}
 	result, err := e.Call(ctx, inv)
 	if err != nil {
-		return err
+		return asLate(err, inv)
 	}
 	return out.result(result)
+}
+
+// progressView shows progress, but not where a script reads JSON.
+func (p *program) progressView() *progressView {
+	if p.json() && !isTerminal(p.stderr) {
+		return newProgressView(io.Discard)
+	}
+	return newProgressView(p.stderr)
 }
 
 func printStream(ctx context.Context, e engine, inv invocation, out *printer) error {

@@ -53,6 +53,17 @@ func asCancelled(ctx context.Context, err error) error {
 	return &e
 }
 
+// asLate words a deadline that ran out on this side, before the host's own word
+// of it came; other errors stay as they are.
+func asLate(err error, inv invocation) error {
+	if !errors.Is(err, context.DeadlineExceeded) || errdefs.Of(err).Where != (errdefs.Where{}) {
+		return err
+	}
+	e := *errdefs.Of(err)
+	e.Message = "the call's deadline has passed"
+	return e.At(errdefs.Where{Pool: inv.Pool, Session: inv.Session, Tool: inv.Tool})
+}
+
 // failure is an error as -o json shows it.
 type failure struct {
 	Reason     string            `json:"reason"`

@@ -54,9 +54,9 @@ func knobValues(k config.Knob) []string {
 	return k.Choices
 }
 
-// logger writes to stderr what the knob log_level lets through.
-func (p *program) logger(s config.Settings) hclog.Logger {
+// logger writes to stderr what a level lets through.
+func (p *program) logger(level string) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{
-		Name: "snakepit", Output: p.stderr, Level: hclog.LevelFromString(s.LogLevel), JSONFormat: p.json(),
+		Name: "snakepit", Output: p.stderr, Level: hclog.LevelFromString(level), JSONFormat: p.json(),
 	})
 }

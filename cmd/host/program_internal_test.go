@@ -270,6 +270,40 @@ func TestProgressGoesToStderr(t *testing.T) {
 	}
 }
 
+func TestProgressIsKeptFromScripts(t *testing.T) {
+	t.Parallel()
+	h := &fakeHost{tools: fixedTools(), give: pack(t, 1), progress: []snakepit.Progress{{Done: 1, Total: 2}}}
+	if o := runOn(t, h, "call", "train", "-o", "json"); o.stdout != "1\n" || o.stderr != "" {
+		t.Errorf("stdout %q, stderr %q", o.stdout, o.stderr)
+	}
+}
+
+func TestCallTimeoutCountsOnALiveHostToo(t *testing.T) {
+	t.Parallel()
+	for timeout, args := range map[time.Duration][]string{
+		2 * time.Second: {"--set", "call_timeout=2s"},
+		3 * time.Second: {"--set", "call_timeout=2s", "--timeout", "3"},
+		0:               nil,
+	} {
+		h := &fakeHost{give: pack(t, 1)}
+		if o := runOn(t, h, append([]string{"call", "f"}, args...)...); o.code != 0 || h.calls[0].Timeout != timeout {
+			t.Errorf("%s: exit %d (%s), timeout %s, want %s", args, o.code, o.stderr, h.calls[0].Timeout, timeout)
+		}
+	}
+}
+
+func TestCallOfItsOwnLogsOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
+	for level, args := range map[string][]string{"": nil, "debug": {"--set", "log_level=debug"}} {
+		h := &fakeHost{give: pack(t, 1)}
+		o := runWith(t.Context(), t, h, nil, append([]string{"call", "f", "--adapter", "x.py"}, args...)...)
+		l := o.launched[0].Logger
+		if logs := l != nil && l.IsDebug(); logs != (level == "debug") {
+			t.Errorf("%s: logs %v", args, logs)
+		}
+	}
+}
+
 func TestSignalCancelsTheCall(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -277,6 +311,14 @@ func TestSignalCancelsTheCall(t *testing.T) {
 	o := runWith(ctx, t, h, nil, "call", "f", "--stream", "--host", "/s")
 	if o.code != 1 || o.stdout != "1\n" || !strings.Contains(o.stderr, "cancelled: the call was cancelled by a signal") || h.closed != 1 {
 		t.Errorf("exit %d, stdout %q, stderr %q, closed %d", o.code, o.stdout, o.stderr, h.closed)
+	}
+}
+
+func TestDeadlineOnThisSideSaysWhatRanOut(t *testing.T) {
+	t.Parallel()
+	o := runOn(t, &fakeHost{err: context.DeadlineExceeded}, "call", "f", "--pool", "p")
+	if want := "snakepit: deadline: the call's deadline has passed\n  where: pool p, tool f\n"; o.code != 1 || o.stderr != want {
+		t.Errorf("exit %d, %q, want %q", o.code, o.stderr, want)
 	}
 }
 

@@ -89,7 +89,7 @@ func (p *program) newLaunch(adapter string, workers int) (launch, error) {
 	if err != nil {
 		return launch{}, err
 	}
-	return launch{Adapter: adapter, Workers: workers, Set: p.opts.set, Logger: p.logger(s), Version: version()}, nil
+	return launch{Adapter: adapter, Workers: workers, Set: p.opts.set, Logger: p.logger(s.LogLevel), Version: version()}, nil
 }
 
 // serveUntilDone says that the host is ready and drains it once ctx is done. The

@@ -1,0 +1,5 @@
+"""A file without a tool."""
+
+
+def add(a: int, b: int) -> int:
+    return a + b

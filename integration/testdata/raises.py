@@ -1,0 +1,3 @@
+"""An adapter that can't be imported."""
+
+raise RuntimeError("the model isn't there")
