@@ -58,6 +58,7 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	workers := pids(sp)
 	say(w, "Ready after %.1f s: %s.\n\n", time.Since(started).Seconds(), processes(workers))
 	err = trainAndShow(ctx, sp, o, w)
+	workers = append(workers, pids(sp)...) // one may have been replaced
 	if err := errors.Join(err, sp.Close()); err != nil {
 		return err
 	}
