@@ -7,8 +7,12 @@ import (
 
 func TestWorkersGetAnAllowListedEnvironment(t *testing.T) {
 	for _, kv := range [][2]string{
-		{"PATH", "/bin"}, {"LC_ALL", "C"}, {"AWS_SECRET_ACCESS_KEY", "secret"}, {"PLUGIN_CLIENT_CERT", "of somebody else"},
-		{"SNAKEPIT_PLUGIN", "of somebody else"}, {"CUDA_VISIBLE_DEVICES", "1"},
+		{"PATH", "/bin"},
+		{"LC_ALL", "C"},
+		{"AWS_SECRET_ACCESS_KEY", "secret"},
+		{"PLUGIN_CLIENT_CERT", "of somebody else"},
+		{"SNAKEPIT_PLUGIN", "of somebody else"},
+		{"CUDA_VISIBLE_DEVICES", "1"},
 	} {
 		t.Setenv(kv[0], kv[1])
 	}

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -31,8 +32,7 @@ func TestAWriterOfEndlessLinesNeverBlocks(t *testing.T) {
 	written := make(chan error, 1)
 	go func() {
 		_, err := w.Write(make([]byte, 8<<20)) // one line without an end
-		written <- err
-		w.Close()
+		written <- errors.Join(err, w.Close())
 	}()
 	lines := 0
 	eachLine(r, func([]byte, bool) { lines++ })

@@ -80,7 +80,7 @@ func (p *process) forked(stdout, stderr *os.File) {
 }
 
 func (p *process) readStdout() {
-	defer p.toClient.Close()
+	defer func() { _ = p.toClient.Close() }() // a pipe's writer never fails to close
 	seen := false
 	eachLine(p.stdout, func(line []byte, cut bool) {
 		if seen || !isHandshake(string(line)) {

@@ -42,7 +42,7 @@ func interpreter(t *testing.T) string {
 // launcher runs a launcher for the length of a test.
 func launcher(t *testing.T) *plugin.Launcher {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sp") // t.TempDir is too long for a socket
+	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestInterpretersThatCannotServeAreExplained(t *testing.T) {
 	s := specFor(t, dir, "adapter.py")
 	fake := func(name, body string) string {
 		p := filepath.Join(dir, name)
-		if err := os.WriteFile(p, []byte("#!/bin/sh\n"+body), 0o700); err != nil { //nolint:gosec // it has to be executable
+		if err := os.WriteFile(p, []byte("#!/bin/sh\n"+body), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		return p
@@ -380,7 +380,7 @@ func assertGone(t *testing.T, p host.Process) {
 	}
 	if err := syscall.Kill(p.PID, 0); err == nil {
 		stat, _ := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/stat")
-		if strings.Contains(string(stat), " "+strconv.Itoa(int(p.StartTime))+" ") { //nolint:gosec // for a comparison
+		if strings.Contains(string(stat), " "+strconv.Itoa(int(p.StartTime))+" ") {
 			t.Errorf("process %d is still there: %s", p.PID, stat)
 		}
 	}

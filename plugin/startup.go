@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,7 +130,7 @@ func (s *startup) attach(ctx context.Context, d dispensed) (*connection, error) 
 		Worker:      string(s.spec.Worker),
 		Settings: &snakepitv1.WorkerSettings{
 			StrictResults: s.spec.Settings.StrictResults,
-			MaxPayload:    uint64(max(s.spec.Settings.MaxPayload, 0)), //nolint:gosec // not negative
+			MaxPayload:    uint64(max(s.spec.Settings.MaxPayload, 0)),
 		},
 	})
 	if err != nil {
@@ -207,8 +208,8 @@ func (s *startup) cause(ctx context.Context, err error, byItself bool) *errdefs.
 
 // lastWord is the last line of standard error, which in Python names the exception.
 func lastWord(exit errdefs.Exit) string {
-	for i := len(exit.Stderr) - 1; i >= 0; i-- {
-		if line := strings.TrimSpace(exit.Stderr[i]); line != "" {
+	for _, line := range slices.Backward(exit.Stderr) {
+		if line = strings.TrimSpace(line); line != "" {
 			return ": " + line
 		}
 	}

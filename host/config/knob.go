@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,12 +99,10 @@ func (k Knob) read(text string) (any, error) {
 		}
 		return b, nil
 	case Choice:
-		for _, c := range k.Choices {
-			if text == c {
-				return text, nil
-			}
+		if !slices.Contains(k.Choices, text) {
+			return nil, fmt.Errorf("%q is none of %s", clip(text), k.Range())
 		}
-		return nil, fmt.Errorf("%q is none of %s", clip(text), k.Range())
+		return text, nil
 	case Text:
 		return text, nil
 	}

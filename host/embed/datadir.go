@@ -168,7 +168,7 @@ func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
 
 // runBase is the parent of all run folders: in memory, short, private to the user.
 func runBase(data string) (string, error) {
-	base := ""
+	var base string
 	switch xdg := os.Getenv("XDG_RUNTIME_DIR"); {
 	case xdg != "" && writable(xdg):
 		base = filepath.Join(xdg, "snakepit")

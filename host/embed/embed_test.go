@@ -149,6 +149,7 @@ func TestBothDoorsOfferTheSameVerbs(t *testing.T) {
 }
 
 func call(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	got, err := snakepit.Call[int](t.Context(), sp, "add", map[string]any{"a": 40, "b": 2})
 	if err != nil || got != 42 {
 		t.Errorf("add = %d, %v; want 42", got, err)
@@ -164,6 +165,7 @@ func call(t *testing.T, sp snakepit.Caller) {
 }
 
 func stream(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	var got []int
 	for n, err := range snakepit.Stream[int](t.Context(), sp, "count", map[string]any{"n": 5}) {
 		if err != nil {
@@ -189,6 +191,7 @@ func stream(t *testing.T, sp snakepit.Caller) {
 }
 
 func input(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	sum, err := snakepit.Call[int](t.Context(), sp, "total", nil, snakepit.InputOf(1, 2, 39))
 	if err != nil || sum != 42 {
 		t.Errorf("total = %d, %v; want 42", sum, err)
@@ -203,6 +206,7 @@ func input(t *testing.T, sp snakepit.Caller) {
 }
 
 func session(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	id := "s-" + t.Name()
 	for want := 1; want <= 5; want++ {
 		got, err := snakepit.Call[int](t.Context(), sp, "remember", map[string]any{"key": "k"}, snakepit.Session(id))
@@ -217,6 +221,7 @@ func session(t *testing.T, sp snakepit.Caller) {
 }
 
 func hostTool(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	type in struct {
 		X int `json:"x"`
 	}
@@ -234,6 +239,7 @@ func hostTool(t *testing.T, sp snakepit.Caller) {
 }
 
 func progress(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	var seen atomic.Pointer[snakepit.Progress]
 	got, err := snakepit.Call[string](t.Context(), sp, "report", nil, snakepit.OnProgress(func(p snakepit.Progress) { seen.Store(&p) }))
 	if err != nil || got != "done" {
@@ -245,6 +251,7 @@ func progress(t *testing.T, sp snakepit.Caller) {
 }
 
 func failures(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	for name, c := range map[string]struct {
 		tool   string
 		args   any
@@ -280,6 +287,7 @@ func exceptionOf(err error) string {
 }
 
 func tools(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	list, err := sp.Tools(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -299,6 +307,7 @@ func tools(t *testing.T, sp snakepit.Caller) {
 }
 
 func cancel(t *testing.T, sp snakepit.Caller) {
+	t.Helper()
 	begun := time.Now()
 	err := sp.Call(t.Context(), "spin", nil, nil, snakepit.Timeout(100*time.Millisecond))
 	if errdefs.ReasonOf(err) != errdefs.Deadline || !errdefs.MayHaveRun(err) {
@@ -364,7 +373,7 @@ func TestAPrivateHostLeavesNothing(t *testing.T) {
 // runtimeDir is where run folders go during a test; t.TempDir is too long for sockets.
 func runtimeDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sp")
+	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
