@@ -21,7 +21,7 @@ type bar struct {
 
 func newBar(w io.Writer) *bar {
 	f, ok := w.(*os.File)
-	return &bar{w: w, live: ok && term.IsTerminal(int(f.Fd()))} //nolint:gosec // a descriptor is a small number
+	return &bar{w: w, live: ok && term.IsTerminal(int(f.Fd()))}
 }
 
 func (b *bar) show(e epoch) {

@@ -21,6 +21,8 @@ const (
 	bottom = 84
 	right  = 32
 	gap    = 2 // between cells
+
+	textScale = 2 // the font's 7 by 13 are small
 )
 
 // heatmap draws a confusion matrix: rows are what is true, columns what was
@@ -54,20 +56,20 @@ func drawCell(img draw.Image, box image.Rectangle, count int, share float64, cor
 	case share > 0.55:
 		ink = color.RGBA{255, 255, 255, 255}
 	}
-	center(img, middle(box), 2, ink, strconv.Itoa(count))
+	center(img, middle(box), ink, strconv.Itoa(count))
 }
 
 func drawAxes(img draw.Image, title string, labels []string) {
 	ink, soft := color.RGBA{15, 23, 42, 255}, color.RGBA{71, 85, 105, 255}
 	mid := left + len(labels)*cell/2
-	center(img, image.Pt(mid, top/2), 2, ink, title)
+	center(img, image.Pt(mid, top/2), ink, title)
 	for i, label := range labels {
 		at := i*cell + cell/2
-		center(img, image.Pt(left-20, top+at), 2, soft, label)
-		center(img, image.Pt(left+at, top+len(labels)*cell+18), 2, soft, label)
+		center(img, image.Pt(left-20, top+at), soft, label)
+		center(img, image.Pt(left+at, top+len(labels)*cell+18), soft, label)
 	}
-	center(img, image.Pt(mid, top+len(labels)*cell+54), 2, ink, "predicted")
-	upright(img, image.Pt(32, top+len(labels)*cell/2), 2, ink, "true")
+	center(img, image.Pt(mid, top+len(labels)*cell+54), ink, "predicted")
+	upright(img, image.Pt(32, top+len(labels)*cell/2), ink, "true")
 }
 
 // share is how dark a count is, 0 to 1. The root keeps a single mistake visible
@@ -101,13 +103,13 @@ func mix(t float64, stops ...color.RGBA) color.RGBA {
 
 func middle(r image.Rectangle) image.Point { return r.Min.Add(r.Max).Div(2) }
 
-// center writes text around a point, scaled by a whole number.
-func center(img draw.Image, at image.Point, scale int, ink color.Color, text string) {
-	stamp(img, at, scale, ink, mask(text))
+// center writes text around a point.
+func center(img draw.Image, at image.Point, ink color.Color, text string) {
+	stamp(img, at, ink, mask(text))
 }
 
 // upright is center, turned so that it reads from the bottom to the top.
-func upright(img draw.Image, at image.Point, scale int, ink color.Color, text string) {
+func upright(img draw.Image, at image.Point, ink color.Color, text string) {
 	flat := mask(text)
 	size := flat.Bounds().Size()
 	turned := image.NewAlpha(image.Rect(0, 0, size.Y, size.X))
@@ -116,7 +118,7 @@ func upright(img draw.Image, at image.Point, scale int, ink color.Color, text st
 			turned.SetAlpha(y, size.X-1-x, flat.AlphaAt(x, y))
 		}
 	}
-	stamp(img, at, scale, ink, turned)
+	stamp(img, at, ink, turned)
 }
 
 // mask is the text as it stands in the font, 7 by 13 pixels a character.
@@ -128,8 +130,8 @@ func mask(text string) *image.Alpha {
 	return out
 }
 
-func stamp(img draw.Image, at image.Point, scale int, ink color.Color, small *image.Alpha) {
-	size := small.Bounds().Size().Mul(scale)
+func stamp(img draw.Image, at image.Point, ink color.Color, small *image.Alpha) {
+	size := small.Bounds().Size().Mul(textScale)
 	large := image.NewAlpha(image.Rectangle{Max: size})
 	xdraw.NearestNeighbor.Scale(large, large.Bounds(), small, small.Bounds(), draw.Src, nil)
 	box := image.Rectangle{Max: size}.Add(at.Sub(size.Div(2)))

@@ -62,12 +62,15 @@ func reasonFaults(page, golden string) []string {
 	return faults
 }
 
+// code is what looks like a link in Go and isn't one.
+var code = regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
+
 var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
 
 // linkFaults finds links to files that aren't there; exists says which are.
 func linkFaults(path, content string, exists func(string) bool) []string {
 	var faults []string
-	for _, hit := range link.FindAllStringSubmatch(content, -1) {
+	for _, hit := range link.FindAllStringSubmatch(code.ReplaceAllString(content, ""), -1) {
 		if target := filepath.Join(filepath.Dir(path), hit[1]); !strings.Contains(hit[1], "://") && !exists(target) {
 			faults = append(faults, fmt.Sprintf("%s: nothing is at %s", path, hit[1]))
 		}

@@ -34,7 +34,7 @@ func TestSourceKeepsTheHouseRules(t *testing.T) {
 // tests and for the rest differ; the file's name says which it is.
 func sourceFaults(path string, src []byte) []string {
 	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, path, src, parser.SkipObjectResolution)
+	file, err := parser.ParseFile(fset, path, src, parser.SkipObjectResolution|parser.ParseComments)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -96,12 +96,13 @@ func emptyNames(file *ast.File, complain complaint) {
 }
 
 // sleeps finds time.Sleep where no fake clock can be meant: outside the bubbles of
-// testing/synctest and outside the helpers of a file that uses them.
+// testing/synctest, outside what a helper with "bubble" in its name runs in one, and
+// outside the helpers of a file that has either.
 func sleeps(file *ast.File, complain complaint) {
-	bubbles := mentions(file, "synctest")
+	bubbles := bubbly(file)
 	for _, decl := range file.Decls {
 		fn, ok := decl.(*ast.FuncDecl)
-		if !ok || mentions(fn, "synctest") || bubbles && !strings.HasPrefix(fn.Name.Name, "Test") {
+		if !ok || bubbly(fn) || bubbles && !strings.HasPrefix(fn.Name.Name, "Test") {
 			continue
 		}
 		ast.Inspect(fn, func(n ast.Node) bool {
@@ -138,12 +139,13 @@ func calls(fn *ast.FuncDecl, method string) bool {
 	return found
 }
 
-// mentions reports whether a package's name stands anywhere in a piece of source.
-func mentions(in ast.Node, name string) bool {
+// bubbly reports whether a piece of source names testing/synctest, or a helper
+// that opens a bubble.
+func bubbly(in ast.Node) bool {
 	found := false
 	ast.Inspect(in, func(n ast.Node) bool {
-		sel, ok := n.(*ast.SelectorExpr)
-		found = found || ok && isName(sel.X, name)
+		ident, ok := n.(*ast.Ident)
+		found = found || ok && (ident.Name == "synctest" || strings.Contains(strings.ToLower(ident.Name), "bubble"))
 		return !found
 	})
 	return found
