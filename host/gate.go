@@ -58,6 +58,12 @@ func (g *gate) wait(ctx context.Context) bool {
 	return true
 }
 
+func (g *gate) waitFor(ctx context.Context, d time.Duration) bool {
+	bounded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return g.wait(bounded)
+}
+
 // sleep waits for d, or less when ctx ends, and reports whether it did in full.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

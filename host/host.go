@@ -79,8 +79,8 @@ func newInstance() string {
 
 // Run starts the workers and keeps every pool at its size until ctx ends. Then
 // new calls are refused with draining, those under way (and what they call in
-// turn) may finish for ShutdownTimeout, what's left is cancelled, and every
-// worker is stopped. It returns once no goroutine and no process of the host is
+// turn) may finish for ShutdownTimeout, what's left is cancelled, and, at most
+// CancelGrace later, every worker is stopped. It returns once no goroutine and no process of the host is
 // left; the error names a worker that couldn't be stopped. A host runs once.
 //
 // A host tool that a Go caller runs is a goroutine of the host, and Run waits for
@@ -121,19 +121,22 @@ func (h *Host) startWorkers(life context.Context, group *errgroup.Group) {
 	}
 }
 
-// drain lets running calls finish for a while, then cancels them.
+// drain lets running calls finish for a while, then cancels them and gives their
+// tools the grace that any cancel gives.
 func (h *Host) drain(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	h.gate.shut(gateDraining)
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ShutdownTimeout)
-	defer cancel()
-	if !h.gate.wait(bounded) {
-		h.log.Warn("calls were cut short", "calls", h.gate.inside.Load(), "after", h.cfg.ShutdownTimeout)
+	if !h.gate.waitFor(ctx, h.cfg.ShutdownTimeout) {
+		h.log.Warn("calls are cut short", "calls", h.gate.inside.Load(), "after", h.cfg.ShutdownTimeout)
 	}
 	h.gate.shut(gateClosed)
+	var grace time.Duration
 	for _, p := range h.order {
 		p.close()
+		grace = max(grace, p.cfg.CancelGrace)
 	}
 	close(h.stopping)
+	h.gate.waitFor(ctx, grace)
 }
 
 // sweepEvery is a quarter of the shortest time to live, within bounds.
