@@ -65,6 +65,11 @@ class Echo:
     async def pid(self, _request: bytes, _context: object) -> bytes:
         return f"{os.getpid()} {os.getppid()}".encode()
 
+    async def told(self, _request: bytes, _context: object) -> bytes:
+        code = "import os; print(*(name for name in os.environ if name.startswith('PLUGIN_')))"
+        child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=-1)
+        return (await child.communicate())[0]
+
     async def serve(self, _request: bytes, _context: object) -> bytes:
         assert self.plugin is not None
         number = self.plugin.broker.next_id()
@@ -98,7 +103,7 @@ class Echo:
 
     def register(self, server: grpc.aio.Server) -> None:
         methods: list[Callable[..., Any]] = [
-            self.echo, self.slow, self.thread, self.pid, self.serve, self.end, self.dial,
+            self.echo, self.slow, self.told, self.thread, self.pid, self.serve, self.end, self.dial,
             self.dial_thread, self.output,
         ]  # fmt: skip
         handlers: dict[str, Any] = {

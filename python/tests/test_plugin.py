@@ -130,6 +130,14 @@ class TestHandshake:
         )
         subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
 
+    def test_what_the_host_said_isnt_passed_on(
+        self, start: Callable[..., Started], tmp_path: Path
+    ) -> None:
+        _, host = start(
+            env={"PLUGIN_MULTIPLEX_GRPC": "true", "PLUGIN_UNIX_SOCKET_DIR": str(tmp_path)}
+        )
+        assert host.call("told").strip() == b""
+
 
 class TestSockets:
     def test_socket_is_where_the_host_wants_it(

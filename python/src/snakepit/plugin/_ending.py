@@ -74,8 +74,6 @@ class Ending:
         self._reason: Reason | None = None
         self._grace = 0.0
         self._mask = threading.local()
-        self.begun = threading.Event()
-        """Set when the plugin begins to end."""
 
     def start(self) -> None:
         """Starts the thread, and listens to signals when called on the main thread."""
@@ -152,11 +150,11 @@ class Ending:
                 self.request(Reason.TERMINATED, _TERM_GRACE)
 
     def _look_for_host(self) -> None:
-        if self._watch.gone(time.monotonic()):
-            self.request(Reason.HOST_GONE)
+        with contextlib.suppress(OSError):  # out of descriptors, say: look again later
+            if self._watch.gone(time.monotonic()):
+                self.request(Reason.HOST_GONE)
 
     def _end(self, reason: Reason) -> None:
-        self.begun.set()
         began = time.monotonic()
         extra = self._grace if reason is Reason.STOPPED else 0.0
         with contextlib.suppress(RuntimeError):  # no more threads to be had

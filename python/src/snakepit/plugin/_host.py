@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import select
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from snakepit.plugin._listen import Address
 
@@ -97,44 +96,8 @@ def _open_pidfd(parent: int) -> int | None:
 
 def _peers(address: Address) -> int | None:
     """Counts the live connections to a listening address; None where that can't be seen."""
-    fds = Path("/proc/self/fd")
-    try:
-        names = os.listdir(fds)  # noqa: PTH208  quicker than building paths
-    except OSError:
-        return None
-    live = 0
-    for sock in _sockets(names):
-        with sock:
-            live += _is_live_peer(sock, address)
-    return live
-
-
-def _sockets(names: list[str]) -> Iterator[socket.socket]:
-    for name in names:
-        try:
-            copy = os.dup(int(name))
-        except OSError:
-            continue
-        try:
-            sock = socket.socket(fileno=copy)
-        except OSError:  # not a socket
-            os.close(copy)
-            continue
-        yield sock
-
-
-def _is_live_peer(sock: socket.socket, address: Address) -> bool:
-    try:
-        name: object = sock.getsockname()
-        sock.getpeername()  # fails on the listener itself
-    except OSError:
-        return False
-    own = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else name
-    if own != address.address:
-        return False
-    poller = select.poll()
-    poller.register(sock, select.POLLRDHUP)
-    return not poller.poll(0)
+    ours = _sockets(address)
+    return None if ours is None else sum(_is_connected(sock) for _, sock in ours)
 
 
 def abandon_connections(address: Address) -> None:
@@ -142,32 +105,52 @@ def abandon_connections(address: Address) -> None:
 
     The numbers stay taken, so that gRPC's own objects, when they die, close nobody else's.
     """
-    fds = Path("/proc/self/fd")
-    try:
-        names = os.listdir(fds)  # noqa: PTH208  quicker than building paths
-    except OSError:
-        return
     null = os.open(os.devnull, os.O_RDWR)
-    for name in names:
-        if _serves(int(name), address):
-            os.dup2(null, int(name), inheritable=False)
+    for fd, _ in _sockets(address) or ():
+        os.dup2(null, fd, inheritable=False)
     os.close(null)
 
 
-def _serves(fd: int, address: Address) -> bool:
+def _sockets(address: Address) -> Iterator[tuple[int, socket.socket]] | None:
+    """Finds our descriptors of the listener at an address and of the connections it accepted.
+
+    Yields each with a copy of it, which is closed afterwards; None where they can't be seen.
+    """
+    try:
+        names = os.listdir("/proc/self/fd")  # noqa: PTH208  quicker than building paths
+    except OSError:
+        return None
+    return _bound(map(int, names), address)
+
+
+def _bound(fds: Iterable[int], address: Address) -> Iterator[tuple[int, socket.socket]]:
+    for fd in fds:
+        sock = _copy(fd)
+        if sock is None:
+            continue
+        with sock:
+            name: object = sock.getsockname()
+            if (f"{name[0]}:{name[1]}" if isinstance(name, tuple) else name) == address.address:
+                yield fd, sock
+
+
+def _copy(fd: int) -> socket.socket | None:
     try:
         copy = os.dup(fd)
-    except OSError:
-        return False
+    except OSError:  # closed by now
+        return None
     try:
-        sock = socket.socket(fileno=copy)
-    except OSError:
+        return socket.socket(fileno=copy)
+    except OSError:  # something else
         os.close(copy)
+        return None
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:  # the listener, or cut off
         return False
-    with sock:
-        try:
-            name: object = sock.getsockname()
-        except OSError:
-            return False
-    own = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else name
-    return own == address.address
+    poller = select.poll()
+    poller.register(sock, select.POLLRDHUP)
+    return not poller.poll(0)

@@ -52,7 +52,12 @@ class Sockets:
             tcp: listen on the loopback address even where there are Unix sockets.
         """
         self._tcp = tcp or not hasattr(socket, "AF_UNIX")
+        self._folder_given = os.environ.get("PLUGIN_UNIX_SOCKET_DIR", "")
         self._group = os.environ.get("PLUGIN_UNIX_SOCKET_GROUP", "")
+        self._ports = (
+            os.environ.get("PLUGIN_MIN_PORT") or str(_MIN_PORT),
+            os.environ.get("PLUGIN_MAX_PORT") or str(_MAX_PORT),
+        )
         self._own_folder: Path | None = None
         self._paths: list[Path] = []
 
@@ -118,9 +123,8 @@ class Sockets:
         return address
 
     def _folder(self) -> Path:
-        given = os.environ.get("PLUGIN_UNIX_SOCKET_DIR")
-        if given:
-            return Path(given)
+        if self._folder_given:
+            return Path(self._folder_given)
         if self._own_folder is None:
             folder = Path(tempfile.mkdtemp(prefix="plugin"))
             self._own_folder = folder
@@ -132,7 +136,7 @@ class Sockets:
     def _bind_tcp(
         self, server: grpc.aio.Server, credentials: grpc.ServerCredentials | None
     ) -> Address:
-        low, high = _port_range()
+        low, high = _port_range(*self._ports)
         for port in _free_ports(low, high):
             address = Address("tcp", f"127.0.0.1:{port}")
             with contextlib.suppress(RuntimeError):  # taken since we looked
@@ -157,9 +161,7 @@ def _give_to_group(path: Path, group: str, mode: int) -> None:
     path.chmod(mode)
 
 
-def _port_range() -> tuple[int, int]:
-    low = os.environ.get("PLUGIN_MIN_PORT") or str(_MIN_PORT)
-    high = os.environ.get("PLUGIN_MAX_PORT") or str(_MAX_PORT)
+def _port_range(low: str, high: str) -> tuple[int, int]:
     if not (low.isdigit() and high.isdigit() and int(low) <= int(high) < 65536):
         msg = f"PLUGIN_MIN_PORT={low} and PLUGIN_MAX_PORT={high} are no range of ports"
         raise PluginError(msg)

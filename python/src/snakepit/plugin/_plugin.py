@@ -45,6 +45,18 @@ Register: TypeAlias = "Callable[[grpc.aio.Server], object]"
 # The name under which a go-plugin host asks for health.
 _HEALTH = "plugin"
 
+# What the host said to this process, and not to those that it starts: a child that is a go-plugin
+# host itself would pass it on, and a host that gets back a certificate it never asked for panics.
+_HOSTS_WORD = (
+    "PLUGIN_CLIENT_CERT",
+    "PLUGIN_MAX_PORT",
+    "PLUGIN_MIN_PORT",
+    "PLUGIN_MULTIPLEX_GRPC",
+    "PLUGIN_PROTOCOL_VERSIONS",
+    "PLUGIN_UNIX_SOCKET_DIR",
+    "PLUGIN_UNIX_SOCKET_GROUP",
+)
+
 # How long the reply to Shutdown may take to get out, in seconds.
 _REPLY = 0.2
 
@@ -112,7 +124,8 @@ class Plugin:
         """Serves on a thread of its own, and returns once the host has been told where.
 
         Standard output is claimed (see claim_stdout), SIGINT ignored, and SIGTERM ends the plugin
-        in order; the signals only when called on the main thread. Start a plugin once.
+        in order; the signals only when called on the main thread. The host's PLUGIN_ variables
+        leave the environment. Start a plugin once.
 
         Raises:
             SystemExit: the cookie is missing; standard error has been told.
@@ -127,6 +140,8 @@ class Plugin:
         except BaseException:
             self.sockets.remove()
             raise
+        for name in _HOSTS_WORD:
+            os.environ.pop(name, None)
         return running
 
 
