@@ -82,7 +82,9 @@ func tools() []hosttest.Tool {
 		plain("fail", func(context.Context, *hosttest.Call) ([]byte, error) {
 			return nil, errdefs.New(errdefs.PythonException, "ValueError: no")
 		}),
-		plain("ask", func(ctx context.Context, c *hosttest.Call) ([]byte, error) { return c.Host(ctx, string(c.Payload), nil) }),
+		plain("ask", func(ctx context.Context, c *hosttest.Call) ([]byte, error) {
+			return c.Host(ctx, string(c.Payload), nil)
+		}),
 		{Tool: host.Tool{Name: "count", Stream: true}, Run: func(ctx context.Context, c *hosttest.Call) ([]byte, error) {
 			for _, b := range []string{"1", "2", "3"} {
 				if err := c.Emit(ctx, []byte(b)); err != nil {

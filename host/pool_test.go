@@ -56,7 +56,10 @@ func TestWaitingCallsAreServedInOrder(t *testing.T) {
 	var order []string
 	change := func(c *host.Config, l *hosttest.Launcher) {
 		c.Pools[0].Size, c.Pools[0].QueueTimeout = 1, time.Minute
-		l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error { order = append(order, string(inv.Payload)); return nil }
+		l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error {
+			order = append(order, string(inv.Payload))
+			return nil
+		}
 	}
 	inBubble(t, change, func(r *rig) {
 		var all []<-chan error
@@ -206,7 +209,10 @@ func TestPoolWithNoLiveWorkerSaysWhy(t *testing.T) {
 
 func TestReadyWaitsForEveryWorker(t *testing.T) {
 	slow := func(_ *host.Config, l *hosttest.Launcher) {
-		l.OnLaunch = func(_ context.Context, _ host.Spec, n int) error { time.Sleep(time.Duration(n) * time.Second); return nil }
+		l.OnLaunch = func(_ context.Context, _ host.Spec, n int) error {
+			time.Sleep(time.Duration(n) * time.Second)
+			return nil
+		}
 	}
 	inBubble(t, slow, func(r *rig) {
 		if s := r.Status().State; s != host.StateStarting {

@@ -179,7 +179,10 @@ func TestDeadHomeIsReboundOnce(t *testing.T) {
 func TestCallsOfOneSessionRunOneAtATimeInOrder(t *testing.T) {
 	var order []string
 	change := func(_ *host.Config, l *hosttest.Launcher) {
-		l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error { order = append(order, string(inv.Payload)); return nil }
+		l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error {
+			order = append(order, string(inv.Payload))
+			return nil
+		}
 	}
 	inBubble(t, change, func(r *rig) {
 		took := timed(func() {
