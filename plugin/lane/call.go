@@ -191,7 +191,7 @@ func (c *Call) CloseSend() error {
 // Cancel asks the other side to stop the call, with the cause's reason, and frees
 // this side at once. Done is still closed when the other side has stopped, or at
 // once when the call never got out. A nil cause counts as cancelled; the first
-// cause stays.
+// cause stays. After the result was taken it does nothing.
 func (c *Call) Cancel(cause error) {
 	if cause == nil {
 		cause = errdefs.New(errdefs.Cancelled, "the caller cancelled the call").At(c.at)
@@ -206,14 +206,17 @@ func (c *Call) Cancel(cause error) {
 
 // abandon frees the caller of a call.
 func (l *Lane) abandon(c *Call, cause error) effects {
-	if c.over || c.cause != nil {
+	if c.cause != nil || c.read {
 		return effects{}
 	}
 	c.cause = cause
-	c.progress = nil
+	c.progress, c.result = nil, nil
 	c.in.close()
 	c.out.clear()
 	e := effects{ready: c.ready, room: c.room}
+	if c.over {
+		return e
+	}
 	if !c.begun {
 		e.done = l.finish(c)
 		return e

@@ -125,7 +125,7 @@ func (l *Lane) answer(in *Inbound, end item) effects {
 		return effects{}
 	}
 	in.answered = true
-	if in.cause == nil && !in.deadline.IsZero() && end.err == nil && !time.Now().Before(in.deadline) {
+	if in.cause == nil && !in.deadline.IsZero() && !time.Now().Before(in.deadline) {
 		in.cause = deadlineError(in.at)
 	}
 	if in.cause != nil {

@@ -286,6 +286,9 @@ func (l *Lane) onEnd(f *snakepitv1.Frame, payload []byte) (arrival, error) {
 		l.giveBack(&c.stream)
 		return arrival{}, nil
 	}
+	if c.cause != nil {
+		return arrival{effects: effects{done: l.finish(c)}}, nil
+	}
 	c.result = msg
 	if e := f.GetEnd().GetError(); e != nil {
 		c.err = errdefs.FromProto(e).At(c.at)

@@ -100,9 +100,11 @@ func (l *Lane) flush() {
 	frames := l.compose(time.Now())
 	l.mu.Unlock()
 	all, err := l.instant.WriteNow(frames)
-	if more := l.wrote(!all); err != nil {
+	if err != nil {
 		l.fail(err)
-	} else if more {
+		return
+	}
+	if l.wrote(!all) {
 		nudge(l.wake)
 	}
 }
@@ -123,9 +125,10 @@ func (l *Lane) write() error {
 			}
 			continue
 		}
-		if l.wrote(false); err != nil {
-			return err
+		if err != nil {
+			return err // the carrier may have the frames still, so nobody writes again
 		}
+		l.wrote(false)
 	}
 }
 
