@@ -18,7 +18,7 @@ type Call struct {
 	req      Request
 	target   target
 	deadline time.Time
-	cancel   context.CancelCauseFunc
+	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
 
 	ended atomic.Bool
@@ -128,7 +128,7 @@ func (c *Call) end(err error) {
 		c.err = io.EOF
 	}
 	c.count(err)
-	c.cancel(nil)
+	c.cancel()
 }
 
 func (c *Call) count(err error) {
@@ -179,7 +179,7 @@ func (c *Call) Close() {
 	cause.MayHaveRun = true
 	c.count(cause)
 	c.attempt.Load().run.Cancel(cause)
-	c.cancel(cause)
+	c.cancel()
 }
 
 func errNoInput() error {

@@ -28,6 +28,7 @@ type Host struct {
 	tools    *hostTools
 	sessions *sessions
 	refused  failures // calls that never found a pool
+	timedOut error    // the cause of those that call_timeout ended
 	newest   atomic.Uint64
 	workers  atomic.Uint64
 	started  time.Time
@@ -56,6 +57,7 @@ func New(cfg Config) (*Host, error) {
 		pools:    map[string]*pool{},
 		tools:    newHostTools(cfg.HostToolLimit, cfg.Logger),
 		sessions: &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
+		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
 		started:  time.Now(),
 		gate:     newGate(),
 		stopping: make(chan struct{}),

@@ -33,15 +33,14 @@ func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 }
 
 // bounded gives ctx a deadline when it has none, and a way to end it.
-func (h *Host) bounded(ctx context.Context) (context.Context, time.Time, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (h *Host) bounded(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
 	if d, ok := ctx.Deadline(); ok {
+		ctx, cancel := context.WithCancel(ctx)
 		return ctx, d, cancel
 	}
 	d := time.Now().Add(h.cfg.CallTimeout)
-	cause := errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", h.cfg.CallTimeout)
-	ctx, stop := context.WithDeadlineCause(ctx, d, cause)
-	return ctx, d, func(err error) { cancel(err); stop() }
+	ctx, cancel := context.WithDeadlineCause(ctx, d, h.timedOut)
+	return ctx, d, cancel
 }
 
 func (h *Host) open(ctx context.Context, c *Call) (err error) {
