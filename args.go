@@ -24,7 +24,7 @@ func DecodeResult(result []byte, out any) error {
 	}
 	var bad *values.Error
 	if err := values.Decode(result, out); errors.As(err, &bad) {
-		e := errdefs.New(errdefs.InvalidResult, "%s: %s", bad.Path, bad.Message)
+		e := errdefs.New(errdefs.InvalidResult, "%s", bad.Error())
 		e.Path, e.Hint = bad.Path, "the call itself succeeded"
 		return e
 	}
@@ -35,7 +35,7 @@ func DecodeResult(result []byte, out any) error {
 func invalidArguments(err error) error {
 	var bad *values.Error
 	if errors.As(err, &bad) {
-		return &errdefs.Error{Reason: errdefs.InvalidArguments, Message: bad.Message, Path: bad.Path}
+		return &errdefs.Error{Reason: errdefs.InvalidArguments, Message: bad.Error(), Path: bad.Path}
 	}
 	return errdefs.New(errdefs.InvalidArguments, "%v", err)
 }

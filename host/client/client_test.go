@@ -638,9 +638,9 @@ func TestOfferAfterTheHostStoppedSaysWhy(t *testing.T) {
 func TestManyCallersGetTheirOwnAnswers(t *testing.T) {
 	c := start(t, echo()).dial(t)
 	var all sync.WaitGroup
-	for i := range 32 {
+	for i := range 16 {
 		all.Go(func() {
-			for j := range 50 {
+			for j := range 20 {
 				want := fmt.Sprint(i, j)
 				got, err := snakepit.Call[map[string]string](t.Context(), c, "echo", map[string]string{"v": want})
 				if err != nil || got["v"] != want {

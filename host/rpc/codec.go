@@ -33,7 +33,7 @@ func fromJSON(b []byte) ([]byte, error) {
 	out, err := values.FromJSON(b)
 	var bad *values.Error
 	if errors.As(err, &bad) {
-		e := errdefs.New(errdefs.InvalidArguments, "%s: %s", bad.Path, bad.Message)
+		e := errdefs.New(errdefs.InvalidArguments, "%s", bad.Error())
 		e.Path = bad.Path
 		return nil, e
 	}

@@ -1,0 +1,28 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func TestPanicIsLoggedAndBecomesAnErrorWithoutItsText(t *testing.T) {
+	var log bytes.Buffer
+	s := NewServer(nil, Config{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+	_, err := s.api.unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x"}, func(context.Context, any) (any, error) { panic("secret") })
+	streamErr := s.api.stream(nil, nil, &grpc.StreamServerInfo{FullMethod: "/y"}, func(any, grpc.ServerStream) error { panic("secret") })
+	for _, err := range []error{err, streamErr} {
+		if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v", err)
+		}
+	}
+	if got := log.String(); strings.Count(got, "secret") < 2 || !strings.Contains(got, "/x") || !strings.Contains(got, "/y") {
+		t.Errorf("log: %s", got)
+	}
+}
