@@ -227,9 +227,15 @@ class _Reader:
         )
 
     def _resolve(self, owner: type | None) -> Mapping[str, Any]:
-        names: dict[str, Any] = dict(vars(owner)) if owner is not None else {}
+        hints = typing.get_type_hints
         try:
-            return typing.get_type_hints(self._plain, localns=names, include_extras=True)
+            try:
+                return hints(self._plain, include_extras=True)
+            except NameError:
+                if owner is None:
+                    raise
+                # Classes inside of the class. Not at first: a tool may be named like a type.
+                return hints(self._plain, localns=dict(vars(owner)), include_extras=True)
         except (NameError, TypeError, SyntaxError, AttributeError) as e:
             msg = (
                 f"tool {self._tool!r}: a type hint can't be resolved: {e}; what it names must be "

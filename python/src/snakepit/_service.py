@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import secrets
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _METADATA = 4096
+
+# How long what is left to be written on a lane that has ended may take, in seconds.
+_LAST_WORDS = 1.0
 
 
 class Host:
@@ -182,12 +186,19 @@ class WorkerService:
         dispatcher = await self.ready(context)
         lane, carrier, rest = await self._open_lane(dispatcher, requests, context)
         reading = asyncio.create_task(_read_frames(lane, rest, requests))
+        writing = asyncio.create_task(_write_frames(carrier, context))
         try:
-            while (batch := await carrier.next_message()) is not None:
-                await context.write(worker_pb2.LaneResponse(frames=batch))
+            await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+            lane.close()
+            reading.cancel()
+            if not writing.done():
+                # A host that writes without reading would hold up our last words, and we its.
+                reading = asyncio.create_task(_drop_frames(requests))
+                await asyncio.wait((writing,), timeout=_LAST_WORDS)
         finally:
             lane.close()
             reading.cancel()
+            writing.cancel()
 
     async def _open_lane(
         self,
@@ -217,6 +228,18 @@ class WorkerService:
         return lane, carrier, frames[1:]
 
 
+async def _write_frames(carrier: StreamCarrier, context: Context) -> None:
+    with contextlib.suppress(grpc.aio.BaseError):  # the host is gone
+        while (batch := await carrier.next_message()) is not None:
+            await context.write(worker_pb2.LaneResponse(frames=batch))
+
+
+async def _drop_frames(requests: AsyncIterator[worker_pb2.LaneRequest]) -> None:
+    with contextlib.suppress(grpc.aio.BaseError):
+        async for _ in requests:
+            pass
+
+
 async def _read_frames(
     lane: _lane.Lane,
     rest: list[lane_pb2.Frame],
@@ -230,6 +253,8 @@ async def _read_frames(
                 lane.receive(frame)
     except LaneError as e:
         complain(e)
+    except grpc.aio.BaseError:
+        pass  # the host is gone
     finally:
         lane.close()
 

@@ -89,6 +89,15 @@ class Stream:
             return True
         return self.credit > 0
 
+    def drop_unsent(self) -> bool:
+        """Drops the messages that weren't begun; tells whether there were any."""
+        begun = self.outbox.popleft() if self.outbox and self.outbox[0].sent else None
+        dropped = bool(self.outbox)
+        self.outbox.clear()
+        if begun is not None:
+            self.outbox.append(begun)
+        return dropped
+
     def next_frame(self) -> Frame:
         """Cuts off the next frame."""
         m = self.outbox[0]
