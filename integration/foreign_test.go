@@ -46,7 +46,7 @@ func startForeign(t *testing.T) *foreignWorker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(interpreter(t), "-m", "snakepit", adapter) //nolint:noctx // go-plugin ends it, in order
+	cmd := exec.Command(interpreter(t), "-m", "snakepit", adapter) // go-plugin ends it, in order
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  1,
@@ -229,6 +229,7 @@ func TestWorkerEndsWhenItsForeignHostIsKilled(t *testing.T) {
 	}
 	for _, tool := range []string{"count", "spin"} {
 		t.Run(tool, func(t *testing.T) {
+			t.Parallel()
 			const bound, slack = 2 * time.Second, 10
 			took := outlivesHost(t, host, tool)
 			t.Logf("gone %v after its host's SIGKILL", took)

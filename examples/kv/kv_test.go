@@ -366,7 +366,7 @@ func configFor(python, odd string) (*plugin.ClientConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(python, path) //nolint:noctx // go-plugin ends it, in order
+	cmd := exec.Command(python, path) // go-plugin ends it, in order
 	cmd.Env = []string{"KV_ODD=" + odd}
 	return kvplugin.Config(cmd), nil
 }
