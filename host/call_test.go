@@ -99,7 +99,7 @@ func TestInvalidNamesAreCutInTheirError(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
 		for _, name := range []string{"", strings.Repeat("x", 65), strings.Repeat("x", 10_000), "-a", "a b", "a\nb", "é"} {
 			e := r.fails(host.Request{Tool: name}, errdefs.InvalidToolName)
-			if text := e.Error(); len(text) > 400 {
+			if text := (*errdefs.Error)(e).Error(); len(text) > 400 {
 				r.Errorf("a name of %d bytes gives an error of %d", len(name), len(text))
 			}
 		}

@@ -18,6 +18,8 @@ import (
 )
 
 // HostTool is a Go function that can be called by name.
+//
+//nolint:revive // a Tool is what anybody offers; this one is the host's
 type HostTool struct {
 	Tool
 	Exposed bool // workers may call it; else only Go callers can

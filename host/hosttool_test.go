@@ -99,7 +99,9 @@ func TestBuiltInToolListsWhatIsExposed(t *testing.T) {
 
 func TestPanicInAHostToolFailsOneCall(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
-		r.offer("boom", true, func(context.Context, []byte) ([]byte, error) { panic("no") })
+		r.offer("boom", true, func(context.Context, []byte) ([]byte, error) {
+			panic("no") //nolint:forbidigo // what is tested
+		})
 		r.fails(host.Request{Tool: "ask", Payload: []byte("boom")}, errdefs.Internal)
 		r.fails(host.Request{Tool: "boom"}, errdefs.Internal)
 		r.must(host.Request{Tool: "echo"})

@@ -61,6 +61,7 @@ func wantReason(t *testing.T, err error, want errdefs.Reason) {
 }
 
 func openedSessionIsRead(t *testing.T, r host.Registry) {
+	t.Helper()
 	opened := mustOpen(t, r, "a")
 	want := sample("a")
 	if opened.Epoch == 0 {
@@ -79,6 +80,7 @@ func openedSessionIsRead(t *testing.T, r host.Registry) {
 }
 
 func openingTwiceGivesTheFirst(t *testing.T, r host.Registry) {
+	t.Helper()
 	first := mustOpen(t, r, "a")
 	other := sample("a")
 	other.Home, other.Pool = "w2", "other"
@@ -92,6 +94,7 @@ func openingTwiceGivesTheFirst(t *testing.T, r host.Registry) {
 }
 
 func oneOfManyOpensWins(t *testing.T, r host.Registry) {
+	t.Helper()
 	const n = 16
 	homes := make([]host.WorkerID, n)
 	var wg sync.WaitGroup
@@ -115,6 +118,7 @@ func oneOfManyOpensWins(t *testing.T, r host.Registry) {
 }
 
 func unknownSessionIsNotFound(t *testing.T, r host.Registry) {
+	t.Helper()
 	_, err := r.Session(t.Context(), "nobody")
 	wantReason(t, err, errdefs.SessionNotFound)
 	_, err = r.BindSession(t.Context(), "nobody", "w1", 1)
@@ -122,6 +126,7 @@ func unknownSessionIsNotFound(t *testing.T, r host.Registry) {
 }
 
 func badIDsAreRefused(t *testing.T, r host.Registry) {
+	t.Helper()
 	for _, id := range []string{"", strings.Repeat("x", 257), "a\xff"} {
 		_, err := r.OpenSession(t.Context(), sample(host.SessionID(id)))
 		wantReason(t, err, errdefs.InvalidArguments)
@@ -131,6 +136,7 @@ func badIDsAreRefused(t *testing.T, r host.Registry) {
 }
 
 func bindingRaisesTheEpoch(t *testing.T, r host.Registry) {
+	t.Helper()
 	s := mustOpen(t, r, "a")
 	bound, err := r.BindSession(t.Context(), "a", "w2", s.Epoch)
 	if err != nil {
@@ -146,6 +152,7 @@ func bindingRaisesTheEpoch(t *testing.T, r host.Registry) {
 }
 
 func bindingUnderAnOldEpochChangesNothing(t *testing.T, r host.Registry) {
+	t.Helper()
 	s := mustOpen(t, r, "a")
 	now, err := r.BindSession(t.Context(), "a", "w2", s.Epoch)
 	if err != nil {
@@ -159,6 +166,7 @@ func bindingUnderAnOldEpochChangesNothing(t *testing.T, r host.Registry) {
 }
 
 func oneOfManyBindsWins(t *testing.T, r host.Registry) {
+	t.Helper()
 	s := mustOpen(t, r, "a")
 	const n = 16
 	errs := make([]error, n)
@@ -183,6 +191,7 @@ func oneOfManyBindsWins(t *testing.T, r host.Registry) {
 }
 
 func closedSessionIsForgotten(t *testing.T, r host.Registry) {
+	t.Helper()
 	mustOpen(t, r, "a")
 	if err := r.CloseSession(t.Context(), "a", false); err != nil {
 		t.Fatal(err)
@@ -193,6 +202,7 @@ func closedSessionIsForgotten(t *testing.T, r host.Registry) {
 }
 
 func expiredSessionIsRemembered(t *testing.T, r host.Registry) {
+	t.Helper()
 	s := mustOpen(t, r, "a")
 	if err := r.CloseSession(t.Context(), "a", true); err != nil {
 		t.Fatal(err)
@@ -206,6 +216,7 @@ func expiredSessionIsRemembered(t *testing.T, r host.Registry) {
 }
 
 func epochsGrowOverAClose(t *testing.T, r host.Registry) {
+	t.Helper()
 	before := mustOpen(t, r, "a")
 	if err := r.CloseSession(t.Context(), "a", false); err != nil {
 		t.Fatal(err)
@@ -216,6 +227,7 @@ func epochsGrowOverAClose(t *testing.T, r host.Registry) {
 }
 
 func sessionsAreSorted(t *testing.T, r host.Registry) {
+	t.Helper()
 	for _, id := range []host.SessionID{"b", "c", "a"} {
 		mustOpen(t, r, id)
 	}
@@ -233,6 +245,7 @@ func sessionsAreSorted(t *testing.T, r host.Registry) {
 }
 
 func whatIsReturnedIsTheCallers(t *testing.T, r host.Registry) {
+	t.Helper()
 	given := sample("a")
 	opened, err := r.OpenSession(t.Context(), given)
 	if err != nil {
@@ -246,6 +259,7 @@ func whatIsReturnedIsTheCallers(t *testing.T, r host.Registry) {
 }
 
 func closingWhatIsNotThereIsNoError(t *testing.T, r host.Registry) {
+	t.Helper()
 	err := errors.Join(r.CloseSession(t.Context(), "a", false), r.CloseSession(t.Context(), "b", true))
 	if err != nil {
 		t.Error(err)
@@ -253,6 +267,7 @@ func closingWhatIsNotThereIsNoError(t *testing.T, r host.Registry) {
 }
 
 func sessionsDoNotAffectEachOther(t *testing.T, r host.Registry) {
+	t.Helper()
 	a, b := mustOpen(t, r, "a"), mustOpen(t, r, "b")
 	if _, err := r.BindSession(t.Context(), "a", "w2", a.Epoch); err != nil {
 		t.Fatal(err)

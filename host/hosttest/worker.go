@@ -46,6 +46,8 @@ func (w *Worker) Description() host.Description {
 }
 
 // Start implements host.Worker.
+//
+//nolint:contextcheck // its ctx bounds the handing over alone, and the call outlives it
 func (w *Worker) Start(_ context.Context, inv host.Invocation) (host.Running, error) {
 	if w.launcher.OnStart != nil {
 		if err := w.launcher.OnStart(w, inv); err != nil {
