@@ -29,10 +29,7 @@ func (h *Host) Call(ctx context.Context, tool string, in, out any, opts ...snake
 			return err
 		}
 		if m.Last {
-			if out == nil {
-				return nil
-			}
-			return values.Decode(m.Payload, out)
+			return snakepit.DecodeResult(m.Payload, out)
 		}
 	}
 }
