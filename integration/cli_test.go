@@ -257,6 +257,9 @@ func checkTools(t *testing.T, p *place) {
 			t.Errorf("%q isn't in:\n%s%s", want, text.stdout, text.stderr)
 		}
 	}
+	if words := p.run(t, "__complete", "call", "add", "b=1", ""); !strings.HasPrefix(words.stdout, "a=\tinteger\n:") {
+		t.Errorf("completion: %+v", words)
+	}
 	if wrong := p.run(t, "tools", "ad"); wrong.code != 1 || !strings.Contains(wrong.stderr, "did you mean add?") {
 		t.Errorf("an unknown tool: %+v", wrong)
 	}
@@ -287,6 +290,25 @@ func TestSecondHostOnADataDirectoryIsRefused(t *testing.T) {
 	}
 	if got := p.run(t, "call", "twice", "n=4"); got.stdout != "8\n" {
 		t.Errorf("the first host is disturbed: %+v", got)
+	}
+}
+
+func TestKilledHostIsMissedAndReplaced(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	adapter := p.adapter(t, "functions.py")
+	s := p.serve(t, adapter)
+	workers := p.liveWorkers(t, 2)
+	s.stop(t, syscall.SIGKILL)
+	if got := p.run(t, "status"); got.code != 1 || !strings.Contains(got.stderr, "no host answers at unix:"+socketOf(s.ready)) {
+		t.Errorf("status: %+v", got)
+	}
+	for _, w := range workers {
+		eventually(t, fmt.Sprintf("worker %d outlives its host", w.pid), func() bool { return !w.alive() })
+	}
+	p.serve(t, adapter)
+	if got := p.run(t, "call", "twice", "n=2"); got.stdout != "4\n" {
+		t.Errorf("the next host: %+v", got)
 	}
 }
 

@@ -75,7 +75,7 @@ type inputs struct {
 // read returns a file's content; "-" is stdin, which can be read once.
 func (in *inputs) read(name string) ([]byte, error) {
 	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // the user names the file
+		f, err := os.Open(name)
 		if err != nil {
 			return nil, &usageError{err}
 		}

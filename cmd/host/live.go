@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strings"
 
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host/client"
@@ -86,5 +87,13 @@ func unreachable(err error, target string) error {
 	if target == "" || !errors.As(err, &e) || e.Reason != errdefs.HostUnreachable || e.Where != (errdefs.Where{}) {
 		return err
 	}
-	return noHost("no host answers at %s: %s", target, e.Message)
+	return noHost("no host answers at %s: %s", target, lastPart(e.Message))
+}
+
+// lastPart is the root of a message that names each layer it came through.
+func lastPart(message string) string {
+	if i := strings.LastIndex(message, ": "); i >= 0 {
+		message = message[i+2:]
+	}
+	return strings.TrimRight(message, `"`)
 }

@@ -204,6 +204,16 @@ func TestNoLiveHostSaysHowToGetOne(t *testing.T) {
 	}
 }
 
+func TestHostThatDoesNotAnswerIsNamed(t *testing.T) {
+	t.Parallel()
+	e := errdefs.New(errdefs.HostUnreachable, `connection error: desc = "transport: Error while dialing: dial unix /s: connect: connection refused"`)
+	e.Hint = "is the host running?"
+	o := runWith(t.Context(), t, &fakeHost{err: e}, nil, "call", "f", "--host", "/s")
+	if o.code != 1 || !strings.Contains(o.stderr, "no host answers at /s: connection refused\n") || !strings.Contains(o.stderr, "snakepit serve") {
+		t.Errorf("exit %d, %s", o.code, o.stderr)
+	}
+}
+
 func TestFailuresOfToolsShowTheTraceback(t *testing.T) {
 	t.Parallel()
 	o := runOn(t, &fakeHost{err: toolFailure()}, "call", "f")
