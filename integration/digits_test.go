@@ -149,7 +149,7 @@ func (p *place) digitsCommand(t *testing.T, args ...string) *exec.Cmd {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // the program under test
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env, cmd.Dir = p.env, p.dir
 	return cmd
 }
