@@ -26,6 +26,18 @@ func (f *fifo[T]) push(l *link[T]) {
 	f.count++
 }
 
+// pushFront puts l before all others; it mustn't be in a list.
+func (f *fifo[T]) pushFront(l *link[T]) {
+	l.in, l.prev, l.next = f, nil, f.head
+	if f.head == nil {
+		f.tail = l
+	} else {
+		f.head.prev = l
+	}
+	f.head = l
+	f.count++
+}
+
 // pop takes the first out; nil when the list is empty.
 func (f *fifo[T]) pop() *link[T] {
 	l := f.head

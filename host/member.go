@@ -71,6 +71,17 @@ func (m *member) available() bool {
 	return m.state == WorkerReady && m.busy < m.slots
 }
 
+// ended reports whether the process of a worker in service is gone, which its
+// seat may not have noticed yet: a dead worker's calls end first.
+func (m *member) ended() bool {
+	select {
+	case <-m.worker.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // gone reports whether the worker will never take a call again.
 func (m *member) gone() bool {
 	return m.state == WorkerStopping || m.state == WorkerDead

@@ -132,7 +132,7 @@ func (c *Call) place(ctx context.Context, v *visit, t *ticket) (a *attempt, err 
 			return a, nil
 		}
 		p.release(g)
-		if !neverReached(err) {
+		if t.served = true; !neverReached(err) {
 			return nil, err
 		}
 	}

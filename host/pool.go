@@ -104,7 +104,11 @@ func (p *pool) takeOrQueue(prefer *member, t *ticket) (*grant, *waiter, error) {
 	}
 	w := &waiter{ticket: t, granted: make(chan *grant, 1)}
 	w.place.value = w
-	p.queue.push(&w.place)
+	if t.served {
+		p.queue.pushFront(&w.place)
+	} else {
+		p.queue.push(&w.place)
+	}
 	return nil, w, nil
 }
 
@@ -146,7 +150,7 @@ func (p *pool) release(g *grant) {
 // handOn gives a free slot to the first in the queue, or lists it as free. The
 // caller delivers the grant after unlocking.
 func (p *pool) handOn(m *member) (*waiter, *grant) {
-	if !m.available() {
+	if !m.available() || m.ended() {
 		return nil, nil
 	}
 	if l := p.queue.pop(); l != nil {

@@ -485,3 +485,33 @@ func TestToolIsFoundInTheOnlyPoolThatHasIt(t *testing.T) {
 		}
 	})
 }
+
+func TestCallThatMetADeadWorkerKeepsItsPlace(t *testing.T) {
+	var order []string
+	refused := false
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		one(c, l)
+		l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error {
+			if string(inv.Payload) == "b" && !refused {
+				refused = true
+				return errdefs.New(errdefs.WorkerCrashed, "its lane is gone")
+			}
+			order = append(order, string(inv.Payload))
+			return nil
+		}
+	}
+	inBubble(t, change, func(r *rig) {
+		var all []<-chan error
+		for _, n := range []string{"a", "b", "c"} {
+			all = append(all, r.start(r.Context(), host.Request{Tool: "work", Payload: []byte(n)}))
+		}
+		for _, done := range all {
+			if err := <-done; err != nil {
+				r.Error(err)
+			}
+		}
+		if d := cmp.Diff([]string{"a", "b", "c"}, order); d != "" {
+			r.Errorf("order (-want +got):\n%s", d)
+		}
+	})
+}

@@ -10,9 +10,12 @@ import (
 // turn or for a slot: queue_size bounds the tickets, queue_timeout the time. A
 // call that needn't wait takes none.
 type ticket struct {
-	pool  *pool
-	held  bool // guarded by the pool's mutex
-	timer *time.Timer
+	pool *pool
+	held bool // guarded by the pool's mutex
+	// served: the call has had its turn, on a worker that was dead already. It
+	// doesn't queue at the end again.
+	served bool
+	timer  *time.Timer
 }
 
 // take counts the call as waiting; the pool's mutex is held.
