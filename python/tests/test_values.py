@@ -28,7 +28,7 @@ import pytest
 from msgspec.msgpack import Ext
 
 from snakepit import _values as values
-from snakepit._values import DecodeError, Marker, decode, encode
+from snakepit._values import DecodeError, Marker, codes, decode, encode
 
 if TYPE_CHECKING:
     from typing_extensions import override
@@ -298,7 +298,7 @@ def test_object_that_converts_to_itself_becomes_a_marker() -> None:
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: {"k": v}, lambda v: (v,)])
 def test_depth_is_bounded(wrap: Any) -> None:
     value: Any = 0
-    for _ in range(values.MAX_DEPTH):
+    for _ in range(codes.MAX_DEPTH):
         value = wrap(value)
     assert b"deeper" not in encode(value)
     assert same(round_trip(value), value)
@@ -306,7 +306,7 @@ def test_depth_is_bounded(wrap: Any) -> None:
 
 
 def test_plain_values_take_one_msgspec_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "_Builder", None)
+    monkeypatch.setattr(values, "Builder", None)
     assert round_trip({"a": [1, 2.5, "x", b"y", None, {"b": True}]})
 
 
@@ -393,28 +393,36 @@ def test_arrow_table_keeps_its_type() -> None:
     assert got == batch
 
 
+def test_pandas_values_keep_what_they_say() -> None:
+    pd = pytest.importorskip("pandas")
+    assert round_trip([pd.NaT, pd.NA]) == [None, None]
+    assert round_trip(pd.DataFrame({"a": [1.5], "b": ["x"]})) == {"a": {0: 1.5}, "b": {0: "x"}}
+    berlin = dt.datetime(2024, 1, 1, tzinfo=BERLIN)
+    assert same(round_trip(pd.Timestamp(berlin)), berlin)
+
+
 def test_msgpack_timestamp_is_read_as_utc() -> None:
     assert decode(bytes.fromhex("d6ff00000001")) == dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC)
 
 
 def test_finer_digits_than_microseconds_are_cut() -> None:
     text = b"2024-02-29T12:30:00.123456789Z"
-    got = decode(msgspec.msgpack.encode(Ext(values.DATETIME, text)))
+    got = decode(msgspec.msgpack.encode(Ext(codes.DATETIME, text)))
     assert got == dt.datetime(2024, 2, 29, 12, 30, 0, 123456, tzinfo=dt.UTC)
 
 
 def test_unknown_zone_keeps_the_instant() -> None:
     text = b"2024-02-29T12:30:00+01:00[Mars/Base]"
-    got = decode(msgspec.msgpack.encode(Ext(values.DATETIME, text)))
+    got = decode(msgspec.msgpack.encode(Ext(codes.DATETIME, text)))
     assert got.utcoffset() == dt.timedelta(hours=1)
     moved = b"2024-07-01T12:30:00+05:00[Europe/Berlin]"
-    got = decode(msgspec.msgpack.encode(Ext(values.DATETIME, moved)))
+    got = decode(msgspec.msgpack.encode(Ext(codes.DATETIME, moved)))
     assert got == dt.datetime(2024, 7, 1, 7, 30, tzinfo=dt.UTC)
     assert got.tzinfo == BERLIN
 
 
 def test_name_of_a_file_that_is_no_text_arrives_from_go() -> None:
-    got = decode(msgspec.msgpack.encode(Ext(values.TEXT, b"caf\xe9")))
+    got = decode(msgspec.msgpack.encode(Ext(codes.TEXT, b"caf\xe9")))
     assert os.fsencode(got) == b"caf\xe9"
 
 
