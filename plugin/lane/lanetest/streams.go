@@ -116,7 +116,7 @@ func bothWays(r *rig) {
 	word := strings.Repeat("a", 3000)
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		for range 1500 {
+		for range 200 {
 			if err := c.Send(r.ctx, encode(r, word)); err != nil {
 				r.Errorf("send: %v", err)
 				return
@@ -126,7 +126,7 @@ func bothWays(r *rig) {
 			r.Errorf("close: %v", err)
 		}
 	})
-	for i := range 1500 {
+	for i := range 500 {
 		var got string
 		if r.decode(r.recv(c).Payload, &got); got != strings.ToUpper(word) {
 			r.Fatalf("chunk %d is wrong", i)
@@ -139,9 +139,9 @@ func bothWays(r *rig) {
 	r.done(c)
 }
 
-// unread leaves a stream of 50 MB alone while others are answered.
+// unread leaves a stream of 20 MB alone while others are answered.
 func unread(r *rig) {
-	c := r.open(lane.Request{Tool: "blobs", Stream: true}, "n", 500, "size", 100_000)
+	c := r.open(lane.Request{Tool: "blobs", Stream: true}, "n", 200, "size", 100_000)
 	for i := range 300 {
 		var out int
 		if r.call(&out, "echo", "value", i); out != i {
@@ -150,10 +150,10 @@ func unread(r *rig) {
 	}
 	select {
 	case <-c.Done():
-		r.Error("500 chunks that nobody read are gone")
+		r.Error("200 chunks that nobody read are gone")
 	default:
 	}
-	for range 500 {
+	for range 200 {
 		if m := r.recv(c); m.Last || len(m.Payload) < 100_000 {
 			r.Fatalf("a chunk of %d bytes, last %v", len(m.Payload), m.Last)
 		}
