@@ -86,11 +86,12 @@ func (m *model) run() {
 		"callBriefly": func(rt *rapid.T) {
 			m.call(m.session(rt), time.Duration(rapid.IntRange(1, 6).Draw(rt, "seconds"))*time.Second)
 		},
-		"finish": func(rt *rapid.T) { m.end(rt, "return") },
-		"stick":  func(rt *rapid.T) { m.end(rt, "stick") },
-		"crash":  func(rt *rapid.T) { m.end(rt, "crash") },
-		"cancel": m.cancel,
-		"kill":   m.kill,
+		"finish":         func(rt *rapid.T) { m.end(rt, "return") },
+		"stick":          func(rt *rapid.T) { m.end(rt, "stick") },
+		"crash":          func(rt *rapid.T) { m.end(rt, "crash") },
+		"cancel":         m.cancel,
+		"leaveAsGranted": func(rt *rapid.T) { m.end(rt, "return"); m.cancel(rt) }, // a slot or turn comes as its waiter goes
+		"kill":           m.kill,
 		"sleep": func(rt *rapid.T) {
 			time.Sleep(time.Duration(rapid.IntRange(1, 3000).Draw(rt, "ms")) * time.Millisecond)
 		},
