@@ -176,7 +176,7 @@ func (c *Call) Send(ctx context.Context, payload []byte) error {
 func (c *Call) CloseSend() error {
 	l := c.lane
 	l.mu.Lock()
-	if c.closed || c.over || c.cause != nil {
+	if c.closed || c.over || c.unwanted() {
 		l.mu.Unlock()
 		return nil
 	}

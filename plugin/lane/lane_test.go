@@ -10,20 +10,20 @@ import (
 	"github.com/snakepit-go/snakepit/plugin/lane"
 )
 
-func pair(t testing.TB, a, b lane.Carrier, host, worker lane.Config) (*lane.Lane, *lane.Lane) {
-	t.Helper()
-	ctx := t.Context()
+func pair(tb testing.TB, a, b lane.Carrier, host, worker lane.Config) (*lane.Lane, *lane.Lane) {
+	tb.Helper()
+	ctx := tb.Context()
 	accepted := make(chan *lane.Lane, 1)
 	go func() {
 		w, err := lane.Accept(ctx, b, worker)
 		if err != nil {
-			t.Errorf("accept: %v", err)
+			tb.Errorf("accept: %v", err)
 		}
 		accepted <- w
 	}()
 	h, err := lane.Dial(ctx, a, host)
 	if err != nil {
-		t.Fatalf("dial: %v", err)
+		tb.Fatalf("dial: %v", err)
 	}
 	return h, <-accepted
 }

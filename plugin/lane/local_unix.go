@@ -27,7 +27,7 @@ func newInstant(c *local) (Carrier, bool) {
 // attempt is one write without waiting. It always reports that it's finished,
 // since waiting is Flush's part.
 func (c *instantLocal) attempt(fd uintptr) bool {
-	n, err := unix.Write(int(fd), c.rest) //nolint:gosec // a descriptor
+	n, err := unix.Write(int(fd), c.rest)
 	if n > 0 {
 		c.rest = c.rest[n:]
 	}

@@ -54,7 +54,7 @@ type pythonWorker struct {
 func startPython(t *testing.T, slots int) *pythonWorker {
 	t.Helper()
 	ctx, kill := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, python(t), "-m", "snakepit", filepath.Join("lanetest", "testdata", "conformance.py")) //nolint:gosec // the test's own interpreter
+	cmd := exec.CommandContext(ctx, python(t), "-m", "snakepit", filepath.Join("lanetest", "testdata", "conformance.py"))
 	cmd.Env = append(os.Environ(), "SNAKEPIT_PLUGIN=0d1c8c52-5a0f-4c39-9a83-6e5e0b7d1f54", "PLUGIN_PROTOCOL_VERSIONS=1",
 		"CONFORMANCE_SLOTS="+strconv.Itoa(slots), "PLUGIN_UNIX_SOCKET_DIR="+socketDir(t))
 	cmd.Stderr = &lines{t: t}
@@ -94,7 +94,7 @@ func startPython(t *testing.T, slots int) *pythonWorker {
 // socketDir is a folder with a short name: a socket's path is at most 107 bytes.
 func socketDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "lane")
+	dir, err := os.MkdirTemp("", "lane") //nolint:usetesting // t.TempDir has the test's name in it
 	if err != nil {
 		t.Fatal(err)
 	}

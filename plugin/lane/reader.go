@@ -114,10 +114,10 @@ func (l *Lane) onMessage(f *snakepitv1.Frame, now time.Time) (arrival, error) {
 		return arrival{}, broken("a peer that sends without credit for the lane")
 	}
 	l.writer.credit += l.in.credit()
-	switch k {
-	case kindCall:
+	if k == kindCall {
 		return l.onCall(f, payload, now)
-	case kindEnd:
+	}
+	if k == kindEnd {
 		return l.onEnd(f, payload)
 	}
 	return l.onData(f, payload)
@@ -252,7 +252,7 @@ func (l *Lane) onHalfClose(f *snakepitv1.Frame) (arrival, error) {
 		return arrival{}, broken("a half-close from the side that serves call %d", id)
 	}
 	in := l.served[id]
-	if in == nil || in.cause != nil || in.answered {
+	if in == nil || in.unwanted() || in.answered {
 		return arrival{}, nil
 	}
 	if in.half || in.started.IsZero() || in.in.partKind != 0 {
@@ -286,7 +286,7 @@ func (l *Lane) onEnd(f *snakepitv1.Frame, payload []byte) (arrival, error) {
 		l.giveBack(&c.stream)
 		return arrival{}, nil
 	}
-	if c.cause != nil {
+	if c.unwanted() {
 		return arrival{effects: effects{done: l.finish(c)}}, nil
 	}
 	c.result = msg
@@ -339,7 +339,7 @@ func (l *Lane) streamOf(id uint64) *stream {
 
 func (l *Lane) onProgress(id uint64, p *snakepitv1.Progress) (arrival, error) {
 	c := l.calls[id]
-	if c == nil || c.cause != nil {
+	if c == nil || c.unwanted() {
 		return arrival{}, nil
 	}
 	p.Message = strings.Clone(cut(p.GetMessage(), maxProgress))

@@ -126,7 +126,7 @@ func timeoutOf(deadline, now time.Time) uint64 {
 	if deadline.IsZero() {
 		return 0
 	}
-	return uint64(max(deadline.Sub(now).Microseconds(), 1)) //nolint:gosec // positive
+	return uint64(max(deadline.Sub(now).Microseconds(), 1))
 }
 
 func progressOf(p *snakepitv1.Progress) *Progress {

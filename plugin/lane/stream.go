@@ -39,6 +39,9 @@ type stream struct {
 	inProgress bool   // waits in Lane.progress
 }
 
+// unwanted says that the call was cancelled or is past its deadline.
+func (s *stream) unwanted() bool { return s.cause != nil }
+
 // wait blocks until ch is signalled. When the call's own deadline passes it
 // reports true.
 func (s *stream) wait(ctx context.Context, ch <-chan struct{}) (late bool, err error) {

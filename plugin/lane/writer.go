@@ -227,7 +227,7 @@ func (l *Lane) composeLane(now time.Time) {
 		b.control(0, &snakepitv1.Frame{Kind: &snakepitv1.Frame_Ping{Ping: &snakepitv1.Ping{Nonce: nonce}}})
 	}
 	for _, nonce := range w.pongs {
-		pong := &snakepitv1.Pong{Nonce: nonce, BusyUs: uint64(max(l.busy(now).Microseconds(), 0))} //nolint:gosec // not negative
+		pong := &snakepitv1.Pong{Nonce: nonce, BusyUs: uint64(max(l.busy(now).Microseconds(), 0))}
 		b.control(0, &snakepitv1.Frame{Kind: &snakepitv1.Frame_Pong{Pong: pong}})
 	}
 	for _, r := range w.refused {

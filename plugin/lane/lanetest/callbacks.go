@@ -43,9 +43,9 @@ func callbacks() []test {
 			r.tool("refuse", func(context.Context, any) (any, error) {
 				return nil, errdefs.New(errdefs.RateLimited, "not so fast")
 			})
-			e := r.fails(r.open(lane.Request{Tool: "call_back"}, "tool", "refuse", "value", 1), errdefs.RateLimited)
-			if e.Message != "not so fast" {
-				r.Errorf("the message is %q", e.Message)
+			e := r.failure(r.open(lane.Request{Tool: "call_back"}, "tool", "refuse", "value", 1))
+			if e.Reason != errdefs.RateLimited || e.Message != "not so fast" {
+				r.Errorf("the error is %v", e)
 			}
 		}},
 		{name: "UnknownHostToolIsNotFound", run: func(r *rig) {

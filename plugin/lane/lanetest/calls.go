@@ -34,7 +34,10 @@ func calls() []test {
 		{name: "CallsFromManySidesAreAnswered", run: manyCallers},
 		{name: "RequestArrivesWhole", run: requestArrives},
 		{name: "ExceptionArrivesTyped", run: func(r *rig) {
-			e := r.fails(r.open(lane.Request{Tool: "fail"}, "message", "no good"), errdefs.PythonException)
+			e := r.failure(r.open(lane.Request{Tool: "fail"}, "message", "no good"))
+			if e.Reason != errdefs.PythonException {
+				r.Errorf("the reason is %s", e.Reason)
+			}
 			want := &errdefs.Exception{Type: "ValueError", Bases: []string{"Exception", "BaseException"}, Message: "no good", Notes: []string{"first", "second"}}
 			if e.Exception != nil {
 				e.Exception.Traceback = ""

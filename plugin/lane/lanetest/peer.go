@@ -3,6 +3,7 @@ package lanetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -160,27 +161,27 @@ func (r *rig) serve(ctx context.Context, in *lane.Inbound) {
 	in.End(encode(r, out), nil)
 }
 
-func encode(t testing.TB, v any) []byte {
-	t.Helper()
+func encode(tb testing.TB, v any) []byte {
+	tb.Helper()
 	raw, err := values.Encode(v)
 	if err != nil {
-		t.Errorf("encode %T: %v", v, err)
+		tb.Errorf("encode %T: %v", v, err)
 	}
 	return raw
 }
 
 // arguments makes a payload of names and values.
-func arguments(t testing.TB, pairs ...any) []byte {
-	t.Helper()
+func arguments(tb testing.TB, pairs ...any) []byte {
+	tb.Helper()
 	args := map[string]any{}
-	for i := 0; i < len(pairs); i += 2 {
-		name, ok := pairs[i].(string)
-		if !ok {
-			t.Fatalf("argument name %v", pairs[i])
+	for pair := range slices.Chunk(pairs, 2) {
+		name, ok := pair[0].(string)
+		if !ok || len(pair) < 2 {
+			tb.Fatalf("an argument %v without name or value", pair)
 		}
-		args[name] = pairs[i+1]
+		args[name] = pair[1]
 	}
-	return encode(t, args)
+	return encode(tb, args)
 }
 
 // open opens a call that has to get out.
@@ -251,13 +252,11 @@ func (r *rig) failure(c *lane.Call) *errdefs.Error {
 	}
 }
 
-func (r *rig) fails(c *lane.Call, want errdefs.Reason) *errdefs.Error {
+func (r *rig) fails(c *lane.Call, want errdefs.Reason) {
 	r.Helper()
-	e := r.failure(c)
-	if e.Reason != want {
-		r.Fatalf("ended with %s, not %s: %v", e.Reason, want, e)
+	if e := r.failure(c); e.Reason != want {
+		r.Errorf("ended with %s, not %s: %v", e.Reason, want, e)
 	}
-	return e
 }
 
 // done waits until the worker has ended the call.

@@ -177,7 +177,7 @@ func (w *wire) next() *snakepitv1.Frame {
 		w.Fatalf("read: %v", err)
 	}
 	if n := len(payload(f)); f.GetCall() != nil || f.GetData() != nil || n > 0 {
-		w.send(credit(0, uint64(n)+64)) //nolint:gosec // a length
+		w.send(credit(0, uint64(n)+64))
 	}
 	return f
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/snakepit-go/snakepit/plugin/lane"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // streams are the rules of chunks, in both directions.
@@ -57,7 +58,7 @@ func streams() []test {
 					break // the call has ended
 				}
 			}
-			r.failure(c)
+			r.fails(c, errdefs.PythonException)
 		}},
 	}
 }
