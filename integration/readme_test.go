@@ -22,7 +22,7 @@ func TestReadmesProgramRunsAsItStands(t *testing.T) {
 	}
 	// A link to the interpreter would lose its environment, a script keeps it.
 	p.write(t, ".venv/bin/python", "#!/bin/sh\nexec "+interpreter(t)+` "$@"`+"\n")
-	if err := os.Chmod(filepath.Join(p.dir, ".venv", "bin", "python"), 0o700); err != nil { //nolint:gosec // it's a program
+	if err := os.Chmod(filepath.Join(p.dir, ".venv", "bin", "python"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
