@@ -119,6 +119,12 @@ func (in *Inbound) End(payload []byte, err error) {
 	l.flush()
 }
 
+func (in *Inbound) ended() bool {
+	in.lane.mu.Lock()
+	defer in.lane.mu.Unlock()
+	return in.answered
+}
+
 // answer queues the end of a call that the other side opened.
 func (l *Lane) answer(in *Inbound, end item) effects {
 	if in.over || in.answered {
@@ -212,5 +218,7 @@ func (l *Lane) serve(parent context.Context, in *Inbound) {
 	ctx, cancel := in.context(parent)
 	defer cancel()
 	l.cfg.Serve(ctx, in)
-	in.End(nil, errdefs.New(errdefs.Internal, "the tool ended without a result").At(in.at))
+	if !in.ended() {
+		in.End(nil, errdefs.New(errdefs.Internal, "the tool ended without a result").At(in.at))
+	}
 }
