@@ -52,7 +52,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h.launchParts(ctx, launcher)
 	if err := h.engine.Ready(ctx); err != nil {
-		return nil, errors.Join(err, h.Close()) //nolint:contextcheck // ctx may be what ended the start
+		return nil, errors.Join(err, h.Close()) // ctx may be what ended the start
 	}
 	return h, nil
 }
