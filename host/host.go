@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,20 +185,11 @@ func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]
 	}
 	result, err := h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
 	if err != nil {
-		return nil, locate(h.named(err, inv.Tool), errdefs.Where{
+		return nil, locate(err, errdefs.Where{
 			Node: h.cfg.Node, Worker: string(from), Session: string(inv.Session), Tool: cut(inv.Tool), Call: inv.ID,
 		})
 	}
 	return result, nil
-}
-
-// named logs the text of an error that isn't one of ours: it doesn't leave the host.
-func (h *Host) named(err error, tool string) error {
-	var own *errdefs.Error
-	if !errors.As(err, &own) && !fromContext(err) {
-		h.log.Error("host tool failed", "tool", tool, "error", err)
-	}
-	return err
 }
 
 // CloseSession ends a session once the calls that came before have ended; its id

@@ -25,7 +25,9 @@ type HostTool struct {
 	Exposed bool // workers may call it; else only Go callers can
 	// Func runs it: arguments and result are msgpack. It's called from any number
 	// of goroutines, and must return soon after ctx ends, which it does with the
-	// call. Calls made with ctx are nested: they share its deadline.
+	// call. Calls made with ctx are nested: they share its deadline. An
+	// error that is none of ours reaches the caller as python_exception, with its
+	// text and its Go type.
 	Func func(ctx context.Context, args []byte) ([]byte, error)
 }
 
@@ -152,7 +154,19 @@ func (t *hostTools) run(ctx context.Context, tool *HostTool, args []byte) (resul
 			err = errdefs.New(errdefs.Internal, "host tool %s panicked: %s", tool.Name, cut(fmt.Sprint(r)))
 		}
 	}()
-	return tool.Func(ctx, args)
+	result, err = tool.Func(ctx, args)
+	return result, tool.failure(err)
+}
+
+// failure makes an error that is none of ours what an exception is in Python: the
+// function is its author's as much as a tool is, and they want to see its text.
+func (t *HostTool) failure(err error) error {
+	if err == nil || errdefs.ReasonOf(err) != "" || errdefs.Of(err).Reason != errdefs.Internal {
+		return err
+	}
+	e := errdefs.Wrap(errdefs.PythonException, err, "host tool %s", t.Name)
+	e.Exception = &errdefs.Exception{Type: fmt.Sprintf("%T", err), Message: err.Error()}
+	return e
 }
 
 // list is the built-in tool: a list of maps with name, description and input_schema.

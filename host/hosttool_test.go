@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -216,6 +217,20 @@ func TestHostToolsAreListedAmongTheTools(t *testing.T) {
 		}
 		if got := r.must(host.Request{Tool: "echo", Pool: "ml", Payload: []byte("x")}); string(got) != "x" {
 			r.Errorf("pool ml gives %q", got)
+		}
+	})
+}
+
+func TestErrorOfAHostToolKeepsItsText(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		mine := errors.New("order 7 is too large")
+		r.offer("validate", true, func(context.Context, []byte) ([]byte, error) { return nil, mine })
+		e := r.fails(host.Request{Tool: "ask", Payload: []byte("validate")}, errdefs.PythonException)
+		if e.Exception == nil || e.Exception.Message != mine.Error() || e.Exception.Type != "*errors.errorString" {
+			r.Errorf("exception %+v", e.Exception)
+		}
+		if _, err := r.do(r.Context(), host.Request{Tool: "validate"}); !errors.Is(err, mine) || !errors.Is(err, errdefs.ErrToolFailed) {
+			r.Errorf("error %v is neither the function's own nor a failed tool", err)
 		}
 	})
 }

@@ -45,7 +45,12 @@ func (h *Host) resolve(ctx context.Context, r Request) (target, error) {
 }
 
 func (h *Host) poolNotFound(name string) error {
-	e := errdefs.New(errdefs.PoolNotFound, "no pool %q", cut(name))
+	const most = 10 // that the message names
+	var there []string
+	for _, p := range h.order[:min(len(h.order), most)] {
+		there = append(there, p.cfg.Name)
+	}
+	e := errdefs.New(errdefs.PoolNotFound, "no pool %q; there are: %s", cut(name), strings.Join(there, ", "))
 	e.Hint = nearest.Hint(name, maps.Keys(h.pools))
 	return e
 }

@@ -119,6 +119,9 @@ func encode(v any) []byte {
 
 func (b *bench) start(tool string, args map[string]any, change func(*host.Invocation)) host.Running {
 	b.Helper()
+	if args == nil {
+		args = map[string]any{}
+	}
 	inv := host.Invocation{ID: "call-1", Tool: tool, Payload: encode(args)}
 	if change != nil {
 		change(&inv)
