@@ -76,7 +76,7 @@ func (t *hostTools) offer(tool HostTool) (remove func(), err error) {
 	return func() { t.remove(added) }, nil
 }
 
-func (t HostTool) validate() error {
+func (t *HostTool) validate() error {
 	switch {
 	case !validName(t.Name):
 		return invalidToolName(t.Name)
