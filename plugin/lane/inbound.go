@@ -142,7 +142,11 @@ func (l *Lane) answer(in *Inbound, end item) effects {
 	in.in.close()
 	in.out.push(end)
 	l.schedule(&in.stream)
-	return effects{ready: in.ready, room: in.room, orphans: l.childrenOf(in), cause: errdefs.New(errdefs.Cancelled, "the call during which this one was made has ended")}
+	e := effects{ready: in.ready, room: in.room}
+	if e.orphans = l.childrenOf(in); e.orphans != nil {
+		e.cause = errdefs.New(errdefs.Cancelled, "the call during which this one was made has ended")
+	}
+	return e
 }
 
 // revoke takes in that nobody wants the call any more.

@@ -48,8 +48,8 @@ func (l *Lane) handle(ctx context.Context, f *snakepitv1.Frame) error {
 	if a.pong != nil {
 		a.pong <- a.busy // has room for the one answer
 	}
-	if a.start != nil {
-		l.serving.Go(func() { l.serve(ctx, a.start) })
+	if in := a.start; in != nil {
+		l.serving.Go(func() { l.serve(ctx, in) })
 	}
 	if write {
 		nudge(l.wake)

@@ -117,7 +117,7 @@ func bothWays(r *rig) {
 	word := strings.Repeat("a", 3000)
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		for range 200 {
+		for range 500 {
 			if err := c.Send(r.ctx, encode(r, word)); err != nil {
 				r.Errorf("send: %v", err)
 				return
