@@ -515,3 +515,20 @@ func TestCallThatMetADeadWorkerKeepsItsPlace(t *testing.T) {
 		}
 	})
 }
+
+func TestRunNamesAWorkerThatCannotBeStopped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *host.Config, l *hosttest.Launcher) {
+			one(c, l)
+			l.OnStop = func(*hosttest.Worker) error { return context.DeadlineExceeded }
+		})
+		running := r.start(r.Context(), host.Request{Tool: "stuck"})
+		w := r.launcher.Workers()[0]
+		if err := r.stop(); err == nil || !strings.Contains(err.Error(), string(w.Spec.Worker)) {
+			r.Errorf("Run: %v", err)
+		}
+		r.wantReason(<-running, errdefs.Draining)
+		w.Crash()
+	})
+}

@@ -18,6 +18,9 @@ type Launcher struct {
 	// OnStart runs when a call reaches a worker, which it may refuse; nil: nothing.
 	OnStart func(w *Worker, inv host.Invocation) error
 
+	// OnStop runs when a worker is asked to stop; an error says that it lives on. Nil: nothing.
+	OnStop func(w *Worker) error
+
 	mu      sync.Mutex // guards all below
 	count   int
 	workers []*Worker

@@ -76,8 +76,13 @@ func (w *Worker) Err() error {
 	return w.err
 }
 
-// Stop implements host.Worker. The fake always obeys at once.
+// Stop implements host.Worker. The fake obeys at once, unless OnStop says otherwise.
 func (w *Worker) Stop(context.Context) error {
+	if w.launcher.OnStop != nil {
+		if err := w.launcher.OnStop(w); err != nil {
+			return err
+		}
+	}
 	w.mu.Lock()
 	w.stopped = true
 	w.mu.Unlock()
