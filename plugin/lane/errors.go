@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
@@ -62,7 +63,7 @@ func deadlineError(at errdefs.Where) *errdefs.Error {
 
 // cancelError is what a cancel frame's reason means to the one who is cancelled.
 func cancelError(reason string) *errdefs.Error {
-	reason = cut(reason, maxTool)
+	reason = cut(reason, names.MaxName)
 	if reason == "" {
 		reason = string(errdefs.Cancelled)
 	}
@@ -72,7 +73,7 @@ func cancelError(reason string) *errdefs.Error {
 // reasonOf is a cause's reason, as it goes into a cancel frame.
 func reasonOf(cause error) string {
 	if r := errdefs.ReasonOf(cause); r != "" {
-		return cut(string(r), maxTool)
+		return cut(string(r), names.MaxName)
 	}
 	return string(errdefs.Cancelled)
 }

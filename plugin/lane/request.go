@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
@@ -36,20 +37,18 @@ type Progress struct {
 }
 
 const (
-	maxTool          = 64
 	maxName          = 256
 	maxProgress      = 256
-	maxMetadata      = 16
-	maxMetadataBytes = 4 << 10
 	maxTimeout       = 365 * 24 * time.Hour
 	maxTimeoutMicros = uint64(maxTimeout / time.Microsecond)
 )
 
 // check says what is wrong with a request, in either direction.
 func (r *Request) check() *errdefs.Error {
+	if err := names.CheckTool(r.Tool); err != nil {
+		return err
+	}
 	switch {
-	case !ValidToolName(r.Tool):
-		return badTool(r.Tool)
 	case len(r.Session) > maxName:
 		return errdefs.New(errdefs.InvalidArguments, "a session id of %d bytes, where at most %d are allowed", len(r.Session), maxName)
 	case len(r.ID) > maxName:
@@ -58,50 +57,7 @@ func (r *Request) check() *errdefs.Error {
 	if !utf8.ValidString(r.Session) || !utf8.ValidString(r.ID) {
 		return errdefs.New(errdefs.InvalidArguments, "a session or call id that isn't UTF-8")
 	}
-	return checkMetadata(r.Metadata)
-}
-
-func checkMetadata(m map[string]string) *errdefs.Error {
-	if len(m) > maxMetadata {
-		return errdefs.New(errdefs.InvalidArguments, "%d entries of metadata, where at most %d are allowed", len(m), maxMetadata)
-	}
-	n := 0
-	for k, v := range m {
-		n += len(k) + len(v)
-		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return errdefs.New(errdefs.InvalidArguments, "metadata that isn't UTF-8")
-		}
-	}
-	if n > maxMetadataBytes {
-		return errdefs.New(errdefs.InvalidArguments, "%d bytes of metadata, where at most %d are allowed", n, maxMetadataBytes)
-	}
-	return nil
-}
-
-// ValidToolName reports whether name is 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*.
-func ValidToolName(name string) bool {
-	if name == "" || len(name) > maxTool {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && (i == 0 || c != '_' && c != '.' && c != '-') {
-			return false
-		}
-	}
-	return true
-}
-
-func badTool(name string) *errdefs.Error {
-	shown := name
-	if len(shown) > maxTool {
-		shown = shown[:maxTool] + "…"
-	}
-	shown = strings.ToValidUTF8(shown, "�")
-	e := errdefs.New(errdefs.InvalidToolName, "%q isn't a tool's name", shown)
-	e.Hint = "a name is 1 to 64 letters, digits, '_', '.' and '-', and begins with a letter or digit"
-	return e
+	return names.CheckMetadata(r.Metadata)
 }
 
 func (r *Request) where() errdefs.Where {
