@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // Call is one run of a tool. Recv is called by one goroutine at a time, and so are
@@ -111,7 +112,7 @@ func (c *Call) failure(ctx context.Context, err error) error {
 }
 
 func (c *Call) locate(err error) *errdefs.Error {
-	w := errdefs.Where{Node: c.host.cfg.Node, Pool: c.req.Pool, Session: string(c.req.Session), Tool: cut(c.req.Tool), Call: c.id}
+	w := errdefs.Where{Node: c.host.cfg.Node, Pool: c.req.Pool, Session: string(c.req.Session), Tool: names.Cut(c.req.Tool), Call: c.id}
 	if c.target.pool != nil {
 		w.Pool = c.target.pool.cfg.Name
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // Config says what a host runs. Only Launcher and each pool's Command must be
@@ -95,18 +96,18 @@ func (c Config) validate() error {
 	check(c.LaunchLimit > 0, "LaunchLimit is negative")
 	check(c.HostToolLimit > 0, "HostToolLimit is negative")
 	check(c.Launcher != nil || len(c.Pools) == 0, "Launcher is missing")
-	names := map[string]bool{}
+	seen := map[string]bool{}
 	for _, p := range c.Pools {
-		check(!names[p.Name], "two pools are named %q", cut(p.Name))
-		names[p.Name] = true
+		check(!seen[p.Name], "two pools are named %q", names.Cut(p.Name))
+		seen[p.Name] = true
 		p.validate(check)
 	}
 	return invalidConfig(errs)
 }
 
 func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
-	name := cut(p.Name)
-	check(validName(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
+	name := names.Cut(p.Name)
+	check(names.Valid(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
 	check(p.Command.Path != "", "pool %q has no command", name)
 	check(p.Size > 0 && p.Size <= maxPoolSize, "pool %q: Size %d isn't 1 to %d", name, p.Size, maxPoolSize)
 	check(p.QueueTimeout > 0, "pool %q: QueueTimeout is negative", name)

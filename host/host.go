@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // Host runs pools of workers and the calls to them.
@@ -186,7 +187,7 @@ func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]
 	result, err := h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
 	if err != nil {
 		return nil, locate(err, errdefs.Where{
-			Node: h.cfg.Node, Worker: string(from), Session: string(inv.Session), Tool: cut(inv.Tool), Call: inv.ID,
+			Node: h.cfg.Node, Worker: string(from), Session: string(inv.Session), Tool: names.Cut(inv.Tool), Call: inv.ID,
 		})
 	}
 	return result, nil

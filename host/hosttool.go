@@ -15,6 +15,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // HostTool is a Go function that can be called by name.
@@ -77,9 +78,10 @@ func (t *hostTools) offer(tool HostTool) (remove func(), err error) {
 }
 
 func (t *HostTool) validate() error {
+	if err := names.CheckTool(t.Name); err != nil {
+		return err
+	}
 	switch {
-	case !validName(t.Name):
-		return invalidToolName(t.Name)
 	case t.Func == nil:
 		return errdefs.New(errdefs.InvalidArguments, "host tool %s has no function", t.Name)
 	case len(t.Description) > maxDescription || len(t.InputSchema)+len(t.OutputSchema) > maxSchema:
@@ -116,7 +118,7 @@ func (t *hostTools) exposed() []*HostTool {
 	return slices.DeleteFunc(t.all(), func(x *HostTool) bool { return !x.Exposed })
 }
 
-func names(tools []*HostTool) iter.Seq[string] {
+func namesOf(tools []*HostTool) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, t := range tools {
 			if !yield(t.Name) {
@@ -129,12 +131,12 @@ func names(tools []*HostTool) iter.Seq[string] {
 // serve runs an exposed tool for a worker. Too many at once are refused rather
 // than queued: one that waits for another would wait for itself.
 func (t *hostTools) serve(ctx context.Context, name string, args []byte) ([]byte, error) {
-	if !validName(name) {
-		return nil, invalidToolName(name)
+	if err := names.CheckTool(name); err != nil {
+		return nil, err
 	}
 	tool := t.find(name)
 	if tool == nil || !tool.Exposed {
-		return nil, toolNotFound(name, "the host", names(t.exposed()))
+		return nil, toolNotFound(name, "the host", namesOf(t.exposed()))
 	}
 	select {
 	case t.running <- struct{}{}:
@@ -151,7 +153,7 @@ func (t *hostTools) run(ctx context.Context, tool *HostTool, args []byte) (resul
 	defer func() {
 		if r := recover(); r != nil {
 			t.log.Error("host tool panicked", "tool", tool.Name, "panic", r, "stack", string(debug.Stack()))
-			err = errdefs.New(errdefs.Internal, "host tool %s panicked: %s", tool.Name, cut(fmt.Sprint(r)))
+			err = errdefs.New(errdefs.Internal, "host tool %s panicked: %s", tool.Name, names.Cut(fmt.Sprint(r)))
 		}
 	}()
 	result, err = tool.Func(ctx, args)

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // MemoryRegistry is a Registry in memory: the one of a host without a cluster. It
@@ -69,7 +70,7 @@ func (r *MemoryRegistry) BindSession(_ context.Context, id SessionID, home Worke
 		return Session{}, err
 	}
 	if s.Epoch != from {
-		return Session{}, errdefs.New(errdefs.Conflict, "session %q is at epoch %d, not %d", cut(string(id)), s.Epoch, from)
+		return Session{}, errdefs.New(errdefs.Conflict, "session %q is at epoch %d, not %d", names.Cut(string(id)), s.Epoch, from)
 	}
 	s.Home = home
 	return r.put(s), nil
@@ -136,13 +137,13 @@ func copied(s Session) Session {
 }
 
 func sessionExpired(id SessionID) error {
-	e := errdefs.New(errdefs.SessionExpired, "session %q was unused for longer than its time to live", cut(string(id)))
+	e := errdefs.New(errdefs.SessionExpired, "session %q was unused for longer than its time to live", names.Cut(string(id)))
 	e.Hint = "go on under a new id"
 	return e
 }
 
 func sessionNotFound(id SessionID) error {
-	return errdefs.New(errdefs.SessionNotFound, "no session %q", cut(string(id)))
+	return errdefs.New(errdefs.SessionNotFound, "no session %q", names.Cut(string(id)))
 }
 
 func sessionQuota(limit int) error {

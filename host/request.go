@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // Request says what to run. The call's deadline is its context's.
@@ -20,72 +21,29 @@ type Request struct {
 }
 
 const (
-	maxName            = 64
-	maxSessionID       = 256
-	maxMetadataEntries = 16
-	maxMetadataBytes   = 4096
+	maxSessionID = 256
 )
 
 func (r Request) validate() error {
-	if !validName(r.Tool) {
-		return invalidToolName(r.Tool)
+	if err := names.CheckTool(r.Tool); err != nil {
+		return err
 	}
 	if r.Session != "" || r.MustExist {
 		if err := validateSessionID(r.Session); err != nil {
 			return err
 		}
 	}
-	return validateMetadata(r.Metadata)
-}
-
-// validName reports whether s is 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*.
-func validName(s string) bool {
-	if s == "" || len(s) > maxName || !alphanumeric(s[0]) {
-		return false
+	if err := names.CheckMetadata(r.Metadata); err != nil {
+		return err
 	}
-	for i := 1; i < len(s); i++ {
-		if c := s[i]; !alphanumeric(c) && c != '_' && c != '.' && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-func alphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-func invalidToolName(name string) error {
-	e := errdefs.New(errdefs.InvalidToolName, "tool name %q of %d bytes", cut(name), len(name))
-	e.Hint = "a name is 1 to 64 bytes of letters, digits, '_', '.' and '-', and begins with a letter or digit"
-	return e
+	return nil
 }
 
 // validateSessionID refuses what isn't 1 to 256 bytes of UTF-8.
 func validateSessionID(id SessionID) error {
 	if id == "" || len(id) > maxSessionID || !utf8.ValidString(string(id)) {
 		return errdefs.New(errdefs.InvalidArguments, "session id %q of %d bytes isn't 1 to %d bytes of UTF-8",
-			cut(string(id)), len(id), maxSessionID)
+			names.Cut(string(id)), len(id), maxSessionID)
 	}
 	return nil
-}
-
-func validateMetadata(m map[string]string) error {
-	size := 0
-	for k, v := range m {
-		size += len(k) + len(v)
-	}
-	if len(m) > maxMetadataEntries || size > maxMetadataBytes {
-		return errdefs.New(errdefs.InvalidArguments, "metadata of %d entries and %d bytes; at most %d and %d",
-			len(m), size, maxMetadataEntries, maxMetadataBytes)
-	}
-	return nil
-}
-
-// cut shortens a name from outside, so that no message grows with it.
-func cut(s string) string {
-	if len(s) <= maxName {
-		return s
-	}
-	return s[:maxName] + "…"
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/snakepit-go/snakepit/host/nearest"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // target is what a call will run: a tool of a pool, or of the host.
@@ -50,7 +51,7 @@ func (h *Host) poolNotFound(name string) error {
 	for _, p := range h.order[:min(len(h.order), most)] {
 		there = append(there, p.cfg.Name)
 	}
-	e := errdefs.New(errdefs.PoolNotFound, "no pool %q; there are: %s", cut(name), strings.Join(there, ", "))
+	e := errdefs.New(errdefs.PoolNotFound, "no pool %q; there are: %s", names.Cut(name), strings.Join(there, ", "))
 	e.Hint = nearest.Hint(name, maps.Keys(h.pools))
 	return e
 }
@@ -117,7 +118,7 @@ func ambiguous(name string, found []target) error {
 
 // nearby gives the names that someone who mistyped one may have meant.
 func (h *Host) nearby(pools ...*pool) iter.Seq[string] {
-	seqs := []iter.Seq[string]{names(h.tools.all())}
+	seqs := []iter.Seq[string]{namesOf(h.tools.all())}
 	for _, p := range pools {
 		if t := p.tools.Load(); t != nil {
 			seqs = append(seqs, t.names())

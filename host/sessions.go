@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // errStale says that a session was closed while a call waited in it.
@@ -122,7 +123,7 @@ func (v *visit) lookUp(ctx context.Context, p *pool, mustExist bool) error {
 }
 
 func otherPool(id SessionID, has, asked string) error {
-	return errdefs.New(errdefs.InvalidArguments, "session %q belongs to pool %s, not %s", cut(string(id)), has, asked)
+	return errdefs.New(errdefs.InvalidArguments, "session %q belongs to pool %s, not %s", names.Cut(string(id)), has, asked)
 }
 
 // home is the worker that the call would like best; nil: any.

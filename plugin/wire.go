@@ -8,6 +8,7 @@ import (
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/plugin/lane"
+	"github.com/snakepit-go/snakepit/proto/names"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
@@ -45,7 +46,7 @@ func descriptionOf(r *snakepitv1.DescribeResponse) (host.Description, error) {
 }
 
 func toolOf(t *snakepitv1.Tool) (host.Tool, error) {
-	if !lane.ValidToolName(t.GetName()) {
+	if !names.Valid(t.GetName()) {
 		return host.Tool{}, fmt.Errorf("tool name %q isn't 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*", clean(t.GetName(), maxWord))
 	}
 	for _, schema := range []string{t.GetInputSchema(), t.GetOutputSchema()} {
