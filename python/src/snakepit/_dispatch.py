@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 # Calls that wait for a slot: as many as a lane may have open.
 MAX_WAITING: Final = 1024
 
+# How often a tool that doesn't stop is interrupted again, in seconds.
+_REMIND: Final = 0.005
+
 
 class Runner(Protocol):
     """A place where tools run."""
 
     def start(self, call: Call) -> None:
         """Has the call run; returns without waiting for it."""
+        ...
+
+    def close(self) -> None:
+        """Ends its threads; nothing runs any more."""
         ...
 
 
@@ -46,8 +53,8 @@ class Dispatcher:
         """
         self.toolbox = toolbox
         self.strict = strict
-        self.on_start: Callable[[], None] = lambda: None
-        """Called when a call was added, so that whoever watches deadlines looks again."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when whoever calls expire must do so earlier than it was told."""
         self._runner = runner
         self._loop_runner = LoopRunner(self)
         self._lock = threading.Lock()
@@ -74,7 +81,7 @@ class Dispatcher:
             call.ended = True
             link.end(b"", refusal)
             return None
-        self.on_start()
+        self.on_change()
         return call
 
     def stop(self, call: Call, reason: str) -> None:
@@ -86,6 +93,8 @@ class Dispatcher:
         call.stop(reason)
         if waiting:
             self._refuse_stopped(call)
+        else:
+            self.on_change()
 
     def stop_all(self, reason: str) -> None:
         """Asks every call to stop, and takes no new ones."""
@@ -105,32 +114,43 @@ class Dispatcher:
         if not busy:
             when_idle()
 
+    def close(self) -> None:
+        """Takes no new calls, and ends its threads with the last one."""
+        self.drain(self._close_runners)
+
+    def _close_runners(self) -> None:
+        self._loop_runner.close()
+        self._runner.close()
+
     def expire(self, now: float) -> float | None:
-        """Stops the calls whose time is over.
+        """Stops the calls whose time is over, and reminds those that were to stop before.
 
         Returns:
-            The seconds until the next one's is; None when there is none.
+            The seconds until it should be called again; None when there's no need.
         """
-        nearest: float | None = None
-        overdue: list[Call] = []
+        left: float | None = None
         with self._lock:
-            for calls in (self._running, self._waiting):
-                for call in calls:
-                    deadline = call.request.deadline
-                    if deadline is None or call.reason is not None:
-                        continue
-                    if deadline <= now:
-                        overdue.append(call)
-                    elif nearest is None or deadline < nearest:
-                        nearest = deadline
-        for call in overdue:
+            calls = [*self._running, *self._waiting]
+        for call in calls:
+            pause = self._look_after(call, now)
+            if pause is not None and (left is None or pause < left):
+                left = pause
+        return left
+
+    def _look_after(self, call: Call, now: float) -> float | None:
+        deadline, token = call.request.deadline, call.token
+        if call.reason is None and deadline is not None:
+            if now < deadline:
+                return deadline - now
             self.stop(call, "deadline")
-        return None if nearest is None else nearest - now
+        if call.reason is not None and token is not None and token.remind():
+            return _REMIND
+        return None
 
     def busy_for(self, now: float) -> float:
         """Says for how many seconds the oldest running call has been running; 0 when idle."""
         with self._lock:
-            starts = [c.started for c in self._running if c.started]
+            starts = [c.started for c in self._running if c.started and not c.ended]
         return now - min(starts) if starts else 0.0
 
     def _unknown(self, request: Request) -> errors.Error:
@@ -256,7 +276,7 @@ class PoolRunner:
             slots: the most threads.
         """
         self._slots = slots
-        self._jobs: SimpleQueue[Call] = SimpleQueue()
+        self._jobs: SimpleQueue[Call | None] = SimpleQueue()
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._threads = 0
@@ -275,9 +295,17 @@ class PoolRunner:
                 threading.Thread(target=self._work, name=name, daemon=True).start()
         self._jobs.put(call)
 
+    def close(self) -> None:
+        """Ends its threads."""
+        with self._lock:
+            for _ in range(self._threads):
+                self._jobs.put(None)
+
     def _work(self) -> None:
         while True:
             call = self._jobs.get()
+            if call is None:
+                return
             assert self.dispatcher is not None  # noqa: S101  set before the first call
             self.dispatcher.run(call, _interrupt.thread_token())
             del call
@@ -303,6 +331,13 @@ class LoopRunner:
         """Has the call run as a task."""
         loop = self._loop or self._begin()
         loop.call_soon_threadsafe(self._spawn, loop, call)
+
+    def close(self) -> None:
+        """Ends its thread."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            _in_loop(loop, loop.stop)
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -355,11 +390,15 @@ def _in_loop(loop: asyncio.AbstractEventLoop, work: Callable[[], object]) -> Non
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    while True:
+    ended = False
+    while not ended:
         try:
             loop.run_forever()
+            ended = True
         except BaseException as e:  # noqa: BLE001  a task of a tool's own has called sys.exit
             loop.call_exception_handler({"message": "a task ended the loop", "exception": e})
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 async def _run_async_tool(call: Call, positional: list[Any], named: dict[str, Any]) -> Any:

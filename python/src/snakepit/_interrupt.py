@@ -51,6 +51,18 @@ class Token:
             if self.armed and not self._masked:
                 self.sent = self._send()
 
+    def remind(self) -> bool:
+        """Asks again if the interrupt was asked for and hasn't come; True while that may help.
+
+        A signal that arrives just before a thread blocks in the kernel interrupts nothing.
+        """
+        with self._lock:
+            if self.reason is None or self.raised or self.sent or not self.armed:
+                return False
+            if not self._masked:
+                self.sent = self._send()
+            return not self.sent
+
     def raise_here(self) -> None:
         """Raises if it may happen now; called by the signal's handler, in the tool's thread."""
         if self.armed and self.reason is not None and not self._masked and not self.raised:

@@ -158,7 +158,7 @@ def pass_through(hint: Any, value: Any) -> Any:
     if fits:
         return value
     msg = f"Expected `{errors.qualified_name(kind)}`, got `{errors.qualified_name(type(value))}`"
-    raise msgspec.ValidationError(msg)
+    raise TypeError(msg)  # msgspec adds the path
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -158,6 +158,9 @@ class MainStage:
         """Says that there's a call with a deadline, maybe."""
         self._understudy.rouse()
 
+    def close(self) -> None:
+        """Does nothing: the main thread ends with the process."""
+
     def stop(self) -> None:
         """Has run return after the call that runs now."""
         self._stopped = True

@@ -124,7 +124,7 @@ class _Worker:
         else:
             pool = PoolRunner(toolbox.slots)
             dispatcher = pool.dispatcher = Dispatcher(toolbox, pool)
-        dispatcher.on_start = self._stage.rouse
+        dispatcher.on_change = self._stage.rouse
         self._stage.dispatcher = self._dispatcher = dispatcher
         loop = self._running.loop
         door = LaneDoor(self._service.host, dispatcher, self._stage)

@@ -77,6 +77,7 @@ class Harness:
         self._dispatcher = pool.dispatcher = Dispatcher(self._toolbox, pool, strict=strict)
         self._host_tools: dict[str, Callable[..., object]] = {}
         self._calls = 0
+        self._closed = False
         self.session = session
         """The session that calls belong to; None: none. It may be changed between calls."""
         self.timeout = timeout
@@ -108,7 +109,11 @@ class Harness:
 
     def close(self) -> None:
         """Stops running calls and closes the adapter."""
+        if self._closed:
+            return
+        self._closed = True
         self._dispatcher.stop_all("cancelled")
+        self._dispatcher.close()
         self._toolbox.close()
 
     def host_tool(self, name: str, function: Callable[..., object]) -> None:
