@@ -108,7 +108,7 @@ def test_name_that_is_not_there_suggests_the_nearest(write: Write) -> None:
 
 
 def test_missing_file_or_module_is_named(write: Write) -> None:
-    with pytest.raises(DefinitionError, match="there is no file .*gone.py"):
+    with pytest.raises(DefinitionError, match=r"there is no file .*gone\.py"):
         load("gone.py")
     with pytest.raises(DefinitionError, match="no module 'gone'"):
         load("gone")

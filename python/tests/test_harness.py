@@ -1,5 +1,8 @@
 """What a tool can be and do, through the harness."""
 
+# Tools' hints are needed at run time.
+# ruff: noqa: TC003
+
 from __future__ import annotations
 
 import asyncio
@@ -10,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 import snakepit
 from snakepit import Adapter, Cancelled, Context, HostTool, Input, Marker, errors, tool
@@ -24,9 +28,11 @@ class Kinds(Adapter):
         self.began = threading.Event()
         self.go = threading.Event()
 
+    @override
     def setup(self) -> None:
         self.log.append("setup")
 
+    @override
     def close(self) -> None:
         self.log.append("close")
 
@@ -132,8 +138,8 @@ class Kinds(Adapter):
 
     @tool
     async def ask_later(self, ctx: Context, x: int) -> Any:
-        first, second = await asyncio.gather(ctx.acall("twice", x=x), ctx.host.twice(x=x + 1))
-        return [first, second]
+        second: asyncio.Future[Any] = asyncio.ensure_future(ctx.host.twice(x=x + 1))
+        return [await ctx.acall("twice", x=x), await second]
 
     @tool
     async def ask_wrongly(self, ctx: Context) -> Any:
@@ -165,7 +171,7 @@ class Kinds(Adapter):
             try:
                 while True:
                     pass
-            except Exception:  # noqa: BLE001
+            except Exception:  # noqa: BLE001, S112
                 continue
 
     @tool
@@ -329,7 +335,8 @@ def test_call_that_would_block_the_loop_is_refused(kinds: Harness) -> None:
 
 def test_host_tools_errors_reach_the_tool_typed(kinds: Harness) -> None:
     def refuse(x: int) -> None:
-        raise errors.ExhaustedError(f"{x} is too much", reason="rate_limited")
+        text = f"{x} is too much"
+        raise errors.ExhaustedError(text, reason="rate_limited")
 
     def crash(x: int) -> None:
         raise ZeroDivisionError(x)
@@ -394,12 +401,12 @@ def test_deadline_stops_a_tool(name: str) -> None:
 def test_tool_that_waits_for_the_host_can_be_cancelled(kinds: Harness) -> None:
     asked, answer = threading.Event(), threading.Event()
 
-    def wait(x: int) -> None:
+    def wait(x: int) -> bool:
         asked.set()
-        answer.wait(10)
+        return answer.wait(x)
 
     kinds.host_tool("wait", wait)
-    running = kinds.start("ask", tool="wait", x=1)
+    running = kinds.start("ask", tool="wait", x=10)
     assert asked.wait(10)
     running.cancel()
     with pytest.raises(errors.CallCancelledError):

@@ -54,7 +54,7 @@ def swallow(began: threading.Lock) -> None:
     while True:
         try:
             time.sleep(0.001)
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001, S112
             continue
 
 

@@ -127,7 +127,11 @@ Start = Callable[..., WorkerProcess]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
-        yield lambda **env: stack.enter_context(WorkerProcess(tmp_path, TOOLS, **env))
+
+        def begin(**env: str) -> WorkerProcess:
+            return stack.enter_context(WorkerProcess(tmp_path, TOOLS, **env))
+
+        yield begin
 
 
 @pytest.fixture(params=["1", "4"], ids=["main-thread", "pool"])

@@ -10,10 +10,11 @@ import pytest
 from snakepit import _log
 
 
-def record(message: str, level: int = logging.INFO, **extra: object) -> logging.LogRecord:
+def record(
+    message: str, level: int = logging.INFO, extra: dict[str, object] | None = None
+) -> logging.LogRecord:
     made = logging.LogRecord("snakepit.tool", level, "f.py", 1, message, None, None)
-    if extra:
-        made.snakepit = extra
+    made.snakepit = extra
     return made
 
 
@@ -33,7 +34,7 @@ def test_levels_are_hclogs(level: int, name: str) -> None:
 
 
 def test_line_holds_nothing_but_strings() -> None:
-    fields = json.loads(_log.format_line(record("hello", call=7, tool=None)))
+    fields = json.loads(_log.format_line(record("hello", extra={"call": 7, "tool": None})))
     assert all(isinstance(v, str) for v in fields.values())
     assert fields["@message"] == "hello"
     assert fields["@module"] == "snakepit.tool"
@@ -44,17 +45,15 @@ def test_line_holds_nothing_but_strings() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 200_000, "\U0001f600" * 100_000, "\n" * 100_000])
 def test_line_stays_below_what_a_host_reads(text: str) -> None:
-    line = _log.format_line(record(text, **{f"k{i}": text for i in range(50)}))
+    line = _log.format_line(record(text, extra={f"k{i}": text for i in range(50)}))
     assert len(line) < 64 << 10
     assert line.count(b"\n") == 1
     json.loads(line)
 
 
 def test_exception_is_part_of_the_message() -> None:
-    try:
-        raise ValueError("inner")
-    except ValueError as e:
-        made = logging.LogRecord("m", logging.ERROR, "f", 1, "outer", None, (type(e), e, None))
+    e = ValueError("inner")
+    made = logging.LogRecord("m", logging.ERROR, "f", 1, "outer", None, (type(e), e, None))
     assert "ValueError: inner" in json.loads(_log.format_line(made))["@message"]
 
 

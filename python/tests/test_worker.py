@@ -10,14 +10,16 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
 from snakepit.v1 import error_pb2, worker_pb2
 from worker_host import COOKIE, PATIENCE, LaneHost, WorkerProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Start = Callable[..., WorkerProcess]
 
@@ -110,9 +112,11 @@ class Tools(Adapter):
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a worker that ends with the test."""
     with ExitStack() as stack:
-        yield lambda source=TOOLS, **options: stack.enter_context(
-            WorkerProcess(tmp_path, source, **options)
-        )
+
+        def begin(source: str = TOOLS, **options: str) -> WorkerProcess:
+            return stack.enter_context(WorkerProcess(tmp_path, source, **options))
+
+        yield begin
 
 
 def detail_of(e: Any) -> error_pb2.Error:
@@ -142,7 +146,7 @@ def failure_of(call: Callable[[], object]) -> tuple[grpc.StatusCode, error_pb2.E
 
 def run_by_hand(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if k not in COOKIE}
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "snakepit", *arguments],
         env=clean | env,
         capture_output=True,
@@ -262,10 +266,11 @@ def test_adapter_that_cannot_start_says_so_and_ends(
     code, e = failure_of(worker.describe)
     assert code == grpc.StatusCode.UNAVAILABLE
     assert e.reason == "start_failed"
-    assert e.exception.type.rsplit(".", 1)[-1] == type_
-    said = e.message + e.exception.traceback
+    x: Any = e.exception
+    assert x.type.rsplit(".", 1)[-1] == type_
+    said = e.message + x.traceback
     assert says in said or what == "raises"
-    assert "_adapter.py" not in e.exception.traceback
+    assert "_adapter.py" not in x.traceback
     assert worker.process.wait(PATIENCE) == 1
     assert says in worker.stderr() or what == "raises"
     assert not [p for p in tmp_path.iterdir() if p.is_socket()]
@@ -458,7 +463,7 @@ def test_adapter_may_be_run_from_a_string_of_source(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text(textwrap.dedent("from snakepit import tool\n@tool\ndef a(): ..."))
     code = 'import runpy;runpy.run_module("snakepit",run_name="__main__",alter_sys=True)'
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code, str(path)],
         env={k: v for k, v in os.environ.items() if k not in COOKIE},
         capture_output=True,

@@ -218,4 +218,7 @@ def hello(token: bytes, **limits: int) -> lane_pb2.Hello:
         "lane_window": WINDOW,
         "max_calls": 1024,
     }
-    return lane_pb2.Hello(version_min=1, version_max=1, token=token, **(most | limits))
+    made = lane_pb2.Hello(version_min=1, version_max=1, token=token)
+    for name, value in (most | limits).items():
+        setattr(made, name, value)
+    return made
