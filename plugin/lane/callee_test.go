@@ -64,7 +64,7 @@ func TestOnlyTheFirstEndCounts(t *testing.T) {
 		if e := r.end(1); string(e.GetPayload()) != "one" {
 			t.Errorf("ended with %v", e)
 		}
-		r.send(pingFrame(1))
+		r.send(pingFrame())
 		if f := r.next(); f.GetPong() == nil {
 			t.Errorf("then %v", f)
 		}
@@ -155,7 +155,7 @@ func TestCancelOfAResultOnItsWayCutsItShort(t *testing.T) {
 		if got > 3 { // one more was on its way
 			t.Errorf("%d frames of the result were sent after the cancel", got)
 		}
-		r.send(pingFrame(1))
+		r.send(pingFrame())
 		if f := r.next(); f.GetPong() == nil {
 			t.Errorf("then %v", f)
 		}

@@ -176,7 +176,7 @@ func TestArgumentsAboveMaxPayloadAreRefused(t *testing.T) {
 		if e := r.end(2); e.GetError().GetReason() != "payload_too_large" {
 			t.Errorf("ended with %v", e)
 		}
-		r.send(second, callFrame(2, ""), pingFrame(1))
+		r.send(second, callFrame(2, ""), pingFrame())
 		if f := r.next(); f.GetPong() == nil {
 			t.Errorf("then %v", f)
 		}
@@ -196,7 +196,7 @@ func TestCallsAboveOurLimitAreRefused(t *testing.T) {
 		}
 		r.send(cancelFrame(2))
 		r.end(2)
-		r.send(callFrame(8, "x"), pingFrame(1))
+		r.send(callFrame(8, "x"), pingFrame())
 		if f := r.next(); f.GetPong() == nil {
 			t.Errorf("then %v", f)
 		}
@@ -206,7 +206,7 @@ func TestCallsAboveOurLimitAreRefused(t *testing.T) {
 // TestPeerThatReadsNothingIsNotOwedWithoutBound floods a host that can't write.
 func TestPeerThatReadsNothingIsNotOwedWithoutBound(t *testing.T) {
 	for name, flood := range map[string]func(i uint64) *snakepitv1.Frame{
-		"pings":      pingFrame,
+		"pings":      func(uint64) *snakepitv1.Frame { return pingFrame() },
 		"bad calls":  func(i uint64) *snakepitv1.Frame { return callFrame(2+2*i, "a b") },
 		"many calls": func(i uint64) *snakepitv1.Frame { return callFrame(2+2*i, "x") },
 	} {
@@ -233,7 +233,7 @@ func TestBadOpeningIsAnErrorOfDial(t *testing.T) {
 		answer []byte
 		want   errdefs.Reason
 	}{
-		"no hello":          {encoded(t, pingFrame(1)), errdefs.Protocol},
+		"no hello":          {encoded(t, pingFrame()), errdefs.Protocol},
 		"no limits":         {encoded(t, helloFrame(zero)), errdefs.Protocol},
 		"a huge length":     {length(1 << 31), errdefs.Protocol},
 		"a length too much": {length(256<<10 + 64<<10 + 1), errdefs.Protocol},

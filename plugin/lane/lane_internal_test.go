@@ -46,7 +46,7 @@ func lanes(t *testing.T, limits Limits, serve func(ctx context.Context, in *Inbo
 }
 
 func openCall(t testing.TB, l *Lane, req Request) *Call { //nolint:thelper // a rapid.T too
-	c, err := l.Open(context.Background(), req) //nolint:usetesting // a rapid.T too
+	c, err := l.Open(context.Background(), req)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -299,7 +299,7 @@ func (u *use) open(rt *rapid.T) {
 		Tool: "x", Payload: rapid.SliceOfN(rapid.Byte(), 0, 700).Draw(rt, "payload"),
 		Stream: rapid.Bool().Draw(rt, "stream"), Input: rapid.Bool().Draw(rt, "input"),
 	}
-	c, err := u.host.Open(context.Background(), req) //nolint:usetesting // there is no context here
+	c, err := u.host.Open(context.Background(), req)
 	if err != nil {
 		return // too many
 	}
@@ -320,7 +320,7 @@ func (u *use) send(rt *rapid.T) {
 		return
 	}
 	chunk := rapid.SliceOfN(rapid.Byte(), 0, 700).Draw(rt, "chunk")
-	if c.Send(context.Background(), chunk) == nil { //nolint:usetesting // there is no context here
+	if c.Send(context.Background(), chunk) == nil {
 		c.want = append(c.want, chunk...)
 	}
 }
@@ -337,7 +337,7 @@ func (u *use) close(rt *rapid.T) {
 func (u *use) read(rt *rapid.T) {
 	c := u.pick(rt)
 	synctest.Wait()
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // there is no context here
+	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	c.take(ctx, rt)
 }
@@ -366,7 +366,7 @@ func (u *use) finish(rt *rapid.T) {
 			rt.Fatal(err)
 		}
 		for !c.result && !c.failed {
-			c.take(context.Background(), rt) //nolint:usetesting // there is no context here
+			c.take(context.Background(), rt)
 		}
 		<-c.Done()
 	}

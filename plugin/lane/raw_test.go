@@ -143,8 +143,8 @@ func creditFrame(id, n uint64) *snakepitv1.Frame {
 	return &snakepitv1.Frame{CallId: id, Kind: &snakepitv1.Frame_Credit{Credit: &snakepitv1.Credit{Bytes: n}}}
 }
 
-func pingFrame(nonce uint64) *snakepitv1.Frame {
-	return &snakepitv1.Frame{Kind: &snakepitv1.Frame_Ping{Ping: &snakepitv1.Ping{Nonce: nonce}}}
+func pingFrame() *snakepitv1.Frame {
+	return &snakepitv1.Frame{Kind: &snakepitv1.Frame_Ping{Ping: &snakepitv1.Ping{Nonce: 1}}}
 }
 
 func wantReason(t *testing.T, err error, want errdefs.Reason) {
