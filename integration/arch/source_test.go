@@ -106,7 +106,7 @@ func sleeps(file *ast.File, complain complaint) {
 			continue
 		}
 		ast.Inspect(fn, func(n ast.Node) bool {
-			if sel, ok := n.(*ast.SelectorExpr); ok && isName(sel.X, "time") && sel.Sel.Name == "Sleep" {
+			if sel, ok := n.(*ast.SelectorExpr); ok && isIdent(sel.X, "time") && sel.Sel.Name == "Sleep" {
 				complain(sel.Pos(), "time.Sleep in a test; wait on a fact, or use testing/synctest")
 			}
 			return true
@@ -114,26 +114,37 @@ func sleeps(file *ast.File, complain complaint) {
 	}
 }
 
-// idleFuzzTargets finds fuzz targets that never call f.Fuzz, or have no seed.
+// idleFuzzTargets finds fuzz targets that never call f.Fuzz, or have no seed, given
+// by f.Add or by a function of the same file that calls it.
 func idleFuzzTargets(file *ast.File, complain complaint) {
+	functions := map[string]*ast.FuncDecl{}
 	for _, decl := range file.Decls {
-		fn, ok := decl.(*ast.FuncDecl)
-		if !ok || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "Fuzz") {
+		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil {
+			functions[fn.Name.Name] = fn
+		}
+	}
+	for name, fn := range functions {
+		if !strings.HasPrefix(name, "Fuzz") {
 			continue
 		}
-		for _, method := range []string{"Fuzz", "Add"} {
-			if !calls(fn, method) {
-				complain(fn.Pos(), "%s never calls f.%s", fn.Name.Name, method)
-			}
+		if !names(fn, "Fuzz") {
+			complain(fn.Pos(), "%s never calls f.Fuzz", name)
+		}
+		seeded := names(fn, "Add")
+		for other, g := range functions {
+			seeded = seeded || other != name && names(fn, other) && names(g, "Add")
+		}
+		if !seeded {
+			complain(fn.Pos(), "%s never calls f.Add", name)
 		}
 	}
 }
 
-func calls(fn *ast.FuncDecl, method string) bool {
+// names reports whether a function's body names something.
+func names(fn *ast.FuncDecl, name string) bool {
 	found := false
-	ast.Inspect(fn, func(n ast.Node) bool {
-		sel, ok := n.(*ast.SelectorExpr)
-		found = found || ok && sel.Sel.Name == method
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		found = found || n != nil && isIdent(n, name)
 		return !found
 	})
 	return found
@@ -151,7 +162,7 @@ func bubbly(in ast.Node) bool {
 	return found
 }
 
-func isName(x ast.Expr, name string) bool {
-	ident, ok := x.(*ast.Ident)
+func isIdent(n ast.Node, name string) bool {
+	ident, ok := n.(*ast.Ident)
 	return ok && ident.Name == name
 }
