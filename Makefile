@@ -100,7 +100,7 @@ lint: lint-go lint-proto lint-python ## Every linter, changing nothing
 
 .PHONY: lint-go
 lint-go: need-go tools-go
-	golangci-lint run
+	golangci-lint run --allow-serial-runners
 	go mod tidy -diff
 
 .PHONY: lint-proto
