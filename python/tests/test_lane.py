@@ -323,6 +323,34 @@ def test_call_to_the_host_is_cancelled_with_its_parent(host: LaneHost) -> None:
         assert host.call("echo", value=1) == 1
 
 
+def test_call_with_too_much_about_it_is_refused(host: LaneHost) -> None:
+    many = {str(i): "v" for i in range(17)}
+    odd: list[dict[str, Any]] = [
+        {"session": "s" * 257},
+        {"id": "ü" * 129},
+        {"metadata": many},
+        {"metadata": {"k": "v" * 4096}},
+    ]
+    for fields in odd:
+        error = host.end(host.open("echo", **fields)).error
+        assert (error.reason, error.may_have_run) == ("invalid_arguments", False)
+    most = {"session": "s" * 256, "id": "i" * 256, "metadata": {"k": "v" * 4095}}
+    assert not host.end(host.open("echo", **most)).HasField("error")
+
+
+def test_cancel_cuts_a_huge_result_short(host: LaneHost) -> None:
+    number = host.open("blob", {"size": 64 << 20})
+    while not host.receive().HasField("end"):
+        pass
+    host.cancel(number)
+    while True:
+        frame = host.receive()
+        if frame.HasField("end") and not frame.more:
+            break
+    assert frame.end.error.reason == "cancelled"
+    assert host.call("echo", value="next") == "next"
+
+
 def test_time_left_shrinks_on_the_way_to_the_host(host: LaneHost) -> None:
     number = host.open("ask", {"n": 1}, timeout_us=10_000_000)
     asked = next_call(host)

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 _NOTHING: Final = nullcontext()
 
 
+MAX_ID: Final = 256
+MAX_METADATA: Final = 16
+MAX_METADATA_BYTES: Final = 4 << 10
+
+
 @dataclass(slots=True)
 class Request:
     """What a caller asks for."""
@@ -39,6 +44,25 @@ class Request:
     """The caller sends chunks."""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     codec: Codec = MSGPACK
+
+    def check(self) -> None:
+        """Makes sure that what isn't the tool's is of a sensible size.
+
+        Raises:
+            InvalidArgumentsError: it isn't.
+        """
+        for what, given in (("id", self.id), ("session", self.session)):
+            size = len(given.encode())
+            if size > MAX_ID:
+                text = f"a {what} of {size} bytes, where at most {MAX_ID} are allowed"
+                raise errors.InvalidArgumentsError(text)
+        size = sum(len(k.encode()) + len(v.encode()) for k, v in self.metadata.items())
+        if len(self.metadata) > MAX_METADATA or size > MAX_METADATA_BYTES:
+            text = (
+                f"metadata of {len(self.metadata)} entries and {size} bytes, where at most "
+                f"{MAX_METADATA} and {MAX_METADATA_BYTES} are allowed"
+            )
+            raise errors.InvalidArgumentsError(text)
 
 
 @dataclass(slots=True)

@@ -74,6 +74,9 @@ class Dispatcher:
         if tool is None:
             link.end(b"", self._unknown(request))
             return None
+        if (odd := _oddity(request)) is not None:
+            link.end(b"", odd)
+            return None
         call = Call(request, tool, link, strict=self.strict)
         link.call = call
         refusal = self._admit(call)
@@ -240,6 +243,16 @@ class Dispatcher:
         value, failure = _interrupt.run(token, lambda: _run_tool(call, positional, named))
         _context.running.reset(before)
         self.finish(call, value, failure)
+
+
+def _oddity(request: Request) -> errors.Error | None:
+    if not request.metadata and len(request.id) < 64 and len(request.session) < 64:
+        return None  # as nearly always
+    try:
+        request.check()
+    except errors.InvalidArgumentsError as e:
+        return e
+    return None
 
 
 def _run_tool(call: Call, positional: list[Any], named: dict[str, Any]) -> Any:

@@ -163,7 +163,7 @@ class Lane:
             inbound.inbox.clear()
             inbound.partial.clear()
             if inbound.call is not None and inbound.call.reason is not None:
-                inbound.drop_unsent()  # the caller doesn't read any more
+                inbound.outbox.clear()  # the caller doesn't read any more
             self._queue_end(inbound, payload, end)
         self._pump()
 
@@ -417,12 +417,13 @@ class Lane:
         self._hurry(inbound)
 
     def _hurry(self, inbound: Inbound) -> None:
-        """Drops what a cancelled call has yet to send; a message that was begun goes on."""
+        """Drops what a cancelled call has yet to send, also of a message that was begun."""
         with self.lock:
             if inbound.over:
                 return
-            waiting = inbound.drop_unsent()
-            if waiting and inbound.finishing:  # its end was among them
+            unsent = bool(inbound.outbox)
+            inbound.outbox.clear()
+            if unsent and inbound.finishing:  # its end was among them
                 tool, call = inbound.request.tool, inbound.request.id
                 e = stopped("cancelled", tool, call, ran=True)
                 self._queue_end(inbound, b"", lane_pb2.End(error=_wire.to_proto(e)))

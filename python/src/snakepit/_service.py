@@ -26,14 +26,12 @@ from snakepit._version import __version__
 from snakepit.v1 import lane_pb2, worker_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
 
     from snakepit._adapter import Tool, Toolbox
     from snakepit._dispatch import Dispatcher
 
     Context = grpc.aio.ServicerContext[Any, Any]
-
-_METADATA = 4096
 
 # How long what is left to be written on a lane that has ended may take, in seconds.
 _LAST_WORDS = 1.0
@@ -317,7 +315,7 @@ async def _request_of(
         session=request.session,
         deadline=None if left is None else time.monotonic() + left,
         stream=stream,
-        metadata=_metadata(request.metadata),
+        metadata=dict(request.metadata),
         codec=codec,
     )
 
@@ -325,10 +323,6 @@ async def _request_of(
 def _time_left(context: Context) -> float | None:
     left: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
     return left if left is None else float(left)
-
-
-def _metadata(given: Mapping[str, str]) -> dict[str, str]:
-    return {k: given[k] for k in list(given)[:16] if len(k) + len(given[k]) <= _METADATA}
 
 
 class _GrpcLink(Link):

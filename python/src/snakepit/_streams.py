@@ -14,8 +14,6 @@ from snakepit._tool import NAME
 from snakepit.v1 import lane_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from snakepit._call import Call
     from snakepit._lane import Lane
 
@@ -88,15 +86,6 @@ class Stream:
         if (m.call is not None or m.end is not None) and m.size <= self.lane.theirs.max_frame:
             return True
         return self.credit > 0
-
-    def drop_unsent(self) -> bool:
-        """Drops the messages that weren't begun; tells whether there were any."""
-        begun = self.outbox.popleft() if self.outbox and self.outbox[0].sent else None
-        dropped = bool(self.outbox)
-        self.outbox.clear()
-        if begun is not None:
-            self.outbox.append(begun)
-        return dropped
 
     def next_frame(self) -> Frame:
         """Cuts off the next frame."""
@@ -232,25 +221,13 @@ def request_of(opened: lane_pb2.Call) -> Request:
     return Request(
         tool=opened.tool,
         payload=b"",
-        id=opened.id[:256],
+        id=opened.id,
         session=opened.session,
         deadline=time.monotonic() + timeout / 1e6 if timeout else None,
         stream=opened.stream,
         input=opened.input,
-        metadata=_metadata_of(opened.metadata),
+        metadata=dict(opened.metadata),
     )
-
-
-def _metadata_of(given: Mapping[str, str]) -> dict[str, str]:
-    """Takes at most 16 entries and 4 KiB."""
-    taken: dict[str, str] = {}
-    size = 0
-    for key in list(given)[:16]:
-        size += len(key) + len(given[key])
-        if size > 4096:
-            break
-        taken[key] = given[key]
-    return taken
 
 
 def opening_of(tool: str, deadline: float | None, parent: Inbound | None) -> lane_pb2.Call:

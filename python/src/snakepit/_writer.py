@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     Frame = lane_pb2.Frame
 
-_MAX_CONTROL: Final = 1 << 16  # control frames that wait to be written
+# Control frames that wait to be written: 1024 pongs, 2048 ends of refused calls, and the others'.
+_MAX_CONTROL: Final = 4096
 
 
 class Carrier(Protocol):
