@@ -64,51 +64,73 @@ type row struct {
 	code   codes.Code
 }
 
-// table has one row a reason; class and code follow from the reason. For a class
-// without a reason its first row counts.
-func table() []row {
-	rows := []row{}
-	add := func(class error, code codes.Code, reasons ...Reason) {
-		for _, r := range reasons {
-			rows = append(rows, row{r, class, code})
-		}
+// classify is the table: class and code follow from the reason. It's a switch
+// since each error that crosses a lane asks it several times.
+func classify(r Reason) (class error, code codes.Code) {
+	switch r {
+	case QueueTimeout, QueueFull, WorkerBusy, SessionQuota, RateLimited, DiskFull:
+		return ErrExhausted, codes.ResourceExhausted
+	case PoolNotFound, ToolNotFound, SessionNotFound, SessionExpired, SessionLost, WorkerNotFound:
+		return ErrNotFound, codes.NotFound
+	case Exists:
+		return ErrExists, codes.AlreadyExists
+	case Conflict, CallCycle:
+		return ErrConflict, codes.FailedPrecondition
+	case SessionWorkerUnavailable, SessionMoved, NoWorkers, PoolStarting, Draining, StartFailed,
+		WorkerCrashed, WorkerHung, CircuitOpen, NoQuorum, OutcomeUnknown, HostUnreachable:
+		return ErrUnavailable, codes.Unavailable
+	case InvalidArguments, InvalidToolName, InvalidConfig, InvalidResult, PayloadTooLarge, VersionMismatch, WrongCluster, Protocol:
+		return ErrInvalid, codes.InvalidArgument
+	case PythonException:
+		return ErrToolFailed, codes.Unknown
+	case NotLeader:
+		return ErrNotLeader, codes.Unavailable
+	case Fenced, NodeRemoved:
+		return ErrFenced, codes.FailedPrecondition
+	case Unauthenticated:
+		return ErrDenied, codes.Unauthenticated
+	case PermissionDenied:
+		return ErrDenied, codes.PermissionDenied
+	case Unimplemented:
+		return ErrUnimplemented, codes.Unimplemented
+	case Deadline:
+		return deadlineClass(), codes.DeadlineExceeded
+	case Cancelled:
+		return cancelledClass(), codes.Canceled
+	case Internal:
+		return ErrInternal, codes.Internal
 	}
-	add(ErrExhausted, codes.ResourceExhausted, QueueTimeout, QueueFull, WorkerBusy, SessionQuota, RateLimited, DiskFull)
-	add(ErrNotFound, codes.NotFound, PoolNotFound, ToolNotFound, SessionNotFound, SessionExpired, SessionLost, WorkerNotFound)
-	add(ErrExists, codes.AlreadyExists, Exists)
-	add(ErrConflict, codes.FailedPrecondition, Conflict, CallCycle)
-	add(ErrUnavailable, codes.Unavailable, SessionWorkerUnavailable, SessionMoved, NoWorkers, PoolStarting, Draining,
-		StartFailed, WorkerCrashed, WorkerHung, CircuitOpen, NoQuorum, OutcomeUnknown, HostUnreachable)
-	add(ErrInvalid, codes.InvalidArgument, InvalidArguments, InvalidToolName, InvalidConfig, InvalidResult,
-		PayloadTooLarge, VersionMismatch, WrongCluster, Protocol)
-	add(ErrToolFailed, codes.Unknown, PythonException)
-	add(ErrNotLeader, codes.Unavailable, NotLeader)
-	add(ErrFenced, codes.FailedPrecondition, Fenced, NodeRemoved)
-	add(ErrDenied, codes.Unauthenticated, Unauthenticated)
-	add(ErrDenied, codes.PermissionDenied, PermissionDenied)
-	add(ErrUnimplemented, codes.Unimplemented, Unimplemented)
-	add(deadlineClass(), codes.DeadlineExceeded, Deadline)
-	add(cancelledClass(), codes.Canceled, Cancelled)
-	add(ErrInternal, codes.Internal, Internal)
+	return nil, codes.Internal
+}
+
+// Reasons lists every reason there is. The first of a class, or of a code, stands
+// for an error of which nothing more is known.
+func Reasons() []Reason {
+	return []Reason{
+		QueueTimeout, QueueFull, WorkerBusy, SessionQuota, RateLimited, DiskFull,
+		PoolNotFound, ToolNotFound, SessionNotFound, SessionExpired, SessionLost, WorkerNotFound,
+		Exists, Conflict, CallCycle,
+		SessionWorkerUnavailable, SessionMoved, NoWorkers, PoolStarting, Draining, StartFailed,
+		WorkerCrashed, WorkerHung, CircuitOpen, NoQuorum, OutcomeUnknown, HostUnreachable,
+		InvalidArguments, InvalidToolName, InvalidConfig, InvalidResult, PayloadTooLarge, VersionMismatch, WrongCluster, Protocol,
+		PythonException, NotLeader, Fenced, NodeRemoved, Unauthenticated, PermissionDenied, Unimplemented,
+		Deadline, Cancelled, Internal,
+	}
+}
+
+// table has one row a reason.
+func table() []row {
+	rows := make([]row, 0, len(Reasons()))
+	for _, r := range Reasons() {
+		class, code := classify(r)
+		rows = append(rows, row{r, class, code})
+	}
 	return rows
 }
 
-// Reasons lists every reason there is, in the order of the table.
-func Reasons() []Reason {
-	var all []Reason
-	for _, t := range table() {
-		all = append(all, t.reason)
-	}
-	return all
-}
-
 func rowOf(r Reason) (row, bool) {
-	for _, t := range table() {
-		if t.reason == r {
-			return t, true
-		}
-	}
-	return row{}, false
+	class, code := classify(r)
+	return row{r, class, code}, class != nil
 }
 
 // ReasonOf is err's reason: that of the first *[Error] in its chain, else
