@@ -64,43 +64,43 @@ type row struct {
 	code   codes.Code
 }
 
-// classify is the table: class and code follow from the reason. It's a switch
+// classify is the table: code and class follow from the reason. It's a switch
 // since each error that crosses a lane asks it several times.
-func classify(r Reason) (class error, code codes.Code) {
+func classify(r Reason) (code codes.Code, class error) {
 	switch r {
 	case QueueTimeout, QueueFull, WorkerBusy, SessionQuota, RateLimited, DiskFull:
-		return ErrExhausted, codes.ResourceExhausted
+		return codes.ResourceExhausted, ErrExhausted
 	case PoolNotFound, ToolNotFound, SessionNotFound, SessionExpired, SessionLost, WorkerNotFound:
-		return ErrNotFound, codes.NotFound
+		return codes.NotFound, ErrNotFound
 	case Exists:
-		return ErrExists, codes.AlreadyExists
+		return codes.AlreadyExists, ErrExists
 	case Conflict, CallCycle:
-		return ErrConflict, codes.FailedPrecondition
+		return codes.FailedPrecondition, ErrConflict
 	case SessionWorkerUnavailable, SessionMoved, NoWorkers, PoolStarting, Draining, StartFailed,
 		WorkerCrashed, WorkerHung, CircuitOpen, NoQuorum, OutcomeUnknown, HostUnreachable:
-		return ErrUnavailable, codes.Unavailable
+		return codes.Unavailable, ErrUnavailable
 	case InvalidArguments, InvalidToolName, InvalidConfig, InvalidResult, PayloadTooLarge, VersionMismatch, WrongCluster, Protocol:
-		return ErrInvalid, codes.InvalidArgument
+		return codes.InvalidArgument, ErrInvalid
 	case PythonException:
-		return ErrToolFailed, codes.Unknown
+		return codes.Unknown, ErrToolFailed
 	case NotLeader:
-		return ErrNotLeader, codes.Unavailable
+		return codes.Unavailable, ErrNotLeader
 	case Fenced, NodeRemoved:
-		return ErrFenced, codes.FailedPrecondition
+		return codes.FailedPrecondition, ErrFenced
 	case Unauthenticated:
-		return ErrDenied, codes.Unauthenticated
+		return codes.Unauthenticated, ErrDenied
 	case PermissionDenied:
-		return ErrDenied, codes.PermissionDenied
+		return codes.PermissionDenied, ErrDenied
 	case Unimplemented:
-		return ErrUnimplemented, codes.Unimplemented
+		return codes.Unimplemented, ErrUnimplemented
 	case Deadline:
-		return deadlineClass(), codes.DeadlineExceeded
+		return codes.DeadlineExceeded, deadlineClass()
 	case Cancelled:
-		return cancelledClass(), codes.Canceled
+		return codes.Canceled, cancelledClass()
 	case Internal:
-		return ErrInternal, codes.Internal
+		return codes.Internal, ErrInternal
 	}
-	return nil, codes.Internal
+	return codes.Internal, nil
 }
 
 // Reasons lists every reason there is. The first of a class, or of a code, stands
@@ -122,14 +122,14 @@ func Reasons() []Reason {
 func table() []row {
 	rows := make([]row, 0, len(Reasons()))
 	for _, r := range Reasons() {
-		class, code := classify(r)
+		code, class := classify(r)
 		rows = append(rows, row{r, class, code})
 	}
 	return rows
 }
 
 func rowOf(r Reason) (row, bool) {
-	class, code := classify(r)
+	code, class := classify(r)
 	return row{r, class, code}, class != nil
 }
 
