@@ -172,7 +172,7 @@ def test_help_and_version_and_misuse() -> None:
 
 def test_tools_can_be_printed_without_a_host(tmp_path: Path) -> None:
     path = tmp_path / "tools.py"
-    path.write_text("from snakepit import tool\n@tool\ndef a(n: int) -> int: return n")
+    path.write_text("print(1)\nfrom snakepit import tool\n@tool\ndef a(n: int) -> int: return n")
     described = json.loads(run_by_hand("--describe", str(path)).stdout)
     assert described["adapter"] == "tools"
     assert described["tools"][0]["input_schema"]["required"] == ["n"]

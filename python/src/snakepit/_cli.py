@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import sys
@@ -33,7 +34,8 @@ def run(arguments: list[str]) -> int:
 
 def _describe(target: str) -> int:
     try:
-        toolbox = _adapter.load(target)
+        with contextlib.redirect_stdout(sys.stderr):  # what the adapter prints isn't JSON
+            toolbox = _adapter.load(target)
     except DefinitionError as e:
         sys.stderr.write(f"snakepit: {e}\n")
         return 1
