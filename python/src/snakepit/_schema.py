@@ -270,6 +270,8 @@ class _Reader:
         return p.name
 
     def _add(self, p: inspect.Parameter, hint: Any) -> None:
+        if hint is object:
+            hint = Any  # the same, and msgspec needn't ask us
         self._require(p.name, hint)
         if p.kind is p.POSITIONAL_ONLY:
             self._positional.append(p.name)
