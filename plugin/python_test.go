@@ -269,10 +269,20 @@ func TestStopEndsAWorkerPolitely(t *testing.T) {
 	assertGone(t, w.Description().Process)
 }
 
+// deadlock is a tool that holds the GIL in a C call for ever: it locks a mutex
+// twice. A sleep would do it only until SIGTERM, which cuts it short, and then
+// the call has a result.
+const deadlock = `@tool
+def stuck():
+    mutex = ctypes.create_string_buffer(128)
+    for _ in range(2):
+        ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+`
+
 func TestStopEndsAWorkerThatIgnoresEverything(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]string{
-		"C call with the GIL": "import ctypes\nfrom snakepit import tool\n@tool\ndef stuck():\n    ctypes.PyDLL(None).sleep(60)\n",
+		"C call with the GIL": "import ctypes\nfrom snakepit import tool\n" + deadlock,
 		"loop":                "from snakepit import tool\n@tool\ndef stuck():\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass\n",
 	} {
 		t.Run(name, func(t *testing.T) {
