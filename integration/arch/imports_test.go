@@ -38,6 +38,8 @@ func mayImport() map[string][]string {
 		"host/client":          {"", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"host/rpc":             {"host", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"plugin":               {"host", "plugin/lane", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
+		"plugin/proc":          {},
+		"plugin/shim":          {"plugin/proc"},
 		"plugin/lane":          {"proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"plugin/lane/lanetest": {"plugin/lane", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"adapters/python":      {"host", "proto/errdefs"},
@@ -57,6 +59,8 @@ func mustNotReach() map[string][]string {
 	return map[string][]string{
 		"host":        {"os/exec", "github.com/hashicorp/raft", "github.com/hashicorp/go-plugin", "go.etcd.io"},
 		"host/client": {"github.com/hashicorp", "go.etcd.io"},
+		// It's executed again as a process that must stay small.
+		"plugin/shim": {"google.golang.org", "github.com/hashicorp", "go.etcd.io", "net/http"},
 	}
 }
 

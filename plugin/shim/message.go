@@ -1,0 +1,115 @@
+package shim
+
+import "time"
+
+// maxID bounds a worker's id.
+const maxID = 256
+
+// hello is what a host says first.
+type hello struct {
+	Version  int    `json:"version"`
+	Instance string `json:"instance"` // whose workers it wants
+	PID      int    `json:"pid"`
+	Settings
+}
+
+// Settings are what the host wants of its shim; they hold until the next host's.
+type Settings struct {
+	// Grace is how long the workers live on after their host's death; zero: not at all.
+	Grace time.Duration `json:"grace"`
+	// StopAfter is how long a frozen worker is kept; zero: it's killed instead of frozen.
+	StopAfter time.Duration `json:"stop_after"`
+	// LogBytes is when a worker's file of standard error is put aside for a new one.
+	// One older file is kept. Zero: 4 MiB.
+	LogBytes int64 `json:"log_bytes"`
+	// Cgroups asks for a cgroup per worker where a cgroup v2 folder can be written.
+	Cgroups bool `json:"cgroups"`
+	// Deadline is when the host's lease ends, in nanoseconds of CLOCK_BOOTTIME; zero: never.
+	Deadline int64 `json:"deadline,omitempty"`
+}
+
+// welcome answers a hello. Its frame carries the descriptor of the page of marks,
+// and then a pidfd for each worker.
+type welcome struct {
+	Version  int        `json:"version"`
+	PID      int        `json:"pid"`
+	Error    string     `json:"error,omitempty"`
+	Attached int        `json:"attached,omitempty"` // the host that has the shim, when that is the error
+	Workers  []survivor `json:"workers,omitempty"`
+	Cgroups  bool       `json:"cgroups,omitempty"`
+	More     bool       `json:"more,omitempty"` // another frame with workers follows
+}
+
+// survivor is a worker that the shim keeps.
+type survivor struct {
+	Worker string `json:"worker"`
+	Token  string `json:"token"`
+	Slot   int    `json:"slot"` // in the page of marks
+	Frozen bool   `json:"frozen,omitempty"`
+}
+
+// The operations of a request.
+const (
+	opSpawn  = "spawn"
+	opSignal = "signal" // to the worker's group
+	opKill   = "kill"   // the worker and all that descends from it
+	opLease  = "lease"
+	opDetach = "detach" // the host goes without its workers
+	opEnd    = "end"    // kill everything and end
+)
+
+// request is what a host asks for. A request without an id gets no reply.
+type request struct {
+	ID       uint64        `json:"id,omitempty"`
+	Op       string        `json:"op"`
+	Worker   string        `json:"worker,omitempty"`
+	Signal   int           `json:"signal,omitempty"`
+	Spawn    *Spawn        `json:"spawn,omitempty"`
+	Deadline int64         `json:"deadline,omitempty"` // of the lease, in nanoseconds of CLOCK_BOOTTIME; zero: never
+	Grace    time.Duration `json:"grace,omitempty"`
+}
+
+// Spawn is a process to start.
+type Spawn struct {
+	Worker string   `json:"worker"`
+	Token  string   `json:"token"` // what SNAKEPIT_WORKER_TOKEN is in Env
+	Path   string   `json:"path"`
+	Args   []string `json:"args"` // with the name it's executed under
+	Env    []string `json:"env"`
+	Dir    string   `json:"dir"`
+	Log    string   `json:"log,omitempty"` // the file for standard error; empty: none
+}
+
+// reply answers a request. That to a spawn carries a pidfd.
+type reply struct {
+	ID    uint64 `json:"id"`
+	Error string `json:"error,omitempty"`
+	Errno int    `json:"errno,omitempty"` // of Error, where the system gave one
+	Slot  int    `json:"slot,omitempty"`
+}
+
+// The events of a worker.
+const (
+	eventExit      = "exit"
+	eventStopped   = "stopped" // by a signal that isn't ours
+	eventContinued = "continued"
+	eventFrozen    = "frozen" // by the end of the lease
+	eventThawed    = "thawed"
+)
+
+// event is what happened to a worker. Nothing follows its exit.
+type event struct {
+	Event  string `json:"event"`
+	Worker string `json:"worker"`
+	Status uint32 `json:"status,omitempty"` // of wait4
+	OOM    bool   `json:"oom,omitempty"`    // killed while the system was out of memory
+	Left   int    `json:"left,omitempty"`   // processes that it left behind and that were killed
+}
+
+// Exit is how a worker ended.
+type Exit struct {
+	Status uint32 // of wait4
+	OOM    bool   // killed while the system was out of memory
+	Left   int    // processes that it left behind, and that were killed
+	Lost   bool   // the shim died, and the worker with it: the status is unknown
+}

@@ -1,0 +1,5 @@
+//go:build linux && !race
+
+package shim_test
+
+const raceEnabled = false
