@@ -20,6 +20,7 @@ type child struct {
 	shim   *shim
 	id     string
 	token  string
+	note   string // for the next host
 	pid    int
 	pidfd  int
 	slot   int

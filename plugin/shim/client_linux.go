@@ -128,7 +128,7 @@ func (c *Client) addSurvivor(s survivor) error {
 	if err != nil {
 		return err
 	}
-	ch := &Child{client: c, worker: s.Worker, token: s.Token, frozen: s.Frozen}
+	ch := &Child{client: c, worker: s.Worker, token: s.Token, note: s.Note, frozen: s.Frozen}
 	c.children[s.Worker] = ch
 	return ch.born(fds[0], s.Slot)
 }
@@ -380,6 +380,7 @@ type Child struct {
 	client *Client
 	worker string
 	token  string
+	note   string // of a survivor
 	pinned *proc.Pinned
 	mark   Mark
 
@@ -409,6 +410,14 @@ func (ch *Child) Worker() string { return ch.worker }
 
 // Token is the one in its environment.
 func (ch *Child) Token() string { return ch.token }
+
+// Note is what its last host had the shim remember; empty: nothing, or it's ours.
+func (ch *Child) Note() string { return ch.note }
+
+// SetNote has the shim remember up to 16 KiB about the worker, for the next host.
+func (ch *Child) SetNote(note string) {
+	_ = ch.client.send(request{Op: opNote, Worker: ch.worker, Note: note}) // gone: the worker is too
+}
 
 // Mark is its pair of words in the page of marks.
 func (ch *Child) Mark() Mark { return ch.mark }

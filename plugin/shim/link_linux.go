@@ -221,7 +221,7 @@ func (s *shim) adopt(l *link, h hello) {
 		if c.exit != nil {
 			continue
 		}
-		w.Workers = append(w.Workers, survivor{Worker: c.id, Token: c.token, Slot: c.slot, Frozen: c.frozen})
+		w.Workers = append(w.Workers, survivor{Worker: c.id, Token: c.token, Slot: c.slot, Frozen: c.frozen, Note: c.note})
 		fds = append(fds, c.pidfd)
 	}
 	l.sendWelcome(w, fds)
@@ -306,6 +306,10 @@ func (s *shim) serve(l *link, r request) {
 	case opKill:
 		if c != nil {
 			c.kill()
+		}
+	case opNote:
+		if c != nil && len(r.Note) <= maxNote {
+			c.note = r.Note
 		}
 	case opLease:
 		s.setLease(r.Deadline)

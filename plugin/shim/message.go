@@ -46,6 +46,7 @@ type survivor struct {
 	Token  string `json:"token"`
 	Slot   int    `json:"slot"` // in the page of marks
 	Frozen bool   `json:"frozen,omitempty"`
+	Note   string `json:"note,omitempty"`
 }
 
 // The operations of a request.
@@ -54,6 +55,7 @@ const (
 	opSignal = "signal" // to the worker's group
 	opKill   = "kill"   // the worker and all that descends from it
 	opLease  = "lease"
+	opNote   = "note"   // remember something about a worker for the next host
 	opDetach = "detach" // the host goes without its workers
 	opEnd    = "end"    // kill everything and end
 )
@@ -67,7 +69,11 @@ type request struct {
 	Spawn    *Spawn        `json:"spawn,omitempty"`
 	Deadline int64         `json:"deadline,omitempty"` // of the lease, in nanoseconds of CLOCK_BOOTTIME; zero: never
 	Grace    time.Duration `json:"grace,omitempty"`
+	Note     string        `json:"note,omitempty"`
 }
+
+// maxNote bounds what is remembered about a worker.
+const maxNote = 16 << 10
 
 // Spawn is a process to start.
 type Spawn struct {
