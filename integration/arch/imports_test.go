@@ -32,6 +32,7 @@ func mayImport() map[string][]string {
 		"proto/values":         {"proto/errdefs"},
 		"proto/names":          {"proto/errdefs"},
 		"host":                 {"host/nearest", "proto/errdefs", "proto/names"},
+		"host/boltfile":        {},
 		"host/config":          {"host/nearest", "proto/errdefs"},
 		"host/nearest":         {},
 		"host/hosttest":        {"host", "proto/errdefs", "proto/values"},
