@@ -31,11 +31,16 @@ func Check(path string) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
-	if err := lock(f, shared, lockWait); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	return verifyShared(f)
+}
+
+func verifyShared(f *os.File) error {
+	err := lock(f, shared, lockWait)
+	if err == nil {
+		err = verify(f)
 	}
-	if err := verify(f); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return nil
 }
