@@ -39,7 +39,7 @@ func SetAside(path string) (string, error) {
 			return aside, err
 		}
 	}
-	return aside, syncDir(filepath.Dir(path))
+	return aside, SyncDir(filepath.Dir(path))
 }
 
 func asideName(path string, n int) string { return path + asideMark + strconv.Itoa(n) }

@@ -25,8 +25,8 @@ func tryLock(f *os.File, mode lockMode) (bool, error) {
 	return err == nil, os.NewSyscallError("flock", err)
 }
 
-// syncDir makes what changed in a folder durable.
-func syncDir(dir string) error {
+// SyncDir makes durable what was made, renamed and removed in a folder.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

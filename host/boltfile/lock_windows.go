@@ -27,5 +27,5 @@ func tryLock(f *os.File, mode lockMode) (bool, error) {
 	return err == nil, os.NewSyscallError("LockFileEx", err)
 }
 
-// syncDir does nothing: NTFS keeps a journal of names.
-func syncDir(string) error { return nil }
+// SyncDir does nothing: NTFS keeps a journal of names.
+func SyncDir(string) error { return nil }

@@ -39,6 +39,7 @@ func mayImport() map[string][]string {
 		"host/client":          {"", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"host/rpc":             {"host", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"plugin":               {"host", "plugin/lane", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
+		"plugin/ledger":        {"host", "host/boltfile", "proto/errdefs"},
 		"plugin/lane":          {"proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"plugin/lane/lanetest": {"plugin/lane", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"adapters/python":      {"host", "proto/errdefs"},
