@@ -25,6 +25,7 @@ type Config struct {
 	Logger          hclog.Logger  // nil: silent
 	CallTimeout     time.Duration // for calls whose context has no deadline; zero: 30 s
 	ShutdownTimeout time.Duration // how long Run lets running calls finish; zero: 10 s; negative: not at all
+	LeaveWait       time.Duration // the same, when the workers outlive the host (Host.Leave); zero: 30 s
 	SessionTTL      time.Duration // how long an unused session lives; zero: 1 h; negative: for ever
 	MaxSessions     int           // open at once; zero: 10,000
 	LaunchLimit     int           // workers that start at once; zero: one a CPU, at least 2
@@ -56,6 +57,7 @@ func (c Config) withDefaults() Config {
 	c.Node = cmp.Or(c.Node, "local")
 	c.CallTimeout = cmp.Or(c.CallTimeout, 30*time.Second)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 10*time.Second)
+	c.LeaveWait = cmp.Or(c.LeaveWait, 30*time.Second)
 	c.SessionTTL = cmp.Or(c.SessionTTL, time.Hour)
 	c.MaxSessions = cmp.Or(c.MaxSessions, 10_000)
 	c.LaunchLimit = cmp.Or(c.LaunchLimit, max(runtime.GOMAXPROCS(0), 2))

@@ -34,7 +34,9 @@ type Host struct {
 	started  time.Time
 
 	running  atomic.Bool
+	leaving  atomic.Bool // the workers are to outlive the host
 	gate     *gate
+	seated   chan struct{} // closed when what an earlier host left is in its place
 	stopping chan struct{} // closed when running calls must end
 	stopped  chan struct{} // closed when Run returns
 	work     sync.WaitGroup
@@ -60,6 +62,7 @@ func New(cfg Config) (*Host, error) {
 		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
 		started:  time.Now(),
 		gate:     newGate(),
+		seated:   make(chan struct{}),
 		stopping: make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
@@ -95,7 +98,12 @@ func (h *Host) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	var seats errgroup.Group
-	h.startWorkers(life, &seats)
+	left := h.seatSurvivors()
+	if err := h.restoreSessions(ctx); err != nil {
+		return err
+	}
+	close(h.seated)
+	h.startWorkers(life, &seats, left)
 	h.work.Go(func() { h.sessions.sweep(life, h.sweepEvery()) })
 
 	<-ctx.Done()
@@ -109,16 +117,21 @@ func (h *Host) Run(ctx context.Context) error {
 	return nil
 }
 
-func (h *Host) startWorkers(life context.Context, group *errgroup.Group) {
+func (h *Host) startWorkers(life context.Context, group *errgroup.Group, left map[*pool][]*member) {
 	s := &seats{
 		launcher: h.cfg.Launcher,
 		serve:    h,
 		slots:    make(chan struct{}, h.cfg.LaunchLimit),
 		newID:    h.newWorkerID,
+		leaving:  &h.leaving,
 	}
 	for _, p := range h.order {
 		for seat := range p.cfg.Size {
-			group.Go(func() error { return p.keep(life, seat, s) })
+			var survivor *member
+			if seat < len(left[p]) {
+				survivor = left[p][seat]
+			}
+			group.Go(func() error { return p.keep(life, seat, survivor, s) })
 		}
 	}
 }
@@ -128,8 +141,12 @@ func (h *Host) startWorkers(life context.Context, group *errgroup.Group) {
 func (h *Host) drain(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	h.gate.shut(gateDraining)
-	if !h.gate.waitFor(ctx, h.cfg.ShutdownTimeout) {
-		h.log.Warn("calls are cut short", "calls", h.gate.inside.Load(), "after", h.cfg.ShutdownTimeout)
+	patience := h.cfg.ShutdownTimeout
+	if h.leaving.Load() {
+		patience = h.cfg.LeaveWait
+	}
+	if !h.gate.waitFor(ctx, patience) {
+		h.log.Warn("calls are cut short", "calls", h.gate.inside.Load(), "after", patience)
 	}
 	h.gate.shut(gateClosed)
 	var grace time.Duration
@@ -140,6 +157,16 @@ func (h *Host) drain(ctx context.Context) {
 	close(h.stopping)
 	h.gate.waitFor(ctx, grace)
 }
+
+// Leave makes the end of Run leave those workers alive that can go on without the
+// host: calls under way may finish for LeaveWait, and the next host finds the
+// workers with what they hold in memory. It's called before Run's context ends.
+func (h *Host) Leave() { h.leaving.Store(true) }
+
+// Seated is closed once Run has put what an earlier host left into its place:
+// workers into their seats, sessions into the table. A call that comes before may
+// take a session's worker for dead.
+func (h *Host) Seated() <-chan struct{} { return h.seated }
 
 // sweepEvery is a quarter of the shortest time to live, within bounds.
 func (h *Host) sweepEvery() time.Duration {

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -14,13 +15,20 @@ type seats struct {
 	serve    ToolServer
 	slots    chan struct{} // bounds how many workers start at once
 	newID    func(pool string) WorkerID
+	leaving  *atomic.Bool // the workers are to outlive the host
 }
 
-// keep has a worker in one seat of the pool until ctx ends: it launches one,
-// waits for its death, and after a backoff launches the next. It returns once the
-// last one is gone; an error says that it isn't.
-func (p *pool) keep(ctx context.Context, seat int, s *seats) error {
+// keep has a worker in one seat of the pool until ctx ends: it goes on with the
+// survivor that sits there (nil: none), else launches one, waits for its death, and
+// after a backoff launches the next. It returns once the last one is gone; an error
+// says that it isn't.
+func (p *pool) keep(ctx context.Context, seat int, survivor *member, s *seats) error {
 	var b backoff
+	if survivor != nil {
+		if err := p.resume(ctx, survivor, s); err != nil {
+			return err
+		}
+	}
 	for ctx.Err() == nil {
 		m := newMember(p, s.newID(p.cfg.Name))
 		p.sit(seat, m)
@@ -30,7 +38,7 @@ func (p *pool) keep(ctx context.Context, seat int, s *seats) error {
 			b.failedToStart()
 		} else {
 			p.welcome(m, worker)
-			if err := p.attend(ctx, m, worker); err != nil {
+			if err := p.attend(ctx, m, worker, s); err != nil {
 				return err
 			}
 			b.died(time.Since(m.launched))
@@ -59,8 +67,11 @@ func (p *pool) launch(ctx context.Context, m *member, s *seats) (Worker, error) 
 	}
 	startCtx, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
 	defer cancel()
-	spec := Spec{Pool: p.cfg.Name, Worker: m.id, Command: p.cfg.Command, Settings: p.cfg.Settings, Timeout: p.cfg.StartTimeout}
-	return s.launcher.Launch(startCtx, spec, s.serve)
+	return s.launcher.Launch(startCtx, p.spec(m), s.serve)
+}
+
+func (p *pool) spec(m *member) Spec {
+	return Spec{Pool: p.cfg.Name, Worker: m.id, Command: p.cfg.Command, Settings: p.cfg.Settings, Timeout: p.cfg.StartTimeout}
 }
 
 // startFailed records why; a launch that was cut short by the end of the host
@@ -126,12 +137,17 @@ func (p *pool) handOnAll(m *member) (deliver func()) {
 	}
 }
 
-// attend waits for the worker's death, or stops it when ctx ends.
-func (p *pool) attend(ctx context.Context, m *member, worker Worker) error {
+// attend waits for the worker's death, or stops it, or leaves it, when ctx ends.
+func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) error {
 	select {
 	case <-worker.Done():
 		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
 	case <-ctx.Done():
+		if leaver, ok := worker.(Leaver); ok && s.leaving.Load() {
+			p.withdraw(m, WorkerStopping)
+			leaver.Leave()
+			return nil
+		}
 		if err := p.stop(ctx, m, worker); err != nil {
 			return err
 		}

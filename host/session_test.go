@@ -353,11 +353,12 @@ func TestFailedOpeningLeavesNoSession(t *testing.T) {
 
 func TestSessionThatTheRegistryKnowsIsTakenOver(t *testing.T) {
 	s := newSpy()
-	_, err := s.MemoryRegistry.OpenSession(t.Context(), host.Session{ID: "s", Pool: "ml", Home: "gone-1", TTL: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
 	inBubble(t, withRegistry(s), func(r *rig) {
+		r.must(host.Request{Tool: "echo"})
+		_, err := s.MemoryRegistry.OpenSession(t.Context(), host.Session{ID: "s", Pool: "ml", Home: "gone-1", TTL: time.Hour})
+		if err != nil {
+			r.Fatal(err)
+		}
 		c := r.open(host.Request{Tool: "echo", Session: "s", MustExist: true})
 		_, _ = c.Recv(r.Context())
 		r.wantAsked(s, map[string]int{"read": 1, "bind": 1})

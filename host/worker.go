@@ -85,6 +85,35 @@ type Killer interface {
 	Kill(cause error)
 }
 
+// A Leaver is a worker that can go on without its host.
+type Leaver interface {
+	// Leave lets go of the worker: its lane ends, its process goes on, and waits for
+	// another host to reattach. Calls under way end as if the host had died. It
+	// returns once Done is closed; Err is nil then.
+	Leave()
+}
+
+// A Reattacher is a launcher that finds the workers of an earlier host. The engine
+// looks for it before it launches any.
+type Reattacher interface {
+	// Survivors are the workers that an earlier host left running, by id. Each is
+	// given back once, to Reattach or to Forsake.
+	Survivors() []Survivor
+	// Reattach goes on with a survivor, whose id is the spec's. Like Launch it blocks
+	// until the worker can take calls. A worker that can't be verified, doesn't
+	// answer, or was started by another command than the spec's gives an error, and
+	// is ended if it's verifiably ours.
+	Reattach(ctx context.Context, spec Spec, serve ToolServer) (Worker, error)
+	// Forsake ends a survivor that nobody wants, without waiting.
+	Forsake(id WorkerID)
+}
+
+// Survivor is a worker that outlived its host.
+type Survivor struct {
+	Worker WorkerID
+	Pool   string
+}
+
 // Running is one call on a worker. Recv is called by one goroutine at a time, and
 // so are Send and CloseSend together.
 type Running interface {

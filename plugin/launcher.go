@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -30,64 +32,89 @@ type Config struct {
 	// Host is the host's name, for the workers' logs.
 	Host string
 	// Incarnation grows each time that the host starts; workers refuse a lower one.
+	// With a Ledger it's the ledger's.
 	Incarnation uint64
+	// Instance is what the tokens of this host's workers begin with, from
+	// [NewInstance]; a host that comes back has the same. Empty: a new one.
+	Instance string
+	// Ledger records every process before it's forked; nil: nothing is recorded.
+	Ledger *ledger.Ledger
+	// OrphanGrace is how long the workers wait for another host when this one dies;
+	// zero: not at all.
+	OrphanGrace time.Duration
+	// StopAfter is how long a worker that was frozen at the end of a lease is kept; zero: 10 s.
+	StopAfter time.Duration
+	// ProbeTimeout is how long a worker may stay stopped by a signal that isn't ours;
+	// zero: 2 s.
+	ProbeTimeout time.Duration
+	// Isolated puts the workers into a PID namespace, which the kernel ends with the
+	// shim. It needs CAP_SYS_ADMIN.
+	Isolated bool
+	// NoCgroups does without cgroups even where they can be used.
+	NoCgroups bool
 	// Logger gets the workers' own log lines, and ours; nil: none.
 	Logger hclog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.Instance = cmp.Or(c.Instance, NewInstance())
+	c.StopAfter = cmp.Or(c.StopAfter, 10*time.Second)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, 2*time.Second)
+	if c.Ledger != nil {
+		c.Incarnation = c.Ledger.Incarnation()
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	return c
 }
 
 // defaultStartTimeout is long because imports of machine learning libraries are.
 const defaultStartTimeout = time.Minute
 
-// Launcher starts Python workers, or any other that speaks the protocol.
+// Launcher starts Python workers, or any other that speaks the protocol, and goes
+// on with those that an earlier host has left.
 type Launcher struct {
 	cfg     Config
-	spawner *spawner
+	records records
+	nursery nursery
 	wg      sync.WaitGroup // every goroutine of every worker
+	step    func(string)   // a test's; called at each step of a start
 
-	mu   sync.Mutex // guards live
-	live map[*process]struct{}
+	mu        sync.Mutex // guards survivors
+	survivors map[host.WorkerID]*survivor
 }
 
-var _ host.Launcher = (*Launcher)(nil)
+var (
+	_ host.Launcher   = (*Launcher)(nil)
+	_ host.Reattacher = (*Launcher)(nil)
+)
 
 // NewLauncher returns a launcher that can launch while its Run runs.
 func NewLauncher(cfg Config) *Launcher {
-	if cfg.Logger == nil {
-		cfg.Logger = hclog.NewNullLogger()
-	}
-	return &Launcher{cfg: cfg, spawner: newSpawner(), live: map[*process]struct{}{}}
+	cfg = cfg.withDefaults()
+	l := &Launcher{cfg: cfg, records: records{cfg.Ledger}, step: func(string) {}, survivors: map[host.WorkerID]*survivor{}}
+	l.nursery = newNursery(cfg, &l.wg)
+	return l
 }
 
-// Run owns the thread that forks. When ctx ends it kills the workers that nobody
-// has stopped, and returns once every worker is reaped.
+// Run owns every process and goroutine of the workers. When ctx ends it kills those
+// that nobody has stopped, and returns once every worker is reaped.
 func (l *Launcher) Run(ctx context.Context) error {
-	l.wg.Go(func() { l.spawner.run(ctx) })
-	<-l.spawner.stopped // no further worker from here on
-	l.killAll()
+	err := l.nursery.run(ctx)
 	l.wg.Wait()
-	return nil
+	return err
 }
 
-func (l *Launcher) killAll() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for p := range l.live {
-		p.Signal(sigKill)
-	}
-}
+// Leave lets go of the workers, which go on, for another host to come within the
+// grace. Those that have a host.Worker must have been left before. Run still ends with its context.
+func (l *Launcher) Leave(grace time.Duration) error { return l.nursery.leave(grace) }
 
-// track keeps a process in the list of those that Run ends, until it's reaped.
-func (l *Launcher) track(p *process) {
-	l.mu.Lock()
-	l.live[p] = struct{}{}
-	l.mu.Unlock()
-	l.wg.Go(func() {
-		p.reap()
-		l.mu.Lock()
-		delete(l.live, p)
-		l.mu.Unlock()
-	})
-}
+// SetLease tells until when the host may run what is bound to a session: an
+// instant of CLOCK_BOOTTIME in nanoseconds; zero: for ever. When it passes, whether this
+// process runs or not, every worker that is marked is frozen, until a later one is
+// set or StopAfter has passed.
+func (l *Launcher) SetLease(deadline int64) error { return l.nursery.lease(deadline) }
 
 // Launch implements host.Launcher.
 func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolServer) (host.Worker, error) {
@@ -101,6 +128,7 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 	if err != nil {
 		return nil, errdefs.Wrap(errdefs.StartFailed, err, "adapter %s", spec.Command.Adapter).At(where)
 	}
+	s.plugin = s.client()
 	w, err := s.start(ctx, serve)
 	if err != nil {
 		byItself := s.discard()
@@ -126,10 +154,9 @@ func (l *Launcher) prepare(spec host.Spec) (*startup, error) {
 	if l.cfg.LogDir != "" {
 		log.path = filepath.Join(l.cfg.LogDir, filepath.Base(string(spec.Worker))+".log")
 	}
-	return &startup{
-		l: l, spec: spec, dir: dir, logger: logger,
-		proc: newProcess(cmd, log, l),
-	}, nil
+	p := newProcess(spec.Worker, cmd, log, l)
+	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec.Command), Dir: dir}
+	return &startup{l: l, spec: spec, dir: dir, logger: logger, proc: p}, nil
 }
 
 // workerDir makes a folder with a name of its own: a socket's path is never used
@@ -154,7 +181,9 @@ func (s *startup) client() *goplugin.Client {
 		VersionedPlugins: map[int]goplugin.PluginSet{protocolVersion: {pluginName: workerPlugin{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			s.proc.cmd.Env = append(append(environ(s.spec.Command.Env), spec.Env...), "SNAKEPIT_WORKER_ID="+string(s.spec.Worker))
+			s.proc.cmd.Env = append(append(environ(s.spec.Command.Env), spec.Env...),
+				"SNAKEPIT_WORKER_ID="+string(s.spec.Worker), tokenVariable+"="+s.proc.token)
+			s.proc.cmd.Env = append(s.proc.cmd.Env, s.l.nursery.environ()...)
 			return s.proc, nil
 		},
 		SkipHostEnv:      true,

@@ -1,8 +1,7 @@
 package plugin
 
 import (
-	"bufio"
-	"errors"
+	"bytes"
 	"io"
 )
 
@@ -10,28 +9,59 @@ import (
 // at 64 KiB.
 const maxLine = 16 << 10
 
-// eachLine calls fn with every line of r until r ends, cut to maxLine bytes. It
-// always reads on, so that a writer never blocks on a full pipe. The slice is
-// fn's until it returns.
-func eachLine(r io.Reader, fn func(line []byte, cut bool)) {
-	br := bufio.NewReaderSize(r, maxLine)
-	for {
-		line, err := br.ReadSlice('\n')
-		if len(line) > 0 {
-			fn(trimEOL(line), errors.Is(err, bufio.ErrBufferFull))
+// lineCutter cuts what a worker prints into lines of at most maxLine bytes. What
+// comes behind them, up to the end of the line, is dropped. It belongs to one goroutine.
+type lineCutter struct {
+	fn      func(line []byte, cut bool) // the slice is its own until it returns
+	partial []byte
+	long    bool // fn has had the beginning of this line
+}
+
+// Write implements io.Writer. It never fails.
+func (c *lineCutter) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		line, rest, whole := bytes.Cut(p, []byte{'\n'})
+		c.add(line)
+		if whole {
+			c.end()
 		}
-		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a long line
-			_, err = br.ReadSlice('\n')
-		}
-		if err != nil {
-			return
-		}
+		p = rest
+	}
+	return n, nil
+}
+
+func (c *lineCutter) add(part []byte) {
+	if c.long {
+		return
+	}
+	room := maxLine - len(c.partial)
+	c.partial = append(c.partial, part[:min(len(part), room)]...)
+	if len(part) > room {
+		c.fn(c.partial, true)
+		c.partial, c.long = c.partial[:0], true
 	}
 }
 
-func trimEOL(line []byte) []byte {
-	for len(line) > 0 && (line[len(line)-1] == '\n' || line[len(line)-1] == '\r') {
-		line = line[:len(line)-1]
+// end ends the line, with or without its newline.
+func (c *lineCutter) end() {
+	if !c.long {
+		c.fn(bytes.TrimRight(c.partial, "\r"), false)
 	}
-	return line
+	c.partial, c.long = c.partial[:0], false
+}
+
+// Close ends a last line that has no newline.
+func (c *lineCutter) Close() {
+	if len(c.partial) > 0 {
+		c.end()
+	}
+}
+
+// eachLine calls fn with every line of r until r ends. It always reads on, so that
+// a writer never blocks on a full pipe.
+func eachLine(r io.Reader, fn func(line []byte, cut bool)) {
+	c := &lineCutter{fn: fn}
+	_, _ = io.Copy(c, r) // its end is all that matters
+	c.Close()
 }

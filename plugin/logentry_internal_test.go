@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/snakepit-go/snakepit/plugin/shim"
 )
 
 // These lines made go-plugin's own parser panic, or were lost on it.
@@ -72,7 +74,8 @@ func TestOnlyTheLastLinesAreRemembered(t *testing.T) {
 func TestTheLogFileIsBounded(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "w.log")
-	l := &workerLog{logger: hclog.NewNullLogger(), path: path}
+	const logFileBytes = 1 << 20
+	l := &workerLog{logger: hclog.NewNullLogger(), path: path, file: &shim.LogFile{Path: path, Max: logFileBytes}}
 	line := []byte(strings.Repeat("x", 1000))
 	for range 4 * logFileBytes / 1000 {
 		l.write(line)

@@ -2,9 +2,9 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strconv"
 	"sync"
@@ -13,83 +13,160 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/ledger"
+	"github.com/snakepit-go/snakepit/plugin/proc"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// drainTime is how long the pipes of a dead worker are still read. A grandchild
-// that holds them open can't make it longer.
-const drainTime = 200 * time.Millisecond
+// lastLines is how long the last of what a dead worker printed may take to get
+// through the log.
+const lastLines = 200 * time.Millisecond
 
 // process is one worker's process, leader of a group of its own, and go-plugin's
-// runner. It is started once, and reaped by a goroutine of its own, whoever else waits.
+// runner. It is started once, and its end is known whoever else waits for it.
 type process struct {
-	cmd *exec.Cmd
-	log *workerLog
-	l   *Launcher
+	id    host.WorkerID
+	cmd   *exec.Cmd // what to start; it's never run as such
+	token string
+	about ledger.Record // its pool, fingerprint and folder
+	log   *workerLog
+	l     *Launcher
 
-	stdout, stderr *os.File       // our ends; set by forked
-	readers        sync.WaitGroup // of the two pipes
-	toClient       *io.PipeWriter // the handshake, then EOF
-	fromWorker     *io.PipeReader
+	prints     chan printed // closed with the process; never waited for by who fills it
+	printing   sync.WaitGroup
+	toClient   *io.PipeWriter // the handshake, then EOF
+	fromWorker *io.PipeReader
 
-	exited chan struct{} // closed when it's reaped and its pipes are read
+	left   chan struct{} // closed when the process is left to the next host
+	exited chan struct{} // closed when it's reaped and what it printed is read
 	exit   errdefs.Exit  // valid after exited
-	bad    error         // a handshake that can't be used; valid after exited
+	note   string        // what else is known of the exit; valid after exited
 
-	mu     sync.Mutex   // guards the fields below; held while a signal is sent, so that none goes to a pid that is free again
-	id     host.Process // zero before Start
-	reaped bool
+	mu      sync.Mutex // guards the fields below
+	child   child      // nil before it's forked
+	doomed  bool       // killed before that
+	shook   *handshake // what it said about itself; nil: nothing usable yet
+	bad     error      // a handshake that can't be used
+	cause   error      // why we killed it
+	silent  bool       // prints is closed
+	dropped int        // bytes of output that came too fast for the log
+	hung    *time.Timer
 }
+
+// printed is a piece of what a process printed.
+type printed struct {
+	stream byte
+	data   []byte
+}
+
+// maxPrints bounds what waits for the log: pieces of at most 16 KiB.
+const maxPrints = 64
 
 var _ runner.Runner = (*process)(nil)
 
-func newProcess(cmd *exec.Cmd, log *workerLog, l *Launcher) *process {
+func newProcess(id host.WorkerID, cmd *exec.Cmd, log *workerLog, l *Launcher) *process {
 	r, w := io.Pipe()
-	return &process{cmd: cmd, log: log, l: l, fromWorker: r, toClient: w, exited: make(chan struct{})}
+	return &process{
+		id: id, cmd: cmd, token: newToken(l.cfg.Instance), log: log, l: l, fromWorker: r, toClient: w, prints: make(chan printed, maxPrints),
+		left: make(chan struct{}), exited: make(chan struct{}),
+	}
 }
 
 // Start forks the worker. It implements runner.Runner.
 func (p *process) Start(ctx context.Context) error {
-	stdout, childOut, err := os.Pipe()
-	if err != nil {
+	if err := p.l.records.intend(p.record()); err != nil {
 		return err
 	}
-	stderr, childErr, err := os.Pipe()
+	p.l.step("intended")
+	p.listen()
+	c, err := p.l.nursery.start(ctx, p)
 	if err != nil {
-		closeAll(stdout, childOut)
+		p.silence()
+		return errors.Join(err, p.l.records.erase(p.id))
+	}
+	p.l.step("forked")
+	p.born(c)
+	if err := p.l.records.identify(p.id, c.identity()); err != nil {
+		p.Signal(sigKill) // none that isn't recorded
 		return err
 	}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = nil, childOut, childErr
-	err = p.l.spawner.start(ctx, p.cmd, func() { p.forked(stdout, stderr) })
-	closeAll(childOut, childErr)
-	if err != nil {
-		closeAll(stdout, stderr)
-	}
-	return err
+	p.l.step("identified")
+	return nil
 }
 
-// forked takes charge of the new process.
-func (p *process) forked(stdout, stderr *os.File) {
+// noteFrozen is told that the lease's end has stopped the process, or that it goes
+// on. That isn't being hung: whoever froze it also ends it.
+func (p *process) noteFrozen(frozen bool) {
+	p.goesOn()
+	p.log.logger.Warn("the worker is frozen: the host's lease has ended", "frozen", frozen)
+}
+
+// born takes charge of the new process. What it prints may have doomed it already.
+func (p *process) born(c child) {
 	p.mu.Lock()
-	p.stdout, p.stderr = stdout, stderr
-	p.id = identify(p.cmd.Process.Pid)
+	p.child = c
+	doomed := p.doomed
 	p.mu.Unlock()
-	p.readers.Go(p.readStdout)
-	p.readers.Go(p.readStderr)
-	p.l.track(p)
+	if doomed {
+		c.kill()
+	}
 }
 
-func (p *process) readStdout() {
-	defer func() { _ = p.toClient.Close() }() // a pipe's writer never fails to close
+// listen takes what the process prints, until prints is closed.
+func (p *process) listen() {
+	out := &lineCutter{fn: p.stdoutLine()}
+	diagnostics := &lineCutter{fn: p.log.line}
+	p.printing.Go(func() {
+		defer func() { _ = p.toClient.Close() }() // a pipe's writer never fails to close
+		defer p.log.close()
+		for piece := range p.prints {
+			if piece.stream == stdoutStream {
+				_, _ = out.Write(piece.data) // a lineCutter never fails
+				continue
+			}
+			_, _ = diagnostics.Write(piece.data) // as above
+		}
+		out.Close()
+		diagnostics.Close()
+	})
+}
+
+// print is told what the process printed. It never blocks: the process, and those
+// beside it, must not wait for our log.
+func (p *process) print(stream byte, data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.silent {
+		return
+	}
+	select {
+	case p.prints <- printed{stream, data}:
+	default:
+		p.dropped += len(data)
+	}
+}
+
+// silence says that nothing more is printed.
+func (p *process) silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.silent {
+		p.silent = true
+		close(p.prints)
+	}
+}
+
+// stdoutLine passes the first line that is a handshake to go-plugin.
+func (p *process) stdoutLine() func(line []byte, cut bool) {
 	seen := false
-	eachLine(p.stdout, func(line []byte, cut bool) {
+	return func(line []byte, cut bool) {
 		if seen || !isHandshake(string(line)) {
 			p.log.noise(line, cut)
 			return
 		}
 		seen = true
 		p.pass(string(line))
-	})
+	}
 }
 
 // pass gives go-plugin the handshake, and then the end: nothing that comes later
@@ -103,54 +180,150 @@ func (p *process) pass(line string) {
 		p.refuse(errdefs.New(errdefs.VersionMismatch, "the worker speaks go-plugin %d and protocol %d; the host speaks %d and %d",
 			h.core, h.app, coreVersion, protocolVersion))
 	default:
+		p.mu.Lock()
+		p.shook = &h
+		p.mu.Unlock()
 		_, _ = io.WriteString(p.toClient, h.String()) // fails only when nobody reads any more
 	}
 	_ = p.toClient.Close()
 }
 
 func (p *process) refuse(why error) {
+	p.mu.Lock()
 	p.bad = why
+	p.mu.Unlock()
 	p.Signal(sigKill)
 }
 
-func (p *process) readStderr() {
-	defer p.log.close()
-	eachLine(p.stderr, p.log.line)
+// ended is told how the process ended: it's reaped, and all that it printed was told.
+func (p *process) ended(exit errdefs.Exit, note string) {
+	p.goesOn()
+	p.silence()
+	p.l.wg.Go(func() {
+		p.finishPrinting()
+		p.exit, p.note = exit, note
+		p.exit.Stderr = p.log.last()
+		if err := p.l.records.erase(p.id); err != nil {
+			p.log.logger.Warn("the worker's record stays in the ledger", "err", err)
+		}
+		close(p.exited)
+	})
 }
 
-// reap waits for the leader's end, ends what is left of its group while the pid
-// still can't be anybody else's, and reaps it.
-func (p *process) reap() {
-	defer close(p.exited)
-	awaitExit(p.cmd.Process.Pid)
-	p.mu.Lock()
-	signalGroup(p.cmd.Process.Pid, sigKill)
-	state, err := p.cmd.Process.Wait()
-	p.reaped = true
-	p.mu.Unlock()
-
-	deadline := time.Now().Add(drainTime)
-	_ = p.stdout.SetReadDeadline(deadline) // pipes take deadlines
-	_ = p.stderr.SetReadDeadline(deadline)
-	p.readers.Wait()
-	closeAll(p.stdout, p.stderr)
-	p.exit = exitOf(state, err, p.log.last())
-}
-
-// Signal sends a signal to the whole group, unless the leader has been reaped.
-func (p *process) Signal(sig signal) {
+func (p *process) finishPrinting() {
+	done := make(chan struct{})
+	p.l.wg.Go(func() {
+		p.printing.Wait()
+		close(done)
+	})
+	select {
+	case <-done:
+	case <-time.After(lastLines):
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.id.PID != 0 && !p.reaped {
-		signalGroup(p.cmd.Process.Pid, sig)
+	if p.dropped > 0 {
+		p.log.logger.Warn("output of the worker was dropped: it came too fast", "bytes", p.dropped)
 	}
+}
+
+// record is what the ledger and the shim should know of the process by now.
+func (p *process) record() ledger.Record {
+	rec := p.about
+	rec.Worker, rec.Token = p.id, p.token
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.child != nil {
+		rec.Process = ledger.Identity{Process: p.child.identity(), Boot: proc.BootID()}
+	}
+	if h := p.shook; h != nil {
+		rec.Reattach = ledger.Reattach{Network: h.network, Address: h.addr, ProtocolVersion: h.core, AppVersion: h.app}
+	}
+	return rec
+}
+
+// setNote leaves word for a later host with whoever keeps the process.
+func (p *process) setNote(text string) {
+	p.mu.Lock()
+	c := p.child
+	p.mu.Unlock()
+	if keeper, ok := c.(interface{ SetNote(note string) }); ok {
+		keeper.SetNote(text)
+	}
+}
+
+// leave lets go of a process that goes on without us.
+func (p *process) leave() {
+	p.goesOn()
+	close(p.left)
+	p.silence()
+}
+
+// stopped is told that somebody else's signal has stopped the process. If it stays
+// that way it's as good as dead.
+func (p *process) stopped() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	bound := p.l.cfg.ProbeTimeout
+	p.hung = time.AfterFunc(bound, func() {
+		p.kill(errdefs.New(errdefs.WorkerHung, "a signal stopped the worker, and it didn't go on within %s", bound))
+	})
+}
+
+func (p *process) goesOn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hung != nil {
+		p.hung.Stop()
+	}
+}
+
+// Signal sends a signal to the process's group, and SIGKILL to all that descends
+// from it, unless it has ended.
+func (p *process) Signal(sig signal) {
+	p.mu.Lock()
+	c := p.child
+	p.doomed = p.doomed || c == nil && sig == sigKill
+	p.mu.Unlock()
+	switch {
+	case c == nil: // not forked yet, or never
+	case sig == sigKill:
+		c.kill()
+	default:
+		c.signal(sig)
+	}
+}
+
+// kill ends the process for a reason; the first one counts.
+func (p *process) kill(cause error) {
+	p.mu.Lock()
+	if p.cause == nil {
+		p.cause = cause
+	}
+	p.mu.Unlock()
+	p.Signal(sigKill)
+}
+
+func (p *process) killedFor() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cause
+}
+
+func (p *process) refused() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bad
 }
 
 // identity is the process's; zero before it was started.
 func (p *process) identity() host.Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.id
+	if p.child == nil {
+		return host.Process{}
+	}
+	return p.child.identity()
 }
 
 // Wait implements runner.AttachedRunner.
@@ -158,14 +331,18 @@ func (p *process) Wait(ctx context.Context) error {
 	select {
 	case <-p.exited:
 		return nil
+	case <-p.left:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Kill implements runner.AttachedRunner: SIGKILL to the group, without waiting.
+// Kill implements runner.AttachedRunner: SIGKILL, without waiting.
 func (p *process) Kill(context.Context) error {
-	p.Signal(sigKill)
+	if !isClosed(p.left) {
+		p.Signal(sigKill)
+	}
 	return nil
 }
 
@@ -202,9 +379,3 @@ func (p *process) HostToPlugin(network, addr string) (string, string, error) {
 type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
-
-func closeAll(files ...*os.File) {
-	for _, f := range files {
-		_ = f.Close() // pipes: nothing to flush
-	}
-}

@@ -24,8 +24,8 @@ func signalGroup(pid int, sig signal) {
 	_ = syscall.Kill(-pid, sig) // ESRCH: the group is empty
 }
 
-func exitOf(state *os.ProcessState, err error, stderr []string) errdefs.Exit {
-	exit := errdefs.Exit{Code: -1, Stderr: stderr}
+func exitOf(state *os.ProcessState, err error) errdefs.Exit {
+	exit := errdefs.Exit{Code: -1}
 	if err != nil {
 		return exit
 	}

@@ -27,9 +27,9 @@ func signalGroup(pid int, sig signal) {
 	}
 }
 
-func exitOf(state *os.ProcessState, err error, stderr []string) errdefs.Exit {
+func exitOf(state *os.ProcessState, err error) errdefs.Exit {
 	if err != nil {
-		return errdefs.Exit{Code: -1, Stderr: stderr}
+		return errdefs.Exit{Code: -1}
 	}
-	return errdefs.Exit{Code: state.ExitCode(), Stderr: stderr}
+	return errdefs.Exit{Code: state.ExitCode()}
 }

@@ -42,7 +42,6 @@ func (s *startup) start(ctx context.Context, serve host.ToolServer) (host.Worker
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errStarted)
 	s.l.wg.Go(func() { s.watch(ctx, cancel) })
-	s.plugin = s.client()
 	d, err := s.handshake()
 	if err != nil {
 		return nil, err
@@ -54,11 +53,28 @@ func (s *startup) start(ctx context.Context, serve host.ToolServer) (host.Worker
 	if err != nil {
 		return nil, err
 	}
+	s.l.step("described")
 	conn, err := s.attach(ctx, d)
 	if err != nil {
 		return nil, err
 	}
+	s.l.step("attached")
+	if err := s.complete(desc); err != nil {
+		return nil, err
+	}
+	s.l.step("completed")
 	return s.worker(ctx, desc, conn, serve)
+}
+
+// complete records how a later host finds the worker.
+func (s *startup) complete(desc host.Description) error {
+	rec := s.proc.record()
+	rec.Reattach.Slots = desc.Slots
+	if err := s.l.records.complete(s.spec.Worker, rec.Reattach); err != nil {
+		return err
+	}
+	s.proc.setNote(note(rec))
+	return nil
 }
 
 // watch ends a start whose process has died, and kills the process of one whose
@@ -187,11 +203,11 @@ func (s *startup) explain(ctx context.Context, err error, byItself bool) *errdef
 func (s *startup) cause(ctx context.Context, err error, byItself bool) *errdefs.Error {
 	var typed *errdefs.Error
 	switch {
-	case byItself && s.proc.bad != nil:
-		if errors.As(s.proc.bad, &typed) {
+	case byItself && s.proc.refused() != nil:
+		if errors.As(s.proc.refused(), &typed) {
 			return typed
 		}
-		return errdefs.Wrap(errdefs.StartFailed, s.proc.bad, "adapter %s", s.spec.Command.Adapter)
+		return errdefs.Wrap(errdefs.StartFailed, s.proc.refused(), "adapter %s", s.spec.Command.Adapter)
 	case errors.As(err, &typed) && (typed.Exception != nil || typed.Reason == errdefs.VersionMismatch || typed.Reason == errdefs.StartFailed):
 		return typed
 	case ctx.Err() != nil:

@@ -9,9 +9,11 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/plugin/lane"
+	"github.com/snakepit-go/snakepit/plugin/proc"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -32,12 +34,15 @@ type worker struct {
 	lane   *lane.Lane
 	stopIn time.Duration
 
+	conn *grpc.ClientConn // go-plugin's
+
 	stopping chan struct{} // closed by the first Stop
+	leaving  chan struct{} // closed by the first Leave
 	done     chan struct{}
 
 	mu    sync.Mutex // guards the fields below
 	asked bool       // Stop was called
-	cause error      // of a Kill
+	left  bool       // Leave was called
 	err   error      // valid after done
 }
 
@@ -45,13 +50,14 @@ var (
 	_ host.Worker  = (*worker)(nil)
 	_ host.Killer  = (*worker)(nil)
 	_ host.Weigher = (*worker)(nil)
+	_ host.Leaver  = (*worker)(nil)
 )
 
 // worker opens the lane and hands the process over to the worker's own goroutine.
 func (s *startup) worker(ctx context.Context, desc host.Description, conn *connection, serve host.ToolServer) (host.Worker, error) {
 	w := &worker{
 		id: s.spec.Worker, desc: desc, logger: s.logger, dir: s.dir, proc: s.proc, plugin: s.plugin,
-		stopIn: s.spec.Settings.StopTimeout, stopping: make(chan struct{}), done: make(chan struct{}),
+		stopIn: s.spec.Settings.StopTimeout, conn: conn.conn, stopping: make(chan struct{}), leaving: make(chan struct{}), done: make(chan struct{}),
 	}
 	if w.stopIn <= 0 {
 		w.stopIn = defaultStopTimeout
@@ -109,22 +115,27 @@ func (w *worker) Stop(ctx context.Context) error {
 	}
 }
 
-// Kill implements host.Killer.
-func (w *worker) Kill(cause error) {
+// Leave implements host.Leaver.
+func (w *worker) Leave() {
 	w.mu.Lock()
-	if w.cause == nil {
-		w.cause = cause
-	}
+	first := !w.left
+	w.left = true
 	w.mu.Unlock()
-	w.proc.Signal(sigKill)
+	if first {
+		close(w.leaving)
+	}
+	<-w.done
 }
+
+// Kill implements host.Killer.
+func (w *worker) Kill(cause error) { w.proc.kill(cause) }
 
 // RSS implements host.Weigher.
 func (w *worker) RSS() uint64 {
 	if isClosed(w.proc.exited) {
 		return 0
 	}
-	return residentBytes(w.desc.Process.PID)
+	return proc.ResidentBytes(w.desc.Process.PID)
 }
 
 // run carries the worker from its first call to its reaped process: it ends when
@@ -137,6 +148,9 @@ func (w *worker) run() {
 	case <-w.proc.exited:
 	case <-w.stopping:
 		w.end(&parts)
+	case <-w.leaving:
+		w.leave(endLane, &parts)
+		return
 	case <-w.lane.Done():
 		w.afterLane(&parts)
 	}
@@ -148,6 +162,18 @@ func (w *worker) run() {
 	parts.Wait()
 	_ = os.RemoveAll(w.dir) // sockets of a dead process
 }
+
+// leave lets go of a worker that goes on: the lane and go-plugin's connection end,
+// and go-plugin takes the process for ended. Its folder stays.
+func (w *worker) leave(endLane context.CancelCauseFunc, parts *sync.WaitGroup) {
+	w.proc.leave()
+	endLane(errLeft)
+	parts.Wait()
+	_ = w.conn.Close() // nothing is under way on it
+	close(w.done)
+}
+
+var errLeft = errors.New("the host has left the worker to another")
 
 func (w *worker) runLane(ctx context.Context) {
 	if err := w.lane.Run(ctx); err != nil && ctx.Err() == nil {
@@ -163,12 +189,7 @@ func (w *worker) afterLane(parts *sync.WaitGroup) {
 	case <-w.stopping:
 		w.end(parts)
 	case <-time.After(termTimeout):
-		w.mu.Lock()
-		if w.cause == nil {
-			w.cause = w.lane.Err()
-		}
-		w.mu.Unlock()
-		w.proc.Signal(sigKill)
+		w.proc.kill(w.lane.Err())
 	}
 }
 
@@ -203,13 +224,24 @@ func (w *worker) finish() {
 	if w.asked {
 		return
 	}
-	exit := w.proc.exit
-	e := errdefs.New(errdefs.WorkerCrashed, "the worker's process ended: %s", exit)
-	if w.cause != nil {
-		e = errdefs.Wrap(errdefs.WorkerCrashed, w.cause, "the worker was killed")
+	w.err = w.crash()
+}
+
+func (w *worker) crash() error {
+	exit, note := w.proc.exit, w.proc.note
+	var e, why *errdefs.Error
+	switch cause := w.proc.killedFor(); {
+	case errors.As(cause, &why) && why.Reason == errdefs.WorkerHung:
+		e = errdefs.Wrap(errdefs.WorkerHung, cause, "the worker was killed")
+	case cause != nil:
+		e = errdefs.Wrap(errdefs.WorkerCrashed, cause, "the worker was killed")
+	case note != "":
+		e = errdefs.New(errdefs.WorkerCrashed, "the worker's process ended: %s (%s)", exit, note)
+	default:
+		e = errdefs.New(errdefs.WorkerCrashed, "the worker's process ended: %s", exit)
 	}
 	e.Exit = &exit
-	w.err = e
+	return e
 }
 
 // explain adds to the lane's word that it ended how the process did, which is

@@ -1,18 +1,17 @@
 package plugin
 
 import (
-	"fmt"
-	"os"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/snakepit-go/snakepit/plugin/shim"
 )
 
 // Bounds of what is kept of a worker's standard error.
 const (
 	tailLines     = 40
 	tailLineBytes = 2 << 10
-	logFileBytes  = 4 << 20 // and as much again in the one file before it
 )
 
 // workerLog keeps a worker's standard error: all of it in a bounded file, the last
@@ -24,8 +23,7 @@ type workerLog struct {
 	mu   sync.Mutex // guards the fields below
 	tail []string
 
-	file *os.File // only the reading goroutine
-	size int64
+	file *shim.LogFile // only the reading goroutine; nil: none, or the shim writes it
 }
 
 // line takes one line. It's called by the two goroutines that read the worker's
@@ -66,48 +64,20 @@ func (l *workerLog) last() []string {
 	return append([]string(nil), tail...)
 }
 
-// write appends to the file and starts a new one when it's full. A log that can't
-// be written is said once and then left: the worker's work goes on.
+// write appends to the file, where the shim doesn't. A log that can't be written is
+// said once and then left: the worker's work goes on.
 func (l *workerLog) write(raw []byte) {
-	if l.path == "" {
+	if l.file == nil {
 		return
 	}
-	if l.file == nil || l.size > logFileBytes {
-		if err := l.rotate(); err != nil {
-			l.logger.Warn("the worker's log can't be written", "path", l.path, "err", err)
-			l.path = ""
-			return
-		}
-	}
-	n, err := fmt.Fprintf(l.file, "%s\n", raw)
-	l.size += int64(n)
-	if err != nil {
+	if err := l.file.Write(append(raw[:len(raw):len(raw)], '\n')); err != nil {
 		l.logger.Warn("the worker's log can't be written", "path", l.path, "err", err)
-		l.path = ""
 	}
-}
-
-func (l *workerLog) rotate() error {
-	if l.file != nil {
-		if err := l.file.Close(); err != nil {
-			return err
-		}
-		l.file = nil
-		if err := os.Rename(l.path, l.path+".1"); err != nil {
-			return err
-		}
-	}
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	l.file, l.size = f, 0
-	return nil
 }
 
 // close is called by the reading goroutine at its end.
 func (l *workerLog) close() {
 	if l.file != nil {
-		_ = l.file.Close() // nothing is lost: there was no buffer
+		l.file.Close()
 	}
 }

@@ -46,6 +46,9 @@ func TestBoundsAreKept(t *testing.T) {
 			}
 		}
 		for _, out := range []string{"0", "-1", "99999999999999"} {
+			if out == "0" && k.Min == "0s" {
+				continue
+			}
 			if _, err := config.Parse([]string{k.Name + "=" + out}); errdefs.ReasonOf(err) != errdefs.InvalidConfig {
 				t.Errorf("%s=%s: %v, want invalid_config", k.Name, out, err)
 			}

@@ -12,6 +12,12 @@ type Settings struct {
 	CancelGrace     time.Duration
 	StopTimeout     time.Duration
 	ShutdownTimeout time.Duration
+	OrphanGrace     time.Duration
+	StopAfter       time.Duration
+	ProbeTimeout    time.Duration
+	UpgradeWait     time.Duration
+	Isolation       string
+	Cgroups         string
 	SessionTTL      time.Duration
 	MaxSessions     int
 	MaxPayload      int64
@@ -76,6 +82,30 @@ func Knobs() []Knob {
 		{
 			Name: "lane", Kind: Choice, Default: "auto", Choices: []string{"auto", "local", "grpc"}, Layer: "worker",
 			Text: "What carries calls to workers: a Unix socket (local), a gRPC stream (grpc), or the better one that's there (auto).", set: into(func(s *Settings) *string { return &s.Lane }),
+		},
+		{
+			Name: "probe_timeout", Kind: Duration, Default: "2s", Min: "1ms", Max: "1h", Layer: "worker",
+			Text: "How long a worker may stay stopped by a signal (SIGSTOP, say) before it's killed and its calls fail with worker_hung.", set: into(func(s *Settings) *time.Duration { return &s.ProbeTimeout }),
+		},
+		{
+			Name: "isolation", Kind: Choice, Default: "none", Choices: []string{"none", "pidns"}, Layer: "host",
+			Text: "pidns puts the workers into a PID namespace, so that nothing of them is left even when host, shim and guard are killed at once; it needs root or CAP_SYS_ADMIN, and Linux.", set: into(func(s *Settings) *string { return &s.Isolation }),
+		},
+		{
+			Name: "cgroups", Kind: Choice, Default: "auto", Choices: []string{"auto", "off"}, Layer: "host",
+			Text: "Whether each worker gets a cgroup of its own, by which all that it started is ended, where a cgroup v2 folder can be written.", set: into(func(s *Settings) *string { return &s.Cgroups }),
+		},
+		{
+			Name: "orphan_grace", Kind: Duration, Default: "10s", Min: "0s", Max: "24h", Layer: "host",
+			Text: "How long the workers of a host that died wait for it to come back, with what they hold in memory, before they're killed; 0: not at all. A host without a data directory never comes back.", set: into(func(s *Settings) *time.Duration { return &s.OrphanGrace }),
+		},
+		{
+			Name: "stop_after", Kind: Duration, Default: "10s", Min: "1ms", Max: "24h", Layer: "host",
+			Text: "How long a worker that was frozen at the end of its host's lease is kept before it's killed.", set: into(func(s *Settings) *time.Duration { return &s.StopAfter }),
+		},
+		{
+			Name: "upgrade_wait", Kind: Duration, Default: "30s", Min: "1ms", Max: "24h", Layer: "host",
+			Text: "How long running calls may go on when another process of the host takes over; what outlasts it fails and may have run.", set: into(func(s *Settings) *time.Duration { return &s.UpgradeWait }),
 		},
 		{
 			Name: "shutdown_timeout", Kind: Duration, Default: "10s", Min: "1ms", Max: "24h", Layer: "host",

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/snakepit-go/snakepit/plugin"
+	"github.com/snakepit-go/snakepit/plugin/shim"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -22,6 +24,9 @@ const (
 	recordFile = "host.json"
 	socketFile = "api.sock"
 	logFolder  = "logs"
+	ledgerFile = "ledger.db"
+	// instanceFile names whose workers a folder's are: the tokens of all of them begin with it.
+	instanceFile = "instance"
 	// halfMade marks folders that aren't locked yet.
 	halfMade = ".new-"
 	// halfMadeAge is how old a half-made folder must be to count as left behind.
@@ -31,9 +36,11 @@ const (
 // dirs are the folders of one host. data outlives it, unless the host is private;
 // run holds sockets, has a short path, and never does.
 type dirs struct {
-	data  string // empty: private
-	run   string
-	locks []*os.File
+	data     string // empty: private
+	run      string
+	instance string
+	locks    []*os.File
+	left     bool // the workers go on: the run folder stays
 }
 
 // openDirs makes and locks a host's folders. data empty means a private host.
@@ -43,16 +50,46 @@ func openDirs(data string) (*dirs, error) {
 		return nil, err
 	}
 	sweep(base)
-	d := &dirs{data: data}
+	d := &dirs{data: data, instance: plugin.NewInstance()}
 	if data != "" {
 		if err := d.lockData(); err != nil {
 			return nil, err
 		}
+		if err := d.nameInstance(); err != nil {
+			return nil, errors.Join(dirError(d.data, err), d.close())
+		}
 	}
-	if err := d.makeRun(base); err != nil {
+	if err := d.openRun(base); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
+}
+
+// nameInstance reads the instance of the data directory, or names a new one's.
+func (d *dirs) nameInstance() error {
+	path := filepath.Join(d.data, instanceFile)
+	b, err := os.ReadFile(path)
+	if name := strings.TrimSpace(string(b)); err == nil && len(name) == len(d.instance) {
+		d.instance = name
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return replaceFile(path, d.instance+"\n")
+}
+
+// replaceFile writes a file in one step, durably.
+func replaceFile(path, text string) error {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // lockData takes the data directory, or says who has it.
@@ -97,15 +134,39 @@ func dirError(dir string, err error) error {
 	return e
 }
 
-// makeRun makes the folder for sockets: under a name made from the data directory's,
-// or of its own for a private host. It's locked before it gets its name, so that a
-// sweep never takes a live one.
-func (d *dirs) makeRun(base string) error {
+// openRun takes the folder for sockets: under a name made from the data directory's,
+// or of its own for a private host. Where the workers of the last host live on in it,
+// it's that very folder.
+func (d *dirs) openRun(base string) error {
 	name := randomName()
 	if d.data != "" {
 		sum := sha256.Sum256([]byte(d.data))
 		name = hex.EncodeToString(sum[:4])
 	}
+	run := filepath.Join(base, name)
+	if shim.InUse(run) {
+		return d.takeRun(run)
+	}
+	return d.makeRun(base, run)
+}
+
+// takeRun goes on with the folder of a host that is gone: its data directory's lock is ours.
+func (d *dirs) takeRun(run string) error {
+	f, err := os.OpenFile(filepath.Join(run, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return dirError(run, err)
+	}
+	d.locks = append(d.locks, f)
+	if err := lock(f); err != nil {
+		return dirError(run, err)
+	}
+	d.run = run
+	return ignoreMissing(os.Remove(d.socket()))
+}
+
+// makeRun makes the folder. It's locked before it gets its name, so that a sweep
+// never takes a live one.
+func (d *dirs) makeRun(base, run string) error {
 	fresh := filepath.Join(base, halfMade+randomName())
 	if err := os.Mkdir(fresh, 0o700); err != nil {
 		return dirError(base, err)
@@ -118,7 +179,9 @@ func (d *dirs) makeRun(base string) error {
 	if err := lock(f); err != nil {
 		return dirError(base, err)
 	}
-	run := filepath.Join(base, name)
+	if err := os.WriteFile(filepath.Join(fresh, instanceFile), []byte(d.instance+"\n"), 0o600); err != nil {
+		return dirError(base, err)
+	}
 	if err := os.RemoveAll(run); err != nil { // of a host that is gone: its data directory's lock is ours
 		return dirError(base, err)
 	}
@@ -138,7 +201,11 @@ func randomName() string {
 // close gives the folders up; a private host's leave nothing behind.
 func (d *dirs) close() error {
 	var errs []error
-	if d.run != "" {
+	switch {
+	case d.run == "":
+	case d.left:
+		errs = append(errs, ignoreMissing(os.Remove(d.socket())))
+	default:
 		errs = append(errs, os.RemoveAll(d.run))
 	}
 	if d.data != "" {
@@ -162,6 +229,14 @@ func (d *dirs) logs() string {
 		return ""
 	}
 	return filepath.Join(d.data, logFolder)
+}
+
+// ledger is where the records of processes are: with a private host in memory.
+func (d *dirs) ledger() string {
+	if d.data == "" {
+		return filepath.Join(d.run, ledgerFile)
+	}
+	return filepath.Join(d.data, ledgerFile)
 }
 
 func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
@@ -201,23 +276,42 @@ func writable(dir string) bool {
 	return os.Remove(f.Name()) == nil
 }
 
-// sweep removes run folders whose host is gone: their lock is free. Errors are
-// left to whoever needs the name next.
+// sweep removes run folders whose host is gone and whose workers nobody keeps, and
+// ends whoever of them is left all the same. Errors are left to whoever needs the name next.
 func sweep(base string) {
-	entries, _ := os.ReadDir(base)
-	for _, e := range entries {
-		dir := filepath.Join(base, e.Name())
-		if !e.IsDir() || !abandoned(dir, e) {
-			continue
-		}
+	for _, dir := range abandonedUnder(base) {
+		plugin.Sweep(instanceOf(dir), nil, false)
 		_ = os.RemoveAll(dir)
 	}
+}
+
+func abandonedUnder(base string) []string {
+	var all []string
+	entries, _ := os.ReadDir(base)
+	for _, e := range entries {
+		if dir := filepath.Join(base, e.Name()); e.IsDir() && abandoned(dir, e) {
+			all = append(all, dir)
+		}
+	}
+	return all
+}
+
+// instanceOf says whose workers a run folder's are; empty: nobody's.
+func instanceOf(dir string) string {
+	b, err := os.ReadFile(filepath.Join(dir, instanceFile))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 func abandoned(dir string, e fs.DirEntry) bool {
 	if strings.HasPrefix(e.Name(), halfMade) {
 		st, err := e.Info()
 		return err == nil && time.Since(st.ModTime()) > halfMadeAge
+	}
+	if shim.InUse(dir) {
+		return false // its workers wait for another host
 	}
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/rpc"
 	"github.com/snakepit-go/snakepit/plugin"
+	"github.com/snakepit-go/snakepit/plugin/ledger"
+	"github.com/snakepit-go/snakepit/plugin/shim"
 )
 
 // Host is a host inside this program. It's a snakepit.Caller.
@@ -23,9 +25,11 @@ type Host struct {
 	set    settings
 	logger hclog.Logger
 	dirs   *dirs
+	ledger *ledger.Ledger
 	engine *host.Host
 	record Record
 
+	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
 
 	quit     chan struct{} // closed by the first Shutdown
@@ -37,24 +41,66 @@ type Host struct {
 }
 
 // Start starts a host and returns it once every pool has its workers; ctx bounds
-// the start alone. On error nothing is left: no process, no folder, no listener.
+// the start alone. On error nothing of its own is left: no process, no folder, no
+// listener. Workers that an earlier host left in the data directory go on.
 func Start(ctx context.Context, cfg Config) (*Host, error) {
 	h, err := prepare(cfg)
 	if err != nil {
 		return nil, err
 	}
-	launcher := h.launcher()
-	if h.engine, err = host.New(h.engineConfig(launcher)); err != nil {
-		return nil, errors.Join(err, h.dirs.close())
+	if err := h.openParts(ctx); err != nil {
+		return nil, errors.Join(err, h.abandon())
 	}
-	if err := h.listen(); err != nil {
-		return nil, errors.Join(err, h.dirs.close())
-	}
-	h.launchParts(ctx, launcher)
+	h.launchParts(ctx)
 	if err := h.engine.Ready(ctx); err != nil {
 		return nil, errors.Join(err, h.Close()) // ctx may be what ended the start
 	}
 	return h, nil
+}
+
+// openParts opens what is on disk and finds what the last host has left; nothing runs yet.
+func (h *Host) openParts(ctx context.Context) (err error) {
+	if h.ledger, err = ledger.Open(h.dirs.ledger(), ledger.Options{NoSync: h.dirs.data == ""}); err != nil {
+		return err
+	}
+	if torn := h.ledger.SetAside(); torn != "" {
+		h.logger.Warn("the ledger was torn; a new one is made of what lives", "torn", torn)
+	}
+	h.launcher = plugin.NewLauncher(h.launcherConfig())
+	if err := h.launcher.Recover(ctx); err != nil {
+		return err
+	}
+	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
+		return err
+	}
+	return h.listen()
+}
+
+// abandon gives up what a failed start has opened. Workers that it found stay for
+// the next one.
+func (h *Host) abandon() error {
+	var errs []error
+	if h.launcher != nil {
+		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended()))
+		h.dirs.left = shim.InUse(h.dirs.run)
+	}
+	return errors.Join(append(errs, h.closeFiles())...)
+}
+
+// closeFiles gives up what is open on disk.
+func (h *Host) closeFiles() error {
+	var err error
+	if h.ledger != nil {
+		err = h.ledger.Close()
+	}
+	return errors.Join(err, h.dirs.close())
+}
+
+// ended is a context that is done.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 // prepare checks the configuration, then takes the folders.
@@ -81,10 +127,17 @@ func prepare(cfg Config) (*Host, error) {
 	}, nil
 }
 
-func (h *Host) launcher() *plugin.Launcher {
-	return plugin.NewLauncher(plugin.Config{
-		Dir: h.dirs.run, LogDir: h.dirs.logs(), Host: h.set.host.Node, Incarnation: 1, Logger: h.logger,
-	})
+func (h *Host) launcherConfig() plugin.Config {
+	k := h.set.host
+	grace := k.OrphanGrace
+	if h.dirs.data == "" {
+		grace = 0 // nobody would come back for them
+	}
+	return plugin.Config{
+		Dir: h.dirs.run, LogDir: h.dirs.logs(), Host: k.Node, Instance: h.dirs.instance, Ledger: h.ledger,
+		OrphanGrace: grace, StopAfter: k.StopAfter, ProbeTimeout: k.ProbeTimeout,
+		Isolated: k.Isolation == "pidns", NoCgroups: k.Cgroups == "off", Logger: h.logger,
+	}
 }
 
 func (h *Host) listen() error {
@@ -107,22 +160,22 @@ func (h *Host) listen() error {
 
 // launchParts starts the one goroutine that owns all others. The parts live until
 // Shutdown, not until ctx is done.
-func (h *Host) launchParts(ctx context.Context, launcher *plugin.Launcher) {
+func (h *Host) launchParts(ctx context.Context) {
 	live := context.WithoutCancel(ctx)
 	forced, force := context.WithCancel(live)
 	h.force = force
 	var all sync.WaitGroup
-	all.Go(func() { h.run(forced, launcher) })
+	all.Go(func() { h.run(forced) })
 }
 
 // run holds the parts together: the API ends first, then the engine with its
 // workers, then the launcher, then the folders go.
-func (h *Host) run(forced context.Context, launcher *plugin.Launcher) {
+func (h *Host) run(forced context.Context) {
 	defer close(h.done)
 	defer h.force()
 	var parts sync.WaitGroup
 	launching, endLaunching := context.WithCancel(forced)
-	parts.Go(func() { _ = launcher.Run(launching) }) // it only ever ends because we end it
+	parts.Go(func() { _ = h.launcher.Run(launching) }) // it only ever ends because we end it
 
 	engineCtx, endEngine := context.WithCancel(forced)
 	engineDone := make(chan error, 1)
@@ -130,7 +183,7 @@ func (h *Host) run(forced context.Context, launcher *plugin.Launcher) {
 
 	apiCtx, endAPI := context.WithCancel(forced)
 	apiDone := make(chan error, 1)
-	parts.Go(func() { apiDone <- h.serve(apiCtx) })
+	parts.Go(func() { apiDone <- h.serve(apiCtx) }) // once the engine has found its place
 
 	var err error
 	select {
@@ -147,10 +200,15 @@ func (h *Host) run(forced context.Context, launcher *plugin.Launcher) {
 	err = errors.Join(err, <-apiDone)
 	endLaunching()
 	parts.Wait()
-	h.err = errors.Join(err, h.dirs.close())
+	h.err = errors.Join(err, h.closeFiles())
 }
 
 func (h *Host) serve(ctx context.Context) error {
+	select {
+	case <-h.engine.Seated():
+	case <-ctx.Done():
+		return h.closeListener()
+	}
 	if h.listener == nil {
 		<-ctx.Done()
 		return nil
@@ -158,6 +216,13 @@ func (h *Host) serve(ctx context.Context) error {
 	return rpc.NewServer(h.engine, rpc.Config{
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
 	}).Serve(ctx, h.listener)
+}
+
+func (h *Host) closeListener() error {
+	if h.listener == nil {
+		return nil
+	}
+	return h.listener.Close()
 }
 
 // Wait blocks until the host has ended and says why; nil after Close or Shutdown.

@@ -84,7 +84,7 @@ func (h *Host) engineConfig(l host.Launcher) host.Config {
 	k := h.set.host
 	return host.Config{
 		Node: k.Node, Pools: h.set.pools, Launcher: l, Logger: h.logger,
-		CallTimeout: k.CallTimeout, ShutdownTimeout: k.ShutdownTimeout, SessionTTL: k.SessionTTL, MaxSessions: k.MaxSessions,
+		CallTimeout: k.CallTimeout, ShutdownTimeout: k.ShutdownTimeout, LeaveWait: k.UpgradeWait, SessionTTL: k.SessionTTL, MaxSessions: k.MaxSessions,
 	}
 }
 

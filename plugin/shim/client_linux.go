@@ -32,6 +32,8 @@ type Client struct {
 	pid    int
 	letGo  atomic.Bool // by us: the end of the connection is no error
 
+	detached atomic.Bool
+
 	mu       sync.Mutex // guards the fields below
 	children map[string]*Child
 	replies  map[uint64]*pending
@@ -318,6 +320,7 @@ func (c *Client) Detach(grace time.Duration) error {
 	clear(c.children)
 	c.mu.Unlock()
 	c.letGo.Store(true)
+	c.detached.Store(true)
 	if err := c.send(request{Op: opDetach, Grace: grace}); err != nil {
 		return err
 	}
@@ -352,6 +355,9 @@ func (c *Client) Survivors() []*Child {
 
 // PID is the shim's, as its own PID namespace numbers it.
 func (c *Client) PID() int { return c.pid }
+
+// Detached reports whether the workers were left to another host.
+func (c *Client) Detached() bool { return c.detached.Load() }
 
 // Socket is where the next host finds the shim.
 func (c *Client) Socket() string { return c.socket }

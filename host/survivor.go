@@ -1,0 +1,71 @@
+package host
+
+import (
+	"context"
+	"time"
+)
+
+// seatSurvivors puts the workers of an earlier host into seats of their pools, as
+// starting: a session whose home is one of them keeps it. Those that no pool has a
+// seat for are ended.
+func (h *Host) seatSurvivors() map[*pool][]*member {
+	launcher, ok := h.cfg.Launcher.(Reattacher)
+	if !ok {
+		return nil
+	}
+	left := map[*pool][]*member{}
+	for _, s := range launcher.Survivors() {
+		p := h.pools[s.Pool]
+		if p == nil || len(left[p]) == p.cfg.Size {
+			h.log.Info("a worker of the last host has no seat any more", "worker", s.Worker, "pool", s.Pool)
+			launcher.Forsake(s.Worker)
+			continue
+		}
+		m := newMember(p, s.Worker)
+		p.sit(len(left[p]), m)
+		left[p] = append(left[p], m)
+	}
+	return left
+}
+
+// resume goes on with a survivor until its death, or ctx's end. One that can't be
+// gone on with is no fault of the adapter: the seat is launched anew at once.
+func (p *pool) resume(ctx context.Context, m *member, s *seats) error {
+	launcher, ok := s.launcher.(Reattacher)
+	if !ok {
+		return nil // it was one when it gave the survivor
+	}
+	worker, err := launcher.Reattach(ctx, p.spec(m), s.serve)
+	if err != nil {
+		p.log.Warn("worker of the last host is replaced", "worker", m.id, "error", err)
+		p.withdraw(m, WorkerDead)
+		return nil
+	}
+	p.log.Info("worker of the last host goes on", "worker", m.id, "pid", worker.Description().Process.PID)
+	p.welcome(m, worker)
+	return p.attend(ctx, m, worker, s)
+}
+
+// restoreSessions takes over what the registry knows: a session that nobody uses any
+// more would never expire otherwise. Their time to live begins anew.
+func (h *Host) restoreSessions(ctx context.Context) error {
+	records, err := h.cfg.Registry.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		if p := h.pools[r.Pool]; p != nil {
+			h.sessions.restore(r, p, p.member(r.Home))
+		}
+	}
+	return nil
+}
+
+// restore puts a recorded session into the table.
+func (t *sessions) restore(record Session, p *pool, home *member) {
+	s := &session{id: record.ID, pool: p, lastUse: time.Now()}
+	s.adopt(record, home)
+	if _, loaded := t.byID.LoadOrStore(s.id, s); !loaded {
+		t.count.Add(1)
+	}
+}

@@ -1,0 +1,54 @@
+package plugin
+
+import (
+	"encoding/json"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/ledger"
+	"github.com/snakepit-go/snakepit/plugin/proc"
+)
+
+// records writes down what becomes of a worker's process, step by step. Without a
+// ledger it keeps nothing.
+type records struct{ ledger *ledger.Ledger }
+
+// intend is durable before the fork: no process is ever unrecorded.
+func (r records) intend(rec ledger.Record) error {
+	if r.ledger == nil {
+		return nil
+	}
+	return r.ledger.Intend(rec)
+}
+
+func (r records) identify(id host.WorkerID, p host.Process) error {
+	if r.ledger == nil {
+		return nil
+	}
+	return r.ledger.Identify(id, ledger.Identity{Process: p, Boot: proc.BootID()})
+}
+
+func (r records) complete(id host.WorkerID, a ledger.Reattach) error {
+	if r.ledger == nil {
+		return nil
+	}
+	return r.ledger.Complete(id, a)
+}
+
+func (r records) erase(id host.WorkerID) error {
+	if r.ledger == nil {
+		return nil
+	}
+	return r.ledger.Erase(id)
+}
+
+// note is a record as the shim keeps it, for a host whose ledger is gone.
+func note(rec ledger.Record) string {
+	b, _ := json.Marshal(rec) // plain fields always encode
+	return string(b)
+}
+
+func recordOfNote(text string) (ledger.Record, error) {
+	var rec ledger.Record
+	err := json.Unmarshal([]byte(text), &rec)
+	return rec, err
+}

@@ -1,0 +1,314 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/ledger"
+	"github.com/snakepit-go/snakepit/plugin/shim"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// shims forks workers through a shim: it starts one, and another when that dies.
+type shims struct {
+	cfg    shim.Config
+	logger hclog.Logger
+	errors string // the file for what guard and shim complain about; empty: none
+	wg     *sync.WaitGroup
+
+	pairs   sync.WaitGroup // their ends
+	opening chan struct{}  // holds a token while nobody opens a pair
+
+	mu       sync.Mutex // guards the fields below
+	client   *shim.Client
+	deadline int64 // of the lease
+	over     bool  // no pair is started any more
+}
+
+func newNursery(cfg Config, wg *sync.WaitGroup) nursery { return newShims(cfg, wg) }
+
+func newShims(cfg Config, wg *sync.WaitGroup) *shims {
+	s := &shims{
+		cfg: shim.Config{
+			Dir: cfg.Dir, Instance: cfg.Instance, Isolated: cfg.Isolated,
+			Settings: shim.Settings{Grace: cfg.OrphanGrace, StopAfter: cfg.StopAfter, Cgroups: !cfg.NoCgroups},
+		},
+		logger: cfg.Logger.Named("shim"), wg: wg, opening: make(chan struct{}, 1),
+	}
+	if cfg.LogDir != "" {
+		s.errors = filepath.Join(cfg.LogDir, "shim.log")
+	}
+	s.opening <- struct{}{}
+	return s
+}
+
+// run implements nursery.
+func (s *shims) run(ctx context.Context) error {
+	<-ctx.Done()
+	<-s.opening // whoever opens a pair has done so; nobody does from here on
+	s.mu.Lock()
+	c := s.client
+	s.over = true
+	s.mu.Unlock()
+	s.opening <- struct{}{}
+	if c != nil {
+		_ = c.End() // it may have ended, or been left
+	}
+	s.pairs.Wait()
+	if !shim.InUse(s.cfg.Dir) {
+		_ = os.Remove(filepath.Join(s.cfg.Dir, shim.LockFile)) // there may be none
+	}
+	return nil
+}
+
+// environ implements nursery: the shim watches over the worker.
+func (s *shims) environ() []string { return []string{"SNAKEPIT_WORKER_GUARDED=1"} }
+
+// start implements nursery.
+func (s *shims) start(ctx context.Context, p *process) (child, error) {
+	c, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := c.Spawn(shim.Spawn{
+		Worker: string(p.id), Token: p.token, Path: p.cmd.Path, Args: p.cmd.Args, Env: p.cmd.Env, Dir: p.cmd.Dir, Log: p.log.path,
+	}, shimSink{p})
+	if errors.Is(err, shim.ErrGone) {
+		return nil, errdefs.Wrap(errdefs.StartFailed, err, "the process that keeps the workers died during the start")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return shimChild{ch}, nil
+}
+
+// open gives the live pair's client, and starts a pair where there is none.
+func (s *shims) open(ctx context.Context) (*shim.Client, error) {
+	select {
+	case <-s.opening:
+		defer func() { s.opening <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.mu.Lock()
+	c, over := s.client, s.over
+	s.mu.Unlock()
+	if over {
+		return nil, errStopped()
+	}
+	if c != nil && !isClosed(c.Done()) {
+		return c, nil
+	}
+	return s.startPair()
+}
+
+func (s *shims) startPair() (*shim.Client, error) {
+	cfg := s.cfg
+	if s.errors != "" {
+		f, err := os.OpenFile(s.errors, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }() // the guard has its own
+		cfg.Errors = f
+	}
+	s.mu.Lock()
+	cfg.Deadline = s.deadline
+	s.mu.Unlock()
+	c, wait, err := shim.Start(cfg)
+	if err != nil {
+		return nil, s.cannotStart(err)
+	}
+	s.use(c, wait)
+	return c, nil
+}
+
+func (s *shims) cannotStart(err error) error {
+	e := errdefs.Wrap(errdefs.StartFailed, err, "the process that keeps the workers")
+	if s.cfg.Isolated && errors.Is(err, unix.EPERM) {
+		e.Hint = "isolation: pidns needs root or CAP_SYS_ADMIN"
+	}
+	return e
+}
+
+// use makes a client the one, and watches it to its end.
+func (s *shims) use(c *shim.Client, wait func() error) {
+	s.mu.Lock()
+	s.client = c
+	s.mu.Unlock()
+	s.pairs.Go(func() {
+		if err := c.Run(); err != nil {
+			s.logger.Error("guard or shim died, and the workers with them; the next start brings a new pair", "err", err)
+		}
+		if c.Detached() {
+			return
+		}
+		_ = os.Remove(c.Socket()) // it may be gone
+		if err := wait(); err != nil {
+			s.logger.Debug("the guard", "err", err) // it was killed, say; it's reaped
+		}
+	})
+}
+
+// guardTime is how long the guard of a shim that has ended may take to follow.
+const guardTime = 2 * time.Second
+
+// awaitGuard waits for the end of a guard that isn't our child.
+func (s *shims) awaitGuard() error {
+	for deadline := time.Now().Add(guardTime); shim.InUse(s.cfg.Dir); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return errors.New("it's still there")
+		}
+	}
+	return nil
+}
+
+// lease tells the live pair, and those to come, when the lease ends.
+func (s *shims) lease(deadline int64) error {
+	s.mu.Lock()
+	s.deadline = deadline
+	c := s.client
+	s.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return c.SetLease(deadline)
+}
+
+// leave implements nursery.
+func (s *shims) leave(grace time.Duration) error {
+	<-s.opening // whoever opens a pair has done so; nobody does from here on
+	s.mu.Lock()
+	c := s.client
+	s.over = true
+	s.mu.Unlock()
+	s.opening <- struct{}{}
+	if c == nil || isClosed(c.Done()) {
+		return nil
+	}
+	return c.Detach(grace)
+}
+
+// recover implements nursery: it goes on with the pair of the last host, if one lives.
+func (s *shims) recover(context.Context) ([]found, error) {
+	sockets, err := filepath.Glob(filepath.Join(s.cfg.Dir, "shim-*.sock"))
+	if err != nil {
+		return nil, err
+	}
+	var all []found
+	for _, socket := range sockets {
+		c, err := shim.Attach(socket, s.cfg.Instance, s.cfg.Settings)
+		var attached *shim.AttachedError
+		if errors.As(err, &attached) {
+			return nil, errdefs.Wrap(errdefs.Exists, err, "the workers in %s belong to a live host", s.cfg.Dir)
+		}
+		if err != nil {
+			s.logger.Debug("no shim answers", "socket", socket, "err", err)
+			_ = os.Remove(socket) // it may be gone by itself
+			continue
+		}
+		s.use(c, s.awaitGuard)
+		all = append(all, s.foundBy(c)...)
+	}
+	return all, nil
+}
+
+func (s *shims) foundBy(c *shim.Client) []found {
+	var all []found
+	for _, ch := range c.Survivors() {
+		rec, err := recordOfNote(ch.Note())
+		if err != nil || rec.Token != ch.Token() {
+			rec = ledger.Record{Worker: host.WorkerID(ch.Worker()), Token: ch.Token()}
+		}
+		kept := shimChild{ch}
+		all = append(all, found{
+			rec: rec, id: kept.identity(),
+			adopt: func(p *process) child {
+				ch.Adopt(shimSink{p})
+				return kept
+			},
+			end: func() {
+				gone := goneSink{make(chan struct{})}
+				ch.Kill()
+				ch.Adopt(gone)
+				<-gone.exited
+			},
+		})
+	}
+	return all
+}
+
+// goneSink waits for the end of a worker that nobody wants.
+type goneSink struct{ exited chan struct{} }
+
+// Printed implements shim.Sink.
+func (goneSink) Printed(byte, []byte) {}
+
+// Stopped implements shim.Sink.
+func (goneSink) Stopped(bool) {}
+
+// Frozen implements shim.Sink.
+func (goneSink) Frozen(bool) {}
+
+// Exited implements shim.Sink.
+func (g goneSink) Exited(shim.Exit) { close(g.exited) }
+
+// shimChild is a process whose parent the shim is.
+type shimChild struct{ *shim.Child }
+
+func (c shimChild) identity() host.Process {
+	id := c.ID()
+	return host.Process{PID: id.PID, StartTime: id.Start}
+}
+
+func (c shimChild) signal(sig signal) { c.Signal(sig) }
+
+func (c shimChild) kill() { c.Kill() }
+
+// shimSink tells a process what its shim has to say about it.
+type shimSink struct{ p *process }
+
+// Printed implements shim.Sink.
+func (s shimSink) Printed(stream byte, data []byte) { s.p.print(stream, data) }
+
+// Stopped implements shim.Sink.
+func (s shimSink) Stopped(stopped bool) {
+	if stopped {
+		s.p.stopped()
+		return
+	}
+	s.p.goesOn()
+}
+
+// Frozen implements shim.Sink.
+func (s shimSink) Frozen(frozen bool) { s.p.noteFrozen(frozen) }
+
+// Exited implements shim.Sink.
+func (s shimSink) Exited(e shim.Exit) {
+	if e.Left > 0 {
+		s.p.log.logger.Info("the worker left processes behind; they were killed", "processes", e.Left)
+	}
+	s.p.ended(exitOfShim(e))
+}
+
+func exitOfShim(e shim.Exit) (exit errdefs.Exit, note string) {
+	status := syscall.WaitStatus(e.Status)
+	switch {
+	case e.Lost:
+		return errdefs.Exit{Code: -1, Signal: unix.SignalName(unix.SIGKILL)}, "the process that kept it has died"
+	case status.Signaled() && e.OOM:
+		return errdefs.Exit{Code: -1, Signal: unix.SignalName(status.Signal())}, "the system ran out of memory"
+	case status.Signaled():
+		return errdefs.Exit{Code: -1, Signal: unix.SignalName(status.Signal())}, ""
+	}
+	return errdefs.Exit{Code: status.ExitStatus()}, ""
+}

@@ -1,0 +1,240 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/lane"
+	"github.com/snakepit-go/snakepit/plugin/ledger"
+	"github.com/snakepit-go/snakepit/plugin/proc"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// reattachTimeout is how long a survivor may take to answer.
+const reattachTimeout = 10 * time.Second
+
+// survivor is a worker that an earlier host has left, as its keeper gives it.
+type survivor struct {
+	rec   ledger.Record
+	adopt func(p *process) child // p hears of it from then on
+}
+
+// Recover finds what an earlier host of this instance has left: the workers that
+// can go on are [Launcher.Survivors] then, whatever else is verifiably ours is
+// ended. It's called once, before Run, and blocks until that is done. It fails with
+// exists when that host lives.
+func (l *Launcher) Recover(ctx context.Context) error {
+	recorded, err := l.recorded()
+	if err != nil {
+		return err
+	}
+	found, err := l.nursery.recover(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		rec := f.rec
+		if known, ok := recorded[rec.Worker]; ok && known.Token == rec.Token {
+			rec = known
+		}
+		delete(recorded, rec.Worker)
+		if why := unusable(rec, f.id); why != "" {
+			l.log(rec.Worker).Warn("a worker of the last host is ended", "why", why, "pid", f.id.PID)
+			f.end()
+			recorded[rec.Worker] = rec
+			continue
+		}
+		l.survivors[rec.Worker] = &survivor{rec, f.adopt}
+	}
+	return l.tidy(recorded)
+}
+
+// found is a live process that the keeper has, and what it remembers of it.
+type found struct {
+	rec   ledger.Record
+	id    host.Process
+	adopt func(p *process) child
+	end   func() // blocks until the process is gone
+}
+
+// unusable says why a process that is there can't be gone on with; empty: it can.
+func unusable(rec ledger.Record, id host.Process) string {
+	switch {
+	case rec.Reattach.Address == "":
+		return "its start wasn't finished"
+	case rec.Reattach.AppVersion != protocolVersion || rec.Reattach.ProtocolVersion != coreVersion:
+		return fmt.Sprintf("it speaks version %d", rec.Reattach.AppVersion)
+	case rec.Process.Process != id || rec.Process.Boot != proc.BootID():
+		return fmt.Sprintf("it was recorded as process %d", rec.Process.PID)
+	}
+	return ""
+}
+
+func (l *Launcher) recorded() (map[host.WorkerID]ledger.Record, error) {
+	all := map[host.WorkerID]ledger.Record{}
+	if l.cfg.Ledger == nil {
+		return all, nil
+	}
+	records, err := l.cfg.Ledger.Records()
+	for _, r := range records {
+		if r.Err != nil {
+			l.log(r.Worker).Warn("a record in the ledger can't be read; its process is looked for by its token", "err", r.Err)
+		}
+		all[r.Worker] = r
+	}
+	return all, err
+}
+
+// tidy ends what carries our tokens and isn't a survivor, and forgets the dead.
+func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record) error {
+	keep := map[string]bool{}
+	for _, s := range l.survivors {
+		keep[s.rec.Token] = true
+	}
+	for _, o := range Sweep(l.cfg.Instance, keep, false) {
+		l.log(host.WorkerID(o.Token)).Warn("a process that a dead host left behind was ended", "pid", o.PID, "command", o.Command)
+	}
+	var errs []error
+	for id, rec := range dead {
+		if rec.Process.Boot == proc.BootID() && rec.Process.PID > 0 {
+			proc.Kill(proc.ID{PID: rec.Process.PID, Start: rec.Process.StartTime})
+		}
+		if within(rec.Dir, l.cfg.Dir) {
+			errs = append(errs, os.RemoveAll(rec.Dir))
+		}
+		errs = append(errs, l.records.erase(id))
+	}
+	return errors.Join(errs...)
+}
+
+func within(path, dir string) bool {
+	return strings.HasPrefix(filepath.Clean(path), filepath.Clean(dir)+string(filepath.Separator))
+}
+
+func (l *Launcher) log(id host.WorkerID) hclog.Logger {
+	return l.cfg.Logger.Named("worker").With("worker", string(id))
+}
+
+// Survivors implements host.Reattacher.
+func (l *Launcher) Survivors() []host.Survivor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []host.Survivor
+	for _, id := range slices.Sorted(maps.Keys(l.survivors)) {
+		out = append(out, host.Survivor{Worker: id, Pool: l.survivors[id].rec.Pool})
+	}
+	return out
+}
+
+func (l *Launcher) takeSurvivor(id host.WorkerID) *survivor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.survivors[id]
+	delete(l.survivors, id)
+	return s
+}
+
+// Forsake implements host.Reattacher.
+func (l *Launcher) Forsake(id host.WorkerID) {
+	s := l.takeSurvivor(id)
+	if s == nil {
+		return
+	}
+	p := l.attached(id, s)
+	p.Signal(sigKill)
+	l.wg.Go(func() {
+		<-p.exited
+		_ = os.RemoveAll(s.rec.Dir) // sockets of a dead process
+	})
+}
+
+// attached makes a process of a survivor.
+func (l *Launcher) attached(id host.WorkerID, s *survivor) *process {
+	log := &workerLog{logger: l.log(id)}
+	p := newProcess(id, &exec.Cmd{Path: string(id)}, log, l)
+	p.token, p.about = s.rec.Token, s.rec
+	p.shook = &handshake{
+		core: s.rec.Reattach.ProtocolVersion, app: s.rec.Reattach.AppVersion, network: s.rec.Reattach.Network, addr: s.rec.Reattach.Address,
+	}
+	p.listen()
+	p.born(s.adopt(p))
+	return p
+}
+
+// Reattach implements host.Reattacher.
+func (l *Launcher) Reattach(ctx context.Context, spec host.Spec, serve host.ToolServer) (host.Worker, error) {
+	where := errdefs.Where{Pool: spec.Pool, Worker: string(spec.Worker)}
+	sv := l.takeSurvivor(spec.Worker)
+	if sv == nil {
+		return nil, errdefs.New(errdefs.WorkerNotFound, "no such worker was left").At(where)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, reattachTimeout, fmt.Errorf("the worker didn't answer within %s", reattachTimeout))
+	defer cancel()
+	s := &startup{l: l, spec: spec, dir: sv.rec.Dir, logger: l.log(spec.Worker), proc: l.attached(spec.Worker, sv)}
+	w, err := s.reattach(ctx, sv.rec, serve)
+	if err != nil {
+		s.proc.Signal(sigKill)
+		byItself := s.discard()
+		return nil, s.explain(ctx, err, byItself).At(where)
+	}
+	return w, nil
+}
+
+func (s *startup) reattach(ctx context.Context, rec ledger.Record, serve host.ToolServer) (host.Worker, error) {
+	if rec.Fingerprint != fingerprint(s.spec.Command) {
+		return nil, errors.New("the worker was started by another command")
+	}
+	addr, err := rec.Reattach.Addr()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.verifyPeer(ctx, addr); err != nil {
+		return nil, err
+	}
+	s.plugin = goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: cookieKey, MagicCookieValue: cookieValue},
+		Plugins:          goplugin.PluginSet{pluginName: workerPlugin{}},
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		Reattach: &goplugin.ReattachConfig{
+			Protocol: goplugin.ProtocolGRPC, ProtocolVersion: rec.Reattach.AppVersion, Addr: addr, Pid: rec.Process.PID,
+			ReattachFunc: func() (runner.AttachedRunner, error) { return s.proc, nil },
+		},
+		Logger: hclog.NewNullLogger(),
+	})
+	return s.start(ctx, serve)
+}
+
+// verifyPeer makes sure that it's the worker that listens at its address.
+func (s *startup) verifyPeer(ctx context.Context, addr net.Addr) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, addr.Network(), addr.String())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // nothing was written
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil // loopback: what Describe says must do
+	}
+	peer, err := lane.PeerOf(unix)
+	if err != nil {
+		return err
+	}
+	if want := s.proc.identity().PID; peer.PID != want {
+		return fmt.Errorf("process %d listens on the worker's socket, and the worker is %d", peer.PID, want)
+	}
+	return nil
+}

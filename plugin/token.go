@@ -1,0 +1,34 @@
+package plugin
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/snakepit-go/snakepit/host"
+)
+
+// tokenVariable carries a worker's token, in its environment and in that of whatever
+// it starts: by it a scan of the process table tells ours from strangers.
+const tokenVariable = "SNAKEPIT_WORKER_TOKEN"
+
+// NewInstance names a host's workers for as long as its data directory lives, and
+// no other's: 16 hexadecimal digits.
+func NewInstance() string { return randomHex(8) }
+
+// newToken is a worker's: the instance, and 16 digits of its own.
+func newToken(instance string) string { return instance + randomHex(8) }
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+// fingerprint tells whether two commands would start the same worker.
+func fingerprint(c host.Command) string {
+	b, _ := json.Marshal([]any{c.Path, c.Args, c.Env, c.Dir}) // strings always encode
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
