@@ -20,8 +20,10 @@ type verifier struct {
 	used []bool // by page
 }
 
-// span is where keys may lie: from low, and below high; nil is no bound.
-type span struct{ low, high []byte }
+// span is where a page's keys lie: first is the first of them, as the branch above
+// says, and all are below high; nil is no bound. bbolt finds a page's row in that branch by
+// the page's first key: were they different, it would free the page twice.
+type span struct{ first, high []byte }
 
 // verify reads the whole of a file that is in use. Pages that are neither used nor
 // free are a leak that harms nobody, and pass.
@@ -180,6 +182,9 @@ func (v *verifier) freelist() error {
 
 // rowsOf reads a page's rows, and checks that their keys rise within the span.
 func rowsOf(p page, in span) ([]element, error) {
+	if in.first != nil && p.count == 0 {
+		return nil, torn("page %d is empty", p.id)
+	}
 	rows := make([]element, p.count)
 	for i := range rows {
 		row, err := p.element(i)
@@ -187,7 +192,7 @@ func rowsOf(p page, in span) ([]element, error) {
 			return nil, err
 		}
 		if i > 0 && bytes.Compare(rows[i-1].key, row.key) >= 0 ||
-			bytes.Compare(row.key, in.low) < 0 ||
+			i == 0 && in.first != nil && !bytes.Equal(row.key, in.first) ||
 			in.high != nil && bytes.Compare(row.key, in.high) >= 0 {
 			return nil, torn("page %d has a key out of order", p.id)
 		}
