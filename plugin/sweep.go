@@ -5,16 +5,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
-// Orphan is a process that carries the token of a dead host's worker.
+// Orphan is a process that a dead host left behind.
 type Orphan struct {
 	PID     int
 	Start   uint64 // in clock ticks since boot
-	Token   string
+	Token   string // its worker's
 	Command string // its command line, for people
 	Alive   bool   // it couldn't be ended, or wasn't to be
+
+	recorded bool // known by its record, and not by a token that it carries
 }
 
 const (
@@ -33,6 +36,7 @@ func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
 		return nil
 	}
 	var all []Orphan
+	stuck := map[proc.ID]bool{} // tried already
 	for range sweepRounds {
 		orphans := look(instance, keep)
 		if dryRun {
@@ -40,9 +44,14 @@ func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
 		}
 		ended := 0
 		for _, o := range orphans {
+			id := proc.ID{PID: o.PID, Start: o.Start}
+			if stuck[id] {
+				continue
+			}
 			if o.end() {
 				ended++
 			}
+			stuck[id] = o.Alive
 			all = append(all, o)
 		}
 		if ended == 0 {
@@ -50,6 +59,41 @@ func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
 		}
 	}
 	return all
+}
+
+// SweepRecorded is Sweep for the processes that a dead host's ledger names. It finds those
+// that no longer carry their token. Whoever isn't the very process, by boot and
+// start time, isn't touched.
+func SweepRecorded(records []ledger.Record, dryRun bool) []Orphan {
+	boot := proc.BootID()
+	table, err := proc.All()
+	if err != nil || boot == "" {
+		return nil
+	}
+	above := ancestors(table)
+	tokens := map[proc.ID]string{}
+	for _, r := range records {
+		if p := r.Process; p.Boot == boot {
+			tokens[proc.ID{PID: p.PID, Start: p.StartTime}] = r.Token
+		}
+	}
+	var all []Orphan
+	for _, s := range table {
+		token, known := tokens[s.ID]
+		if !known || s.Dead() || above[s.PID] {
+			continue
+		}
+		o := orphan(s, token)
+		if o.recorded = true; !dryRun {
+			o.end()
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+func orphan(s proc.Stat, token string) Orphan {
+	return Orphan{PID: s.PID, Start: s.Start, Token: token, Command: proc.CommandLine(s.PID), Alive: true}
 }
 
 // look scans the process table. We and those above us are never in it: a host may
@@ -67,7 +111,7 @@ func look(instance string, keep map[string]bool) []Orphan {
 		}
 		token := proc.Getenv(s.PID, tokenVariable)
 		if strings.HasPrefix(token, instance) && !keep[token] {
-			orphans = append(orphans, Orphan{PID: s.PID, Start: s.Start, Token: token, Command: proc.CommandLine(s.PID), Alive: true})
+			orphans = append(orphans, orphan(s, token))
 		}
 	}
 	return orphans
