@@ -45,6 +45,10 @@ type dirs struct {
 
 // openDirs makes and locks a host's folders. data empty means a private host.
 func openDirs(data string) (*dirs, error) {
+	data, err := absolute(data)
+	if err != nil {
+		return nil, err
+	}
 	base, err := runBase(data)
 	if err != nil {
 		return nil, err
@@ -56,7 +60,7 @@ func openDirs(data string) (*dirs, error) {
 			return nil, err
 		}
 		if err := d.nameInstance(); err != nil {
-			return nil, errors.Join(dirError(d.data, err), d.close())
+			return nil, errors.Join(err, d.close())
 		}
 	}
 	if err := d.openRun(base); err != nil {
@@ -65,18 +69,44 @@ func openDirs(data string) (*dirs, error) {
 	return d, nil
 }
 
+// absolute is a path from the root; empty stays empty.
+func absolute(data string) (string, error) {
+	if data == "" {
+		return "", nil
+	}
+	abs, err := filepath.Abs(data)
+	if err != nil {
+		return "", dirError(data, err)
+	}
+	return abs, nil
+}
+
 // nameInstance reads the instance of the data directory, or names a new one's.
 func (d *dirs) nameInstance() error {
 	path := filepath.Join(d.data, instanceFile)
 	b, err := os.ReadFile(path)
 	if name := strings.TrimSpace(string(b)); err == nil && len(name) == len(d.instance) {
 		d.instance = name
+		return d.refuseCopy()
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = replaceFile(path, d.instance+"\n")
+	}
+	if err != nil {
+		return dirError(d.data, err)
+	}
+	return nil
+}
+
+// refuseCopy keeps us from the workers of the host whose data directory was copied.
+func (d *dirs) refuseCopy() error {
+	home := homeOf(d.instance, runFolderOf(d.data))
+	if home == "" {
 		return nil
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return replaceFile(path, d.instance+"\n")
+	e := errdefs.New(errdefs.Exists, "data directory %s is a copy of one that is in use: the workers that it names live in %s", d.data, home)
+	e.Hint = "remove " + instanceFile + " and " + ledgerFile + " from the copy, and it's a host of its own"
+	return e
 }
 
 // replaceFile writes a file in one step, durably.
@@ -94,11 +124,6 @@ func replaceFile(path, text string) error {
 
 // lockData takes the data directory, or says who has it.
 func (d *dirs) lockData() error {
-	abs, err := filepath.Abs(d.data)
-	if err != nil {
-		return dirError(d.data, err)
-	}
-	d.data = abs
 	if err := os.MkdirAll(filepath.Join(d.data, logFolder), 0o700); err != nil {
 		return dirError(d.data, err)
 	}
@@ -106,25 +131,47 @@ func (d *dirs) lockData() error {
 	if err != nil {
 		return dirError(d.data, err)
 	}
-	if err := lock(f); err != nil {
-		owner, _ := os.ReadFile(f.Name()) // empty: it has only just locked it
-		_ = f.Close()                     // read only so far
-		e := errdefs.New(errdefs.Exists, "data directory %s belongs to a live host, process %s", d.data, strings.TrimSpace(string(owner)))
-		e.Hint = "use another --data-dir, or stop that host"
-		return e
+	if err := lockForHost(f); err != nil {
+		_ = f.Close() // read only so far
+		return belongsTo(d.data)
 	}
 	d.locks = append(d.locks, f)
-	if err := writePID(f); err != nil {
+	if err := writePID(f, ""); err != nil {
 		return errors.Join(dirError(d.data, err), d.close())
 	}
 	return nil
 }
 
-func writePID(f *os.File) error {
+// cleanupMark stands behind the pid in the lock of a data directory while it's swept.
+const cleanupMark = " cleanup"
+
+// lockForHost locks a data directory, and waits for a cleanup of it.
+func lockForHost(f *os.File) error {
+	for deadline := time.Now().Add(sweepPatience); ; time.Sleep(lockPause) {
+		err := lock(f)
+		if err == nil || !strings.HasSuffix(word(filepath.Dir(f.Name()), lockFile), cleanupMark) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// belongsTo says who has a data directory.
+func belongsTo(dir string) error {
+	who := "process " + strconv.Itoa(holderOf(dir))
+	if holderOf(dir) == 0 {
+		who = "which has only just started"
+	}
+	e := errdefs.New(errdefs.Exists, "data directory %s belongs to a live host, %s", dir, who)
+	e.Hint = "stop that host, or run a second one beside it, with --instance NAME or another --data-dir"
+	return e
+}
+
+// writePID says in a lock file who has it, and what for.
+func writePID(f *os.File, what string) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
-	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+what+"\n"), 0)
 	return err
 }
 
@@ -140,27 +187,34 @@ func dirError(dir string, err error) error {
 func (d *dirs) openRun(base string) error {
 	name := randomName()
 	if d.data != "" {
-		sum := sha256.Sum256([]byte(d.data))
-		name = hex.EncodeToString(sum[:4])
+		name = runName(d.data)
 	}
 	run := filepath.Join(base, name)
-	if shim.InUse(run) {
-		return d.takeRun(run)
-	}
-	return d.makeRun(base, run)
-}
-
-// takeRun goes on with the folder of a host that is gone: its data directory's lock is ours.
-func (d *dirs) takeRun(run string) error {
-	f, err := os.OpenFile(filepath.Join(run, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	old, err := takeOver(run)
 	if err != nil {
 		return dirError(run, err)
 	}
+	if shim.InUse(run) {
+		return d.takeRun(run, old)
+	}
+	if old != nil && !removable() {
+		_ = unlock(old) // nobody else wants it: its data directory's lock is ours
+		old = nil
+	}
+	err = d.makeRun(base, run)
+	if old != nil {
+		err = errors.Join(err, unlock(old))
+	}
+	return err
+}
+
+// takeRun goes on with the folder of a host that is gone: its data directory's lock is ours.
+func (d *dirs) takeRun(run string, f *os.File) error {
 	d.locks = append(d.locks, f)
-	if err := lock(f); err != nil {
+	d.run = run
+	if err := writePID(f, ""); err != nil {
 		return dirError(run, err)
 	}
-	d.run = run
 	return ignoreMissing(os.Remove(d.socket()))
 }
 
@@ -179,7 +233,11 @@ func (d *dirs) makeRun(base, run string) error {
 	if err := lock(f); err != nil {
 		return dirError(base, err)
 	}
-	if err := os.WriteFile(filepath.Join(fresh, instanceFile), []byte(d.instance+"\n"), 0o600); err != nil {
+	if err := errors.Join(
+		writePID(f, ""),
+		os.WriteFile(filepath.Join(fresh, instanceFile), []byte(d.instance+"\n"), 0o600),
+		os.WriteFile(filepath.Join(fresh, ownerFile), []byte(d.data+"\n"), 0o600),
+	); err != nil {
 		return dirError(base, err)
 	}
 	if err := os.RemoveAll(run); err != nil { // of a host that is gone: its data directory's lock is ours
@@ -190,6 +248,15 @@ func (d *dirs) makeRun(base, run string) error {
 	}
 	d.run = run
 	return nil
+}
+
+// runName is the name of a data directory's run folder, whatever the path to it.
+func runName(data string) string {
+	if path, err := filepath.EvalSymlinks(data); err == nil {
+		data = path
+	}
+	sum := sha256.Sum256([]byte(data))
+	return hex.EncodeToString(sum[:4])
 }
 
 func randomName() string {
@@ -243,28 +310,36 @@ func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
 
 // runBase is the parent of all run folders: in memory, short, private to the user.
 func runBase(data string) (string, error) {
-	var base string
-	switch xdg := os.Getenv("XDG_RUNTIME_DIR"); {
-	case xdg != "" && writable(xdg):
-		base = filepath.Join(xdg, "snakepit")
-	case os.Getuid() == 0 && writable("/run"):
-		base = "/run/snakepit"
-	case data != "":
-		base = filepath.Join(data, "run")
-	default:
-		base = filepath.Join(os.TempDir(), fmt.Sprintf("snakepit-%d", os.Getuid()))
-	}
+	base := runBaseOf(data)
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return "", dirError(base, err)
 	}
+	return base, checkPrivate(base)
+}
+
+// runBaseOf is where it is; it may not be there.
+func runBaseOf(data string) string {
+	switch xdg := os.Getenv("XDG_RUNTIME_DIR"); {
+	case xdg != "" && writable(xdg):
+		return filepath.Join(xdg, "snakepit")
+	case os.Getuid() == 0 && writable("/run"):
+		return "/run/snakepit"
+	case data != "":
+		return filepath.Join(data, "run")
+	default:
+		return filepath.Join(os.TempDir(), fmt.Sprintf("snakepit-%d", os.Getuid()))
+	}
+}
+
+func checkPrivate(base string) error {
 	st, err := os.Lstat(base)
 	if err != nil {
-		return "", dirError(base, err)
+		return dirError(base, err)
 	}
 	if !st.IsDir() || !ownedByUs(st) || st.Mode().Perm()&0o077 != 0 {
-		return "", dirError(base, errors.New("it isn't a folder that only this user can open"))
+		return dirError(base, errors.New("it isn't a folder that only this user can open"))
 	}
-	return base, nil
+	return nil
 }
 
 func writable(dir string) bool {
@@ -274,55 +349,6 @@ func writable(dir string) bool {
 	}
 	_ = f.Close()
 	return os.Remove(f.Name()) == nil
-}
-
-// sweep removes run folders whose host is gone and whose workers nobody keeps, and
-// ends whoever of them is left all the same. Errors are left to whoever needs the name next.
-func sweep(base string) {
-	for _, dir := range abandonedUnder(base) {
-		plugin.Sweep(instanceOf(dir), nil, false)
-		_ = os.RemoveAll(dir)
-	}
-}
-
-func abandonedUnder(base string) []string {
-	var all []string
-	entries, _ := os.ReadDir(base)
-	for _, e := range entries {
-		if dir := filepath.Join(base, e.Name()); e.IsDir() && abandoned(dir, e) {
-			all = append(all, dir)
-		}
-	}
-	return all
-}
-
-// instanceOf says whose workers a run folder's are; empty: nobody's.
-func instanceOf(dir string) string {
-	b, err := os.ReadFile(filepath.Join(dir, instanceFile))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
-
-func abandoned(dir string, e fs.DirEntry) bool {
-	if strings.HasPrefix(e.Name(), halfMade) {
-		st, err := e.Info()
-		return err == nil && time.Since(st.ModTime()) > halfMadeAge
-	}
-	if shim.InUse(dir) {
-		return false // its workers wait for another host
-	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
-	if err != nil {
-		return false // not one of ours, or going away
-	}
-	if lock(f) != nil {
-		_ = f.Close() // only looked at
-		return false
-	}
-	_ = unlock(f) // its folder goes now
-	return true
 }
 
 // Record is what a live host tells about itself in its data directory's host.json.

@@ -49,7 +49,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, err
 	}
 	if err := h.openParts(ctx); err != nil {
-		return nil, errors.Join(err, h.abandon())
+		return nil, errors.Join(err, h.abandon()) //nolint:contextcheck // ctx may be what ended the start
 	}
 	h.launchParts(ctx)
 	if err := h.engine.Ready(ctx); err != nil {
@@ -70,6 +70,7 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if err := h.launcher.Recover(ctx); err != nil {
 		return err
 	}
+	shim.RemoveStaleCgroups(false) // of hosts that died with their guards
 	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
 		return err
 	}
@@ -112,6 +113,9 @@ func prepare(cfg Config) (*Host, error) {
 	logger := cfg.Logger
 	if logger == nil {
 		logger = hclog.NewNullLogger()
+	}
+	if cfg.DataDir, err = InstanceDir(cfg.DataDir, cfg.Instance); err != nil {
+		return nil, err
 	}
 	d, err := openDirs(cfg.DataDir)
 	if err != nil {
