@@ -30,13 +30,13 @@ func newBench() *bench {
 }
 
 // apply runs commands in one entry.
-func (b *bench) apply(t testing.TB, commands ...*snakepitv1.RegistryCommand) []outcome {
-	t.Helper()
-	return b.applied(t, b.entry(t, commands...))
+func (b *bench) apply(tb testing.TB, commands ...*snakepitv1.RegistryCommand) []outcome {
+	tb.Helper()
+	return b.applied(tb, b.entry(tb, commands...))
 }
 
-func (b *bench) entry(t testing.TB, commands ...*snakepitv1.RegistryCommand) []byte {
-	t.Helper()
+func (b *bench) entry(tb testing.TB, commands ...*snakepitv1.RegistryCommand) []byte {
+	tb.Helper()
 	answered := b.number + 1
 	for _, c := range commands {
 		b.number++
@@ -44,14 +44,14 @@ func (b *bench) entry(t testing.TB, commands ...*snakepitv1.RegistryCommand) []b
 	}
 	data, err := encodeEntry("bench", answered, commands)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }
 
 // applied runs an entry at the next index.
-func (b *bench) applied(t testing.TB, data []byte) []outcome {
-	t.Helper()
+func (b *bench) applied(tb testing.TB, data []byte) []outcome {
+	tb.Helper()
 	b.index++
 	switch r := b.Apply(&raft.Log{Index: b.index, Data: data}).(type) {
 	case []outcome:
@@ -59,28 +59,28 @@ func (b *bench) applied(t testing.TB, data []byte) []outcome {
 	case error:
 		return nil
 	}
-	t.Fatal("Apply gave neither outcomes nor an error")
+	tb.Fatal("Apply gave neither outcomes nor an error")
 	return nil
 }
 
 // saved is the state as a snapshot has it.
-func (b *bench) saved(t testing.TB) []byte {
-	t.Helper()
+func (b *bench) saved(tb testing.TB) []byte {
+	tb.Helper()
 	s, err := b.Snapshot()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	sink := &sink{}
 	if err := s.Persist(sink); err != nil || !sink.closed {
-		t.Fatalf("Persist: %v, closed %t", err, sink.closed)
+		tb.Fatalf("Persist: %v, closed %t", err, sink.closed)
 	}
 	return sink.Bytes()
 }
 
-func (b *bench) restored(t testing.TB, saved []byte) {
-	t.Helper()
+func (b *bench) restored(tb testing.TB, saved []byte) {
+	tb.Helper()
 	if err := b.Restore(io.NopCloser(bytes.NewReader(saved))); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -107,11 +107,11 @@ func named(id string) host.Session {
 	return host.Session{ID: host.SessionID(id), Pool: "ml", Home: "w1", Metadata: map[string]string{"user": "7"}}
 }
 
-func marshalled(t testing.TB, m proto.Message) []byte {
-	t.Helper()
+func marshalled(tb testing.TB, m proto.Message) []byte {
+	tb.Helper()
 	data, err := proto.Marshal(m)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data
 }

@@ -19,13 +19,13 @@ import (
 )
 
 // furnished is a machine with something of everything.
-func furnished(t testing.TB) *bench {
-	t.Helper()
+func furnished(tb testing.TB) *bench {
+	tb.Helper()
 	b := newBench()
-	b.apply(t, openSession(named("a"), 10), openSession(named("b"), 10), openSession(named("c"), 10))
-	b.apply(t, forgetSession("b", true), bindSession("a", "w2", 1), bindSession("c", "w2", 77))
-	b.apply(t, raiseGeneration(3), claimProcess(host.ProcessRecord{Worker: "w1", Node: "n1", Process: host.Process{PID: 7, StartTime: 8}}))
-	b.apply(t, openSession(named("d"), 10), claimProcess(host.ProcessRecord{Worker: "w2"}), releaseProcess("w9"))
+	b.apply(tb, openSession(named("a"), 10), openSession(named("b"), 10), openSession(named("c"), 10))
+	b.apply(tb, forgetSession("b", true), bindSession("a", "w2", 1), bindSession("c", "w2", 77))
+	b.apply(tb, raiseGeneration(3), claimProcess(host.ProcessRecord{Worker: "w1", Node: "n1", Process: host.Process{PID: 7, StartTime: 8}}))
+	b.apply(tb, openSession(named("d"), 10), claimProcess(host.ProcessRecord{Worker: "w2"}), releaseProcess("w9"))
 	return b
 }
 
@@ -129,9 +129,9 @@ func TestProcessesAreBounded(t *testing.T) {
 }
 
 // future are entries that a later program may write.
-func future(t testing.TB) map[string][]byte {
-	t.Helper()
-	newer := marshalled(t, &snakepitv1.RegistryEntry{Version: rulesVersion + 1, Origin: "x"})
+func future(tb testing.TB) map[string][]byte {
+	tb.Helper()
+	newer := marshalled(tb, &snakepitv1.RegistryEntry{Version: rulesVersion + 1, Origin: "x"})
 	field := protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1)
 	inside := func(in []byte) []byte { return append(slices.Clone(in), field...) }
 	nested := func(body []byte, path ...protowire.Number) []byte {
@@ -142,7 +142,7 @@ func future(t testing.TB) map[string][]byte {
 	}
 	return map[string][]byte{
 		"a newer version":                newer,
-		"a field of the entry":           inside(marshalled(t, &snakepitv1.RegistryEntry{Version: rulesVersion})),
+		"a field of the entry":           inside(marshalled(tb, &snakepitv1.RegistryEntry{Version: rulesVersion})),
 		"a command":                      nested(field, 4),
 		"an empty command":               nested(nil, 4),
 		"a field of a command's content": nested(field, 6, 4),

@@ -56,12 +56,12 @@ func TestStateMachineFollowsTheModel(t *testing.T) {
 				fresh.index, fresh.number = two.index, two.number
 				two = fresh
 			},
-			"": func(rt *rapid.T) { m.compare(rt, one); compareTwins(rt, t, one, two) },
+			"": func(rt *rapid.T) { m.compare(rt, one); compareTwins(t, rt, one, two) },
 		})
 	})
 }
 
-func compareTwins(rt *rapid.T, t *testing.T, one, two *bench) {
+func compareTwins(t *testing.T, rt *rapid.T, one, two *bench) {
 	t.Helper()
 	if !bytes.Equal(one.saved(t), two.saved(t)) {
 		rt.Fatal("two machines differ that applied the same entries")

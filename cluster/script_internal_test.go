@@ -120,13 +120,13 @@ func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
 	}
 	switch words[0] {
 	case "open":
-		return openSession(host.Session{ID: host.SessionID(words[1]), Pool: args["pool"], Home: host.WorkerID(args["home"])}, int(number("limit", 100))) //nolint:gosec // a small one
+		return openSession(host.Session{ID: host.SessionID(words[1]), Pool: args["pool"], Home: host.WorkerID(args["home"])}, int(number("limit", 100)))
 	case "bind":
 		return bindSession(host.SessionID(words[1]), host.WorkerID(args["home"]), number("from", 0))
 	case "close":
 		return forgetSession(host.SessionID(words[1]), args["expired"] != "")
 	case "claim":
-		return claimProcess(host.ProcessRecord{Worker: host.WorkerID(words[1]), Node: args["node"], Process: host.Process{PID: int(number("pid", 1))}}) //nolint:gosec // a small one
+		return claimProcess(host.ProcessRecord{Worker: host.WorkerID(words[1]), Node: args["node"], Process: host.Process{PID: int(number("pid", 1))}})
 	case "release":
 		return releaseProcess(host.WorkerID(words[1]))
 	case "generation":
