@@ -205,6 +205,31 @@ func TestGenerationsGrowWithEachLoss(t *testing.T) {
 	}
 }
 
+func TestIdentityFromAnOldCopyLearnsTheGeneration(t *testing.T) {
+	t.Parallel()
+	r := newRuin(t)
+	old, err := os.ReadFile(r.file("node.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(r.file("raft.db")); err != nil {
+		t.Fatal(err)
+	}
+	r.wantBack(t, r.old, 0)
+	if err := os.WriteFile(r.file("node.json"), old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := open(t, r.dir)
+	highest := mustOpen(t, n, "last").Epoch
+	closed(t, n)
+	if err := errors.Join(os.Remove(r.file("raft.db")), os.RemoveAll(r.file("snapshots"))); err != nil {
+		t.Fatal(err)
+	}
+	if s := mustOpen(t, open(t, r.dir), "last"); s.Epoch <= highest {
+		t.Errorf("epoch %x after %x", s.Epoch, highest)
+	}
+}
+
 func damageSnapshot(t *testing.T, dir string) {
 	t.Helper()
 	path := filepath.Join(dir, "state.bin")

@@ -179,6 +179,16 @@ func (d *disk) raise() error {
 	return nil
 }
 
+// noteGeneration keeps a generation that is higher than the one known, as it is
+// when the identity came from an old copy.
+func (d *disk) noteGeneration(generation uint64) error {
+	if generation <= d.identity.Generation {
+		return nil
+	}
+	d.identity.Generation = generation
+	return d.identity.write(d.dir)
+}
+
 // followUp makes the log fit what comes before it.
 func (d *disk) followUp(known bool) error {
 	empty, err := d.logIsEmpty()

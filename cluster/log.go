@@ -11,7 +11,7 @@ type raftLog struct {
 func quiet(log hclog.Logger) hclog.Logger { return raftLog{log.Named("raft")} }
 
 // Info implements hclog.Logger.
-func (l raftLog) Info(msg string, args ...any) { l.Debug(msg, args...) }
+func (l raftLog) Info(msg string, args ...any) { l.Logger.Debug(msg, args...) }
 
 // Debug implements hclog.Logger.
 func (l raftLog) Debug(msg string, args ...any) { l.Trace(msg, args...) }

@@ -32,7 +32,6 @@ type Node struct {
 	ending chan struct{} // closed when the node is to end
 	cause  error         // why; written before ending is closed
 	done   chan struct{} // closed when nothing of it is left
-	work   sync.WaitGroup
 }
 
 var (
@@ -68,9 +67,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := n.startRaft(); err != nil {
 		return nil, openError(cfg.Dir, firstOf(n.failure(), err, n.disk.close()))
 	}
-	var proposing sync.WaitGroup
+	var proposing, running sync.WaitGroup
 	proposing.Go(func() { n.proposer.run(n.ending) })
-	n.work.Go(func() { n.run(&proposing) })
+	running.Go(func() { n.run(&proposing) }) // Close and Done wait for it
 	if err := n.catchUp(ctx); err != nil {
 		n.fail(err)
 		<-n.done
@@ -143,12 +142,14 @@ func (n *Node) run(proposing *sync.WaitGroup) {
 		n.log.Error("the registry ends", "error", n.cause)
 	}
 	proposing.Wait()
+	var last sync.WaitGroup
 	if n.cause == nil && n.proposer.applied.Load() > 1 { // the first is catchUp's
-		n.lastSnapshot()
+		n.lastSnapshot(&last)
 	}
 	if err := n.raft.Shutdown().Error(); err != nil {
 		n.log.Warn("raft ended badly", "error", err)
 	}
+	last.Wait()
 	if err := n.trans.Close(); err != nil {
 		n.log.Warn("raft's transport ended badly", "error", err)
 	}

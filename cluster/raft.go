@@ -79,8 +79,10 @@ func (n *Node) catchUp(ctx context.Context) error {
 	case <-ctx.Done():
 		return gaveUp(ctx, false)
 	}
-	_, err := n.proposer.propose(ctx, raiseGeneration(n.disk.identity.Generation))
-	return err
+	if _, err := n.proposer.propose(ctx, raiseGeneration(n.disk.identity.Generation)); err != nil {
+		return err
+	}
+	return n.disk.noteGeneration(n.machine.generation())
 }
 
 // checkMembers makes sure that the log is this node's own, and nobody else's.
@@ -129,10 +131,11 @@ func (n *Node) apply(data []byte) ([]outcome, error) {
 }
 
 // lastSnapshot keeps the registry in a second file, for a start that finds the
-// first one damaged, and shortens what that start has to read.
-func (n *Node) lastSnapshot() {
+// first one damaged, and shortens what that start has to read. When it takes too
+// long, Raft's end ends it, and last is for those who wait for that.
+func (n *Node) lastSnapshot(last *sync.WaitGroup) {
 	taken := make(chan struct{})
-	n.work.Go(func() {
+	last.Go(func() {
 		defer close(taken)
 		if err := n.raft.Snapshot().Error(); err != nil {
 			n.log.Warn("no snapshot at the end", "error", err)

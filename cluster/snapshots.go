@@ -18,6 +18,9 @@ func (d *disk) openSnapshots() (err error) {
 	if err := removeUnfinished(d.path(snapshotsDir)); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(d.path(snapshotsDir), 0o700); err != nil { // raft would let others read it
+		return err
+	}
 	if d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(d.dir, keepSnaps, quiet(d.log)); err != nil {
 		return err
 	}

@@ -180,3 +180,23 @@ func TestRecordsOfAnEarlierHostAreTakenBackAndNobodyElses(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyKnownMachinesAreTheSame(t *testing.T) {
+	t.Parallel()
+	here := host.MachineID{Machine: "m", Boot: "b", PIDNamespace: "p"}
+	if !here.Same(here) {
+		t.Error("a machine isn't itself")
+	}
+	for _, other := range []host.MachineID{
+		{},
+		{Machine: "m", Boot: "b"},
+		{Machine: "m", PIDNamespace: "p"},
+		{Boot: "b", PIDNamespace: "p"},
+		{Machine: "m", Boot: "c", PIDNamespace: "p"},
+		{Machine: "m", Boot: "b", PIDNamespace: "q"},
+	} {
+		if here.Same(other) || other.Same(here) || other.Same(other) && other.PIDNamespace == "" {
+			t.Errorf("%+v is taken for %+v", other, here)
+		}
+	}
+}
