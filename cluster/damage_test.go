@@ -267,6 +267,32 @@ func TestHoleInTheLogSetsItAside(t *testing.T) {
 	r.wantBack(t, r.old, 1)
 }
 
+func TestNodeThatEndedInItsVeryFirstStartBeginsAnew(t *testing.T) {
+	t.Parallel()
+	r := newRuin(t)
+	editLog(t, r, func(log *raftboltdb.BoltStore, first, last uint64) error { return log.DeleteRange(first, last) })
+	if err := os.RemoveAll(r.file("snapshots")); err != nil {
+		t.Fatal(err)
+	}
+	r.wantBack(t, nil, 1)
+}
+
+func TestSecondNodeTouchesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := open(t, dir)
+	mustOpen(t, n, "a")
+	underWay := filepath.Join(dir, "snapshots", "2-9-1.tmp")
+	if err := os.Mkdir(underWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := cluster.Open(t.Context(), cluster.Config{Dir: dir})
+	wantReason(t, err, errdefs.Conflict)
+	if _, err := os.Stat(underWay); err != nil {
+		t.Errorf("the other's snapshot is gone: %v", err)
+	}
+}
+
 func TestLogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
 	t.Parallel()
 	r := newRuin(t)

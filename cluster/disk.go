@@ -6,26 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/snakepit-go/snakepit/host/boltfile"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-const (
-	logFile   = "raft.db"
-	lockWait  = time.Second // for another process that is about to end
-	keepSnaps = 2
-)
-
-// currentTerm is the key under which Raft keeps its term.
-const currentTerm = "CurrentTerm"
+// keepSnaps is how many snapshots are kept.
+const keepSnaps = 2
 
 // disk is a node's files, checked and open:
 //
@@ -54,11 +43,15 @@ func openDisk(dir string, log hclog.Logger, fail func(error)) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.openSnapshots(); err != nil {
+	damage, err := d.openLog()
+	if err != nil {
 		return nil, err
 	}
-	if err := d.openLog(known); err != nil {
-		return nil, errors.Join(err, d.close())
+	if err := d.openSnapshots(); err != nil {
+		return nil, firstOf(err, d.close())
+	}
+	if err := d.mendLog(damage, known); err != nil {
+		return nil, firstOf(err, d.close())
 	}
 	return d, nil
 }
@@ -103,69 +96,6 @@ func (d *disk) makeDir() error {
 	return os.Remove(probe)
 }
 
-// openLog opens the log, or a new one where it's damaged. known says that the node
-// has been here before, so that an empty log is one that was lost.
-func (d *disk) openLog(known bool) error {
-	damage, err := d.openWhole()
-	if err != nil {
-		return err
-	}
-	if damage != nil {
-		if err := d.close(); err != nil && !errors.Is(err, errFault) {
-			return err
-		}
-		if err := d.loseLog(damage); err != nil {
-			return err
-		}
-		if err := d.openBolt(); err != nil {
-			return err
-		}
-	}
-	return d.followUp(known)
-}
-
-// openWhole opens the log. damage says why it mustn't be used, open or not.
-func (d *disk) openWhole() (damage, err error) {
-	err = boltfile.Check(d.path(logFile))
-	if errors.Is(err, boltfile.ErrTorn) {
-		return err, nil
-	}
-	if err != nil {
-		return nil, d.inUse(err)
-	}
-	if err := d.openBolt(); err != nil {
-		return nil, err
-	}
-	return d.checkLog(), nil
-}
-
-func (d *disk) openBolt() error {
-	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path:                    d.path(logFile),
-		BoltOptions:             &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: lockWait},
-		MsgpackUseNewTimeFormat: true,
-	})
-	if err != nil {
-		return d.inUse(err)
-	}
-	d.bolt = &store{bolt: bolt, fail: d.fail}
-	return nil
-}
-
-// loseLog sets the log aside. The generation comes first: should this process end
-// in between, no epoch comes twice all the same.
-func (d *disk) loseLog(damage error) error {
-	if err := d.raise(); err != nil {
-		return err
-	}
-	to, err := boltfile.SetAside(d.path(logFile))
-	if err != nil {
-		return err
-	}
-	d.setAside(d.path(logFile), to, damage)
-	return nil
-}
-
 // raise begins a new generation of epochs, once.
 func (d *disk) raise() error {
 	if d.raised {
@@ -189,95 +119,12 @@ func (d *disk) noteGeneration(generation uint64) error {
 	return d.identity.write(d.dir)
 }
 
-// followUp makes the log fit what comes before it.
-func (d *disk) followUp(known bool) error {
-	empty, err := d.logIsEmpty()
-	if err != nil {
-		return err
-	}
-	if empty && (known || d.newest != nil) {
-		if err := d.raise(); err != nil {
-			return err
-		}
-	}
-	if d.newest == nil {
-		return nil
-	}
-	if empty {
-		// The terms of new entries must not be lower than the snapshot's.
-		return d.bolt.bolt.SetUint64([]byte(currentTerm), d.newest.Term)
-	}
-	return d.dropCovered()
-}
-
-// dropCovered removes a log that ends before the snapshot does: what Raft appends
-// would leave a hole.
-func (d *disk) dropCovered() error {
-	first, last, err := d.bounds()
-	if err != nil || last == 0 || last >= d.newest.Index {
-		return err
-	}
-	return d.bolt.bolt.DeleteRange(first, last)
-}
-
-func (d *disk) logIsEmpty() (bool, error) {
-	term, err := d.bolt.GetUint64([]byte(currentTerm))
-	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
-		return false, err
-	}
-	_, last, err := d.bounds()
-	return term == 0 && last == 0, err
-}
-
-func (d *disk) bounds() (first, last uint64, err error) {
-	if first, err = d.bolt.FirstIndex(); err != nil {
-		return 0, 0, err
-	}
-	last, err = d.bolt.LastIndex()
-	return first, last, err
-}
-
-// checkLog reads the whole log, which is short, and says what is wrong with it:
-// Raft would find out on a goroutine of its own, and panic.
-func (d *disk) checkLog() error {
-	return d.bolt.guarded(func() error {
-		first, last, err := d.bounds()
-		if err != nil || last == 0 {
-			return err
-		}
-		if first > d.snapshotIndex()+1 {
-			return fmt.Errorf("the log begins at entry %d, and the newest snapshot ends at %d", first, d.snapshotIndex())
-		}
-		for i := first; i <= last; i++ {
-			var entry raft.Log
-			if err := d.bolt.bolt.GetLog(i, &entry); err != nil || entry.Index != i {
-				return fmt.Errorf("entry %d of the log isn't there (%d to %d are): %w", i, first, last, err)
-			}
-		}
-		return nil
-	})
-}
-
-func (d *disk) snapshotIndex() uint64 {
-	if d.newest == nil {
-		return 0
-	}
-	return d.newest.Index
-}
-
 func (d *disk) setAside(what, to string, why error) {
 	d.aside = append(d.aside, fmt.Sprintf("%s is damaged and was moved to %s: %v", what, to, why))
 	d.log.Error("file of the registry is damaged and was set aside", "file", what, "to", to, "error", why)
 }
 
 func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
-
-func (d *disk) inUse(err error) error {
-	if errors.Is(err, bolterrors.ErrTimeout) || errors.Is(err, boltfile.ErrLocked) {
-		return errdefs.New(errdefs.Conflict, "another process uses %s", d.path(logFile))
-	}
-	return err
-}
 
 // openError gives what openDisk met a reason.
 func openError(dir string, err error) error {

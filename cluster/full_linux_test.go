@@ -3,7 +3,6 @@ package cluster_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,14 +77,26 @@ func TestFullDiskEndsTheNodeAndLosesNothing(t *testing.T) {
 	closed(t, n)
 }
 
+// TestDiskThatIsFullAtTheStartIsToldSo lets the disk end at every step of a first start.
 func TestDiskThatIsFullAtTheStartIsToldSo(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, "size=16k")
-	if err := os.WriteFile(filepath.Join(dir, "filler"), make([]byte, 8<<10), 0o600); err != nil {
-		t.Fatal(err)
+	full := 0
+	for pages := 1; pages < 40; pages++ {
+		dir := smallDisk(t, fmt.Sprintf("size=%dk", 4*pages))
+		n, err := cluster.Open(t.Context(), cluster.Config{Dir: filepath.Join(dir, "registry")})
+		if err != nil {
+			wantReason(t, err, errdefs.DiskFull)
+			full++
+			remount(t, dir, 0, "size=16m")
+			n = open(t, filepath.Join(dir, "registry"))
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
 	}
-	_, err := cluster.Open(t.Context(), cluster.Config{Dir: filepath.Join(dir, "registry")})
-	wantReason(t, err, errdefs.DiskFull)
+	if full < 4 || full > 35 {
+		t.Errorf("%d of 39 disks were too small", full)
+	}
 }
 
 func TestDirectoryThatCannotBeWrittenIsToldSo(t *testing.T) {

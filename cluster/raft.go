@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -34,16 +35,10 @@ func (n *Node) raftConfig() *raft.Config {
 // startRaft starts Raft, with itself as the only voter where there is nothing yet.
 // It runs on a goroutine of its own, which the store may end: see store.must.
 func (n *Node) startRaft() error {
-	err := error(nil)
+	err := errors.New("raft ended at its start")
 	var starting sync.WaitGroup
-	starting.Go(func() {
-		failed := guarded(func() error { return n.newRaft() })
-		err = failed
-	})
+	starting.Go(func() { err = guarded(n.newRaft) })
 	starting.Wait()
-	if n.raft == nil {
-		return firstOf(err)
-	}
 	return err
 }
 
