@@ -20,11 +20,12 @@ import (
 )
 
 const (
-	lockFile   = "lock"
-	recordFile = "host.json"
-	socketFile = "api.sock"
-	logFolder  = "logs"
-	ledgerFile = "ledger.db"
+	lockFile       = "lock"
+	recordFile     = "host.json"
+	socketFile     = "api.sock"
+	logFolder      = "logs"
+	ledgerFile     = "ledger.db"
+	registryFolder = "registry"
 	// instanceFile names whose workers a folder's are: the tokens of all of them begin with it.
 	instanceFile = "instance"
 	// halfMade marks folders that aren't locked yet.
@@ -238,6 +239,8 @@ func (d *dirs) ledger() string {
 	}
 	return filepath.Join(d.data, ledgerFile)
 }
+
+func (d *dirs) registry() string { return filepath.Join(d.data, registryFolder) }
 
 func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/snakepit-go/snakepit/cluster"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/rpc"
 	"github.com/snakepit-go/snakepit/plugin"
@@ -21,13 +22,14 @@ import (
 
 // Host is a host inside this program. It's a snakepit.Caller.
 type Host struct {
-	cfg    Config
-	set    settings
-	logger hclog.Logger
-	dirs   *dirs
-	ledger *ledger.Ledger
-	engine *host.Host
-	record Record
+	cfg      Config
+	set      settings
+	logger   hclog.Logger
+	dirs     *dirs
+	ledger   *ledger.Ledger
+	registry *cluster.Node // nil: in memory
+	engine   *host.Host
+	record   Record
 
 	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
@@ -52,10 +54,26 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, errors.Join(err, h.abandon())
 	}
 	h.launchParts(ctx)
-	if err := h.engine.Ready(ctx); err != nil {
+	if err := h.ready(ctx); err != nil {
 		return nil, errors.Join(err, h.Close()) // ctx may be what ended the start
 	}
 	return h, nil
+}
+
+// ready blocks until every pool has its workers, or the host has ended by itself.
+func (h *Host) ready(ctx context.Context) error {
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := make(chan error, 1)
+	waiting.Go(func() { ready <- h.engine.Ready(ctx) })
+	select {
+	case err := <-ready:
+		return err
+	case <-h.done:
+		return errors.New("the host has ended") // Close says why
+	}
 }
 
 // openParts opens what is on disk and finds what the last host has left; nothing runs yet.
@@ -70,10 +88,32 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if err := h.launcher.Recover(ctx); err != nil {
 		return err
 	}
+	if err := h.openRegistry(ctx); err != nil {
+		return err
+	}
 	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
 		return err
 	}
 	return h.listen()
+}
+
+// openRegistry opens the record of sessions; a private host keeps its own in memory.
+func (h *Host) openRegistry(ctx context.Context) (err error) {
+	if h.dirs.data == "" {
+		return nil
+	}
+	h.registry, err = cluster.Open(ctx, cluster.Config{
+		Dir: h.dirs.registry(), Node: h.set.host.Node, MaxSessions: h.set.host.MaxSessions, Logger: h.logger,
+	})
+	return err
+}
+
+// registryDone is closed when the registry can't go on; nil where it's in memory.
+func (h *Host) registryDone() <-chan struct{} {
+	if h.registry == nil {
+		return nil
+	}
+	return h.registry.Done()
 }
 
 // abandon gives up what a failed start has opened. Workers that it found stay for
@@ -89,11 +129,14 @@ func (h *Host) abandon() error {
 
 // closeFiles gives up what is open on disk.
 func (h *Host) closeFiles() error {
-	var err error
-	if h.ledger != nil {
-		err = h.ledger.Close()
+	var errs []error
+	if h.registry != nil {
+		errs = append(errs, h.registry.Close())
 	}
-	return errors.Join(err, h.dirs.close())
+	if h.ledger != nil {
+		errs = append(errs, h.ledger.Close())
+	}
+	return errors.Join(append(errs, h.dirs.close())...)
 }
 
 // ended is a context that is done.
@@ -193,6 +236,7 @@ func (h *Host) run(forced context.Context) {
 		engineDone <- nil
 	case err = <-apiDone:
 		apiDone <- nil
+	case <-h.registryDone(): // closing it says why
 	}
 	endEngine() // drains: calls under way finish, and their answers still go out
 	err = errors.Join(err, <-engineDone)
