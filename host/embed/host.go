@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -34,6 +35,10 @@ type Host struct {
 	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
 
+	from      *inheritance         // nil: nobody's place was taken
+	upgrading atomic.Bool          // a new process is being started, or has taken over
+	heir      atomic.Pointer[heir] // nil: nobody takes over
+
 	quit     chan struct{} // closed by the first Shutdown
 	quitOnce sync.Once
 	force    context.CancelFunc // ends the workers at once
@@ -49,6 +54,9 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	h, err := prepare(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if err := h.awaitTurn(ctx); err != nil {
+		return nil, errors.Join(err, h.dirs.pass())
 	}
 	if err := h.openParts(ctx); err != nil {
 		return nil, errors.Join(err, h.abandon())
@@ -74,6 +82,17 @@ func (h *Host) ready(ctx context.Context) error {
 	case <-h.done:
 		return errors.New("the host has ended") // Close says why
 	}
+}
+
+// awaitTurn waits for the host that this process takes over from, if any.
+func (h *Host) awaitTurn(ctx context.Context) error {
+	if h.from == nil {
+		return nil
+	}
+	if err := h.from.awaitTurn(ctx); err != nil {
+		return errors.Join(err, h.from.listener.Close())
+	}
+	return writePID(h.dirs.locks[0])
 }
 
 // openParts opens what is on disk and finds what the last host has left; nothing runs yet.
@@ -136,6 +155,9 @@ func (h *Host) closeFiles() error {
 	if h.ledger != nil {
 		errs = append(errs, h.ledger.Close())
 	}
+	if h.HandedOver() {
+		return errors.Join(append(errs, h.dirs.pass())...)
+	}
 	return errors.Join(append(errs, h.dirs.close())...)
 }
 
@@ -156,12 +178,17 @@ func prepare(cfg Config) (*Host, error) {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
-	d, err := openDirs(cfg.DataDir)
+	in, err := openInheritance(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d, err := openDirs(cfg.DataDir, in)
 	if err != nil {
 		return nil, err
 	}
 	return &Host{
-		cfg: cfg, set: set, logger: logger, dirs: d,
+		from: in,
+		cfg:  cfg, set: set, logger: logger, dirs: d,
 		record: Record{
 			PID: os.Getpid(), Node: set.host.Node, Socket: d.socket(), StartedAt: time.Now(),
 			Version: cmp.Or(cfg.Version, version()),
@@ -187,9 +214,9 @@ func (h *Host) listen() error {
 	if !h.cfg.Serve {
 		return nil
 	}
-	l, err := net.Listen("unix", h.dirs.socket()) //nolint:noctx // a Unix socket binds at once
+	l, err := h.bind()
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	h.listener = l
 	if h.cfg.DataDir == "" {
@@ -199,6 +226,18 @@ func (h *Host) listen() error {
 		return errors.Join(err, l.Close())
 	}
 	return nil
+}
+
+// bind takes over the listener of the host before, or opens one.
+func (h *Host) bind() (net.Listener, error) {
+	if h.from != nil {
+		return h.from.listener, nil
+	}
+	l, err := net.Listen("unix", h.dirs.socket()) //nolint:noctx // a Unix socket binds at once
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
 }
 
 // launchParts starts the one goroutine that owns all others. The parts live until
@@ -238,13 +277,19 @@ func (h *Host) run(forced context.Context) {
 		apiDone <- nil
 	case <-h.registryDone(): // closing it says why
 	}
+	if h.HandedOver() {
+		endAPI() // first: whoever calls from now on waits for the heir
+	}
 	endEngine() // drains: calls under way finish, and their answers still go out
 	err = errors.Join(err, <-engineDone)
 	endAPI()
 	err = errors.Join(err, <-apiDone)
+	if h.HandedOver() {
+		err = errors.Join(err, h.launcher.Leave(max(h.set.host.OrphanGrace, heirGrace)))
+	}
 	endLaunching()
 	parts.Wait()
-	h.err = errors.Join(err, h.closeFiles())
+	h.err = errors.Join(err, h.closeFiles(), h.handOver())
 }
 
 func (h *Host) serve(ctx context.Context) error {
@@ -259,8 +304,36 @@ func (h *Host) serve(ctx context.Context) error {
 	}
 	return rpc.NewServer(h.engine, rpc.Config{
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
+		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout,
 	}).Serve(ctx, h.listener)
 }
+
+func (h *Host) upgradeFunc() func(context.Context) (int, error) {
+	if h.cfg.Successor == nil {
+		return nil
+	}
+	return h.Upgrade
+}
+
+// stopTimeout is how long running calls may still use the API: at the end they have
+// been drained before, at an upgrade they are being.
+func (h *Host) stopTimeout() time.Duration {
+	if h.HandedOver() {
+		return h.set.host.UpgradeWait + h.slowest()
+	}
+	return apiStopTimeout
+}
+
+// slowest is the longest cancel_grace: calls that are cut short may take that long to say so.
+func (h *Host) slowest() time.Duration {
+	var most time.Duration
+	for _, p := range h.set.pools {
+		most = max(most, p.CancelGrace)
+	}
+	return most + apiStopTimeout
+}
+
+const apiStopTimeout = 2 * time.Second
 
 func (h *Host) closeListener() error {
 	if h.listener == nil {
