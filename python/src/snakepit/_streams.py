@@ -204,6 +204,10 @@ class Outbound(Stream):
             raise self.error
         return self.payload
 
+    def begun(self) -> bool:
+        """Tells whether any of it was handed to the carrier."""
+        return not self.outbox or self.outbox[0].sent > 0
+
     def abandon(self) -> None:
         """Cancels the call; nobody waits for it any more."""
         self.lane.abandon(self)
