@@ -100,8 +100,8 @@ class LostHosts:
             carrier: local or grpc.
             calls: what to call over the lane.
             rpc: a tool to call over gRPC as well.
-            until: what to wait for: "answers" of all calls, the worker being "busy", or a "frame"
-                of any kind.
+            until: what to wait for: "answers" of all calls, as many progress "reports" as there are
+                calls, the worker being "busy", or a "frame" of any kind.
             fields: further ones of each call.
 
         Returns:
@@ -161,12 +161,18 @@ def host(address: str, order: dict[str, Any]) -> None:
         "": lambda: None,
         "busy": lane.wait_until_busy,
         "frame": lane.receive,
+        "reports": lambda: wait_for_reports(lane, len(numbers)),
         "answers": lambda: [_values.decode(lane.end(n).payload) for n in numbers],
     }
     answers = waits[order["until"]]()
     say(answers if order["until"] == "answers" else [])
     while held:
         signal.pause()
+
+
+def wait_for_reports(lane: LaneHost, count: int) -> None:
+    while count:
+        count -= lane.receive().HasField("progress")
 
 
 def orders() -> Iterator[Any]:

@@ -54,14 +54,10 @@ class Tools(Adapter):
     def saw(self) -> dict[str, str]:
         return self.seen
 
-    @tool
-    def deaf(self, gate: str) -> None:
-        while True:
-            try:
-                open(gate).read()
-                return
-            except Cancelled:
-                pass
+    @tool(cancel="cooperative")
+    def deaf(self, ctx: Context, gate: str) -> None:
+        ctx.progress(0)
+        open(gate).read()
 
     # What follows notes how it ended.
 
@@ -269,7 +265,7 @@ def test_calls_of_the_next_host_wait_for_a_deaf_tool(
     for gate in gates:
         os.mkfifo(gate)
     worker, hosts = start(SLOTS=str(slots))
-    hosts.attach(1, calls=[("deaf", {"gate": str(g)}) for g in gates], until="busy")
+    hosts.attach(1, calls=[("deaf", {"gate": str(g)}) for g in gates], until="reports")
     hosts.kill()
     with worker.lane(2) as host:
         numbers = [host.open("add") for _ in range(5 * slots)]
@@ -291,14 +287,14 @@ def test_host_may_die_again_while_its_calls_wait(start: Start, tmp_path: Path) -
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     worker, hosts = start()
-    hosts.attach(1, calls=[("deaf", {"gate": str(gate)})], until="busy")
+    hosts.attach(1, calls=[("deaf", {"gate": str(gate)})], until="reports")
     hosts.kill()
     hosts.attach(2, calls=[("add", {})] * 1000, until="busy")
     hosts.kill()
     with worker.lane(3) as host:
         number = host.open("add")
         gate.write_text("go")
-        assert _values.decode(host.end(number).payload) == 1  # those of the dead host never ran
+        assert _values.decode(host.end(number).payload) == 1  # those of the dead host never run
 
 
 # Attach.

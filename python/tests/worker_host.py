@@ -37,8 +37,9 @@ class WorkerProcess:
         file = folder / "tools.py"
         file.write_text(textwrap.dedent(source))
         self._stderr = folder / "stderr"
+        self._stderr.touch()
         ours = {"PLUGIN_PROTOCOL_VERSIONS": "1", "TMPDIR": str(folder)}
-        with self._stderr.open("wb") as stderr:
+        with self._stderr.open("r+b") as stderr:
             self.process = subprocess.Popen(  # noqa: S603
                 [*shlex.split(by), sys.executable, "-m", "snakepit", target or str(file)],
                 env=os.environ | COOKIE | ours | env,

@@ -114,6 +114,8 @@ class Link(Protocol):
 
     call: Call | None
     """Set before the call begins."""
+    over: bool
+    """Nobody waits for the call's end any more: it mustn't begin."""
 
     @property
     def max_payload(self) -> int:

@@ -229,6 +229,8 @@ class Dispatcher:
 
     def run(self, call: Call, token: Token) -> None:
         """Runs a call's tool in this thread, to its end."""
+        if call.link.over:
+            call.stop("cancelled")
         if call.reason is not None:
             self.finish(call, None, errors.Cancelled(call.reason))
             return
@@ -400,6 +402,8 @@ class LoopRunner:
     async def _run(self, call: Call) -> None:
         # Set in here: a task that is cancelled before it begins never begins.
         task = asyncio.current_task()
+        if call.link.over:
+            call.stop("cancelled")
         if call.tool.cancel == "interrupt" and task is not None:
             loop = asyncio.get_running_loop()
             call.interrupt = lambda _reason: _in_loop(loop, task.cancel)

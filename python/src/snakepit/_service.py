@@ -364,6 +364,7 @@ class _GrpcLink(Link):
         self.call: Call | None = None
         self.payload = b""
         self.error: errors.Error | None = None
+        self.over = False
         self.ended = False
         self.chunks: deque[bytes] = deque()
         self._host = host
@@ -435,6 +436,7 @@ async def _pass_on(
                 if call is not None:
                     call.notify()
     except BaseException:
+        link.over = True
         if call is not None:
             left = _time_left(context)
             dispatcher.stop(call, "deadline" if left is not None and left <= 0 else "cancelled")
