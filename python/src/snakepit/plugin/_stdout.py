@@ -90,6 +90,7 @@ def _mute(*fds: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     for fd in fds:
         os.dup2(null, fd)
+        os.set_inheritable(fd, True)  # also where it was free, and is null itself
     if null not in fds:
         os.close(null)
 
