@@ -289,7 +289,8 @@ def test_host_may_die_again_while_its_calls_wait(start: Start, tmp_path: Path) -
     worker, hosts = start()
     hosts.attach(1, calls=[("deaf", {"gate": str(gate)})], until="reports")
     hosts.kill()
-    hosts.attach(2, calls=[("add", {})] * 1000, until="busy")
+    calls: list[tuple[str, dict[str, Any]]] = [("add", {})] * 1000
+    hosts.attach(2, calls=calls, until="busy")
     hosts.kill()
     with worker.lane(3) as host:
         number = host.open("add")
@@ -365,7 +366,7 @@ class _Carrier:
     def __init__(self) -> None:
         self.closed = False
 
-    def write(self, _frame: lane_pb2.Frame) -> bool:
+    def write(self, frame: lane_pb2.Frame) -> bool:  # noqa: ARG002
         return True
 
     def close(self) -> None:
@@ -380,15 +381,15 @@ class _Server:
         self.stopped: list[Any] = []
         self._during = during
 
-    def open(self, request: Any, _link: Any) -> Any:
+    def open(self, request: Any, link: Any) -> Any:  # noqa: ARG002
         self._during()
         self.opened.append(request.tool)
         return request
 
-    def stop(self, call: Any, _reason: str) -> None:
+    def stop(self, call: Any, reason: str) -> None:  # noqa: ARG002
         self.stopped.append(call.tool)
 
-    def busy_for(self, _now: float) -> float:
+    def busy_for(self, now: float) -> float:  # noqa: ARG002
         return 0.0
 
 
