@@ -75,6 +75,16 @@ class Tools(Adapter):
         return [process.pid for process in found]
 
     @tool
+    def many(self, n: int) -> list[int]:
+        codes = []
+        for _ in range(n):
+            process = fork.Process(target=abs, args=(1,))
+            process.start()
+            process.join()
+            codes.append(process.exitcode)
+        return codes
+
+    @tool
     def leave(self, how: str) -> int:
         child = os.fork()
         if child:
@@ -127,6 +137,11 @@ def test_pools_children_are_told_that_they_cannot_reach_the_host(start: Start, s
         assert told == [refusal, refusal, None, [False, "attempts"]] * 5
         assert [(r.done, r.total) for r in host.reports] == [(1, 2)]
         assert host.call("echo", value="one lane") == "one lane"
+
+
+@pytest.mark.parametrize("slots", ["1", "4"])
+def test_children_that_are_forked_during_a_grpc_call_do_not_crash(start: Start, slots: str) -> None:
+    assert set(start(SLOTS=slots).call("many", n=60)) == {0}
 
 
 @pytest.mark.parametrize("slots", ["1", "4"])
