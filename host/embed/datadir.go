@@ -20,11 +20,12 @@ import (
 )
 
 const (
-	lockFile   = "lock"
-	recordFile = "host.json"
-	socketFile = "api.sock"
-	logFolder  = "logs"
-	ledgerFile = "ledger.db"
+	lockFile       = "lock"
+	recordFile     = "host.json"
+	socketFile     = "api.sock"
+	logFolder      = "logs"
+	ledgerFile     = "ledger.db"
+	registryFolder = "registry"
 	// instanceFile names whose workers a folder's are: the tokens of all of them begin with it.
 	instanceFile = "instance"
 	// halfMade marks folders that aren't locked yet.
@@ -43,11 +44,16 @@ type dirs struct {
 	left     bool // the workers go on: the run folder stays
 }
 
-// openDirs makes and locks a host's folders. data empty means a private host.
-func openDirs(data string) (*dirs, error) {
+// openDirs makes and locks a host's folders. data empty means a private host. With
+// an inheritance they are there, and locked.
+func openDirs(data string, in *inheritance) (*dirs, error) {
 	data, err := absolute(data)
 	if err != nil {
 		return nil, err
+	}
+	if in != nil {
+		d := &dirs{data: data, instance: plugin.NewInstance()}
+		return d, d.inherit(in.locks)
 	}
 	base, err := runBase(data)
 	if err != nil {
@@ -185,11 +191,7 @@ func dirError(dir string, err error) error {
 // or of its own for a private host. Where the workers of the last host live on in it,
 // it's that very folder.
 func (d *dirs) openRun(base string) error {
-	name := randomName()
-	if d.data != "" {
-		name = runName(d.data)
-	}
-	run := filepath.Join(base, name)
+	run := filepath.Join(base, d.runName())
 	old, err := takeOver(run)
 	if err != nil {
 		return dirError(run, err)
@@ -250,6 +252,13 @@ func (d *dirs) makeRun(base, run string) error {
 	return nil
 }
 
+func (d *dirs) runName() string {
+	if d.data == "" {
+		return randomName()
+	}
+	return runName(d.data)
+}
+
 // runName is the name of a data directory's run folder, whatever the path to it.
 func runName(data string) string {
 	if path, err := filepath.EvalSymlinks(data); err == nil {
@@ -305,6 +314,8 @@ func (d *dirs) ledger() string {
 	}
 	return filepath.Join(d.data, ledgerFile)
 }
+
+func (d *dirs) registry() string { return filepath.Join(d.data, registryFolder) }
 
 func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
 

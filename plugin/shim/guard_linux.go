@@ -126,4 +126,4 @@ func complain(err error) int {
 	return 1
 }
 
-func guardCgroup(guard int) string { return guardCgroupPrefix + strconv.Itoa(guard) }
+func guardCgroup(guard int) string { return "snakepit-" + strconv.Itoa(guard) }

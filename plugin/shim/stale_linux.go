@@ -54,4 +54,5 @@ func removeCgroupTree(dir string) bool {
 	return os.Remove(dir) == nil
 }
 
+// guardCgroupPrefix is what the name of every guard's cgroup begins with.
 const guardCgroupPrefix = "snakepit-"
