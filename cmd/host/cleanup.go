@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,15 +31,15 @@ directory with its instances, and with --instance that instance alone.
 
 A folder is live (a host has it), waiting (its host is dead, and its workers are kept for the next one for the
 rest of orphan_grace) or abandoned. Only what is abandoned is touched. A process is ended only if it carries the token
-of such a folder's worker, or is the very one that the ledger names. The next start on a data directory does the
-same by itself.
+of such a folder's worker, or is the very one that the ledger names; without --data-dir and --instance also if it's in the
+cgroup of a guard that is gone. The next start on a data directory does the same by itself.
 
 The exit code is 0, also when nothing was left behind, and 1 when something couldn't be ended or removed.
 
-With -o json: an object with dry_run, cgroups (a list of paths) and folders, a list of objects with state,
-data_dir (empty: a private host's), run_dir (empty: it's gone), host_pid (0: none or unknown), note, removed (paths), records
-(worker ids) and processes, a list of objects with pid, command, token (the last 8 digits) and outcome: ended,
-would_end, kept or stuck.`,
+With -o json: an object with dry_run, cgroups, a list of objects with path and processes, and folders, a list of objects
+with state, data_dir (empty: a private host's), run_dir (empty: it's gone), host_pid (0: none or unknown), note,
+removed (paths), records (worker ids) and processes: a list of objects with pid, command, token (the last 8 digits) and
+outcome: ended, would_end, kept or stuck.`,
 		Example: `  snakepit cleanup --dry-run
   snakepit cleanup
   snakepit cleanup --data-dir /var/lib/snakepit --instance b -o json`,
@@ -109,12 +110,23 @@ func printReport(w io.Writer, r embed.Report) error {
 		}
 	}
 	if len(r.Cgroups) > 0 {
-		if err := printFolder(w, embed.Folder{State: "cgroups", Note: "without a guard", Removed: r.Cgroups}, r.DryRun); err != nil {
+		if err := printFolder(w, cgroupsAsFolder(r.Cgroups), r.DryRun); err != nil {
 			return err
 		}
 	}
 	_, err := fmt.Fprintln(w, sweptText(r))
 	return err
+}
+
+func cgroupsAsFolder(all []embed.Cgroup) embed.Folder {
+	f := embed.Folder{State: "cgroups", Note: "their guard is gone"}
+	for _, g := range all {
+		f.Processes = append(f.Processes, g.Processes...)
+		if !slices.ContainsFunc(g.Processes, func(x embed.Process) bool { return x.Outcome == embed.Stuck }) {
+			f.Removed = append(f.Removed, g.Path)
+		}
+	}
+	return f
 }
 
 func printFolder(w io.Writer, f embed.Folder, dryRun bool) error {
@@ -127,7 +139,7 @@ func printFolder(w io.Writer, f embed.Folder, dryRun bool) error {
 	}
 	var rows [][]string
 	for _, x := range f.Processes {
-		rows = append(rows, []string{"  " + outcomeText(x.Outcome), "process " + strconv.Itoa(x.PID), "worker …" + x.Token, clip(x.Command)})
+		rows = append(rows, []string{"  " + outcomeText(x.Outcome), "process " + strconv.Itoa(x.PID), workerText(x), clip(x.Command)})
 	}
 	inside := 0
 	for _, path := range f.Removed {
@@ -149,6 +161,13 @@ func printFolder(w io.Writer, f embed.Folder, dryRun bool) error {
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+func workerText(x embed.Process) string {
+	if x.Token == "" {
+		return "by its cgroup"
+	}
+	return "worker …" + x.Token
 }
 
 // headline is "abandoned: data directory D, run folder R: note".
@@ -201,10 +220,10 @@ func sweptText(r embed.Report) string {
 	for _, f := range r.Folders {
 		removed += len(f.Removed)
 		forgotten += len(f.Records)
-		for _, x := range f.Processes {
-			if x.Outcome == embed.Ended || x.Outcome == embed.WouldEnd {
-				ended++
-			}
+	}
+	for _, x := range r.Processes() {
+		if x.Outcome == embed.Ended || x.Outcome == embed.WouldEnd {
+			ended++
 		}
 	}
 	text := fmt.Sprintf("%s %s, %s %s, %s %s", past("end", r.DryRun), count(ended, "process", "es"),

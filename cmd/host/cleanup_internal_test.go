@@ -107,6 +107,6 @@ func fixedReport(outcome embed.Outcome) embed.Report {
 				Removed: []string{"/run/snakepit/00000004"}, Records: []string{},
 			},
 		},
-		Cgroups: []string{"/sys/fs/cgroup/snakepit-99"},
+		Cgroups: []embed.Cgroup{{Path: "/sys/fs/cgroup/snakepit-99", Processes: []embed.Process{{PID: 4714, Command: "sleep 9", Outcome: embed.Ended}}}},
 	}
 }

@@ -121,7 +121,7 @@ func TestTextFromToolsCantDriveTheTerminal(t *testing.T) {
 	for _, err := range []error{
 		printToolTable(&b, []snakepit.Tool{tool}), printTools(&b, []snakepit.Tool{tool}),
 		printStatus(&b, st, time.Time{}), printWorkers(&b, []workerStatus{{ID: evil, State: evil}}, time.Time{}),
-		printReport(&b, embed.Report{Cgroups: []string{evil}, Folders: []embed.Folder{{
+		printReport(&b, embed.Report{Cgroups: []embed.Cgroup{{Path: evil}}, Folders: []embed.Folder{{
 			State: embed.Abandoned, DataDir: evil, RunDir: evil, Note: evil, Processes: []embed.Process{{Command: evil, Token: evil}},
 			Removed: []string{evil}, Records: []string{evil},
 		}}}),

@@ -38,7 +38,7 @@ type CleanupConfig struct {
 func Cleanup(ctx context.Context, cfg CleanupConfig) (Report, error) {
 	c := &cleanup{
 		dryRun: cfg.DryRun, seen: map[string]bool{},
-		report: Report{DryRun: cfg.DryRun, Folders: []Folder{}, Cgroups: []string{}},
+		report: Report{DryRun: cfg.DryRun, Folders: []Folder{}, Cgroups: []Cgroup{}},
 	}
 	dirs, err := cfg.dataDirs()
 	if err != nil {
@@ -53,8 +53,41 @@ func Cleanup(ctx context.Context, cfg CleanupConfig) (Report, error) {
 			errs = append(errs, c.runFolders(ctx, base))
 		}
 	}
-	c.report.Cgroups = append(c.report.Cgroups, shim.RemoveStaleCgroups(cfg.DryRun)...)
+	if ctx.Err() == nil {
+		c.cgroups(cfg.RunFolders)
+	}
 	return c.report, errors.Join(errs...)
+}
+
+// cgroups looks at those whose guard is gone. What is still in one is found by that alone, so
+// it's left alone unless every folder was looked at.
+func (c *cleanup) cgroups(all bool) {
+	for _, g := range shim.StaleCgroups() {
+		known := c.known()
+		g.Strays = slices.DeleteFunc(g.Strays, func(s shim.Stray) bool { return known[s.PID] })
+		if !all && len(g.Strays) > 0 {
+			continue
+		}
+		if gone := c.dryRun || g.Sweep(); !gone && len(g.Strays) == 0 {
+			continue // somebody has just come into it
+		}
+		found := Cgroup{Path: g.Path, Processes: []Process{}}
+		for _, s := range g.Strays {
+			found.Processes = append(found.Processes, Process{PID: s.PID, Command: s.Command, Outcome: outcomeOf(c.dryRun, s.Alive)})
+		}
+		c.report.Cgroups = append(c.report.Cgroups, found)
+	}
+}
+
+// known are the processes that were found already.
+func (c *cleanup) known() map[int]bool {
+	pids := map[int]bool{}
+	for _, f := range c.report.Folders {
+		for _, p := range f.Processes {
+			pids[p.PID] = true
+		}
+	}
+	return pids
 }
 
 // dataDirs are those to look at; they may not be there.

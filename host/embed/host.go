@@ -111,7 +111,7 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if err := h.launcher.Recover(ctx); err != nil {
 		return err
 	}
-	shim.RemoveStaleCgroups(false) // of hosts that died with their guards
+	removeCgroups()
 	if err := h.openRegistry(ctx); err != nil {
 		return err
 	}
@@ -119,6 +119,16 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	return h.listen()
+}
+
+// removeCgroups removes what hosts that died with their guards have left. A process in
+// one is for Cleanup.
+func removeCgroups() {
+	for _, g := range shim.StaleCgroups() {
+		if len(g.Strays) == 0 {
+			g.Sweep()
+		}
+	}
 }
 
 // openRegistry opens the record of sessions; a private host keeps its own in memory.

@@ -18,7 +18,13 @@ const (
 type Report struct {
 	DryRun  bool     `json:"dry_run"` // nothing was done
 	Folders []Folder `json:"folders"`
-	Cgroups []string `json:"cgroups"` // empty ones that were removed: their guard is gone
+	Cgroups []Cgroup `json:"cgroups"`
+}
+
+// Cgroup is one whose guard is gone. It's removed, once nothing is in it.
+type Cgroup struct {
+	Path      string    `json:"path"`
+	Processes []Process `json:"processes"` // those found by it alone: they carry no token
 }
 
 // Folder is a data directory with its run folder, or the run folder of a private host.
@@ -49,11 +55,23 @@ const (
 	Stuck    Outcome = "stuck"     // it couldn't be ended
 )
 
-// Process is a process that a dead host left behind, found by its token or its record.
+func outcomeOf(dryRun, alive bool) Outcome {
+	switch {
+	case dryRun:
+		return WouldEnd
+	case alive:
+		return Stuck
+	default:
+		return Ended
+	}
+}
+
+// Process is a process that a dead host left behind, found by its token, its record or
+// its cgroup.
 type Process struct {
 	PID     int     `json:"pid"`
 	Command string  `json:"command"`
-	Token   string  `json:"token"` // the last 8 digits of its worker's
+	Token   string  `json:"token"` // the last 8 digits of its worker's; empty: it was found by its cgroup
 	Outcome Outcome `json:"outcome"`
 }
 
@@ -69,13 +87,23 @@ func (r Report) LeftBehind() bool {
 
 // Stuck are the processes that couldn't be ended.
 func (r Report) Stuck() []Process {
+	var stuck []Process
+	for _, p := range r.Processes() {
+		if p.Outcome == Stuck {
+			stuck = append(stuck, p)
+		}
+	}
+	return stuck
+}
+
+// Processes are all that were found.
+func (r Report) Processes() []Process {
 	var all []Process
 	for _, f := range r.Folders {
-		for _, p := range f.Processes {
-			if p.Outcome == Stuck {
-				all = append(all, p)
-			}
-		}
+		all = append(all, f.Processes...)
+	}
+	for _, g := range r.Cgroups {
+		all = append(all, g.Processes...)
 	}
 	return all
 }

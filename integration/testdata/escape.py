@@ -12,15 +12,19 @@ class Escape(Adapter):
     """Tools that leave a process behind."""
 
     @tool
-    def escape(self) -> int:
-        """Start a process in a session of its own that isn't the worker's child, and tell its pid."""
+    def escape(self, bare: bool = False) -> int:
+        """Start a process in a session of its own that isn't the worker's child, and tell its pid.
+
+        A bare one has no environment.
+        """
         read, write = os.pipe()
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 os.write(write, str(os.getpid()).encode())
-                os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", __file__])
+                command = [sys.executable, "-c", "import time; time.sleep(600)", __file__]
+                os.execve(sys.executable, command, {} if bare else dict(os.environ))
             os._exit(0)
         os.close(write)
         os.wait()

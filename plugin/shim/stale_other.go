@@ -2,5 +2,8 @@
 
 package shim
 
-// RemoveStaleCgroups finds none: there are no cgroups here.
-func RemoveStaleCgroups(bool) []string { return nil }
+// StaleCgroups finds none: there are no cgroups here.
+func StaleCgroups() []StaleCgroup { return nil }
+
+// Sweep has nothing to do.
+func (*StaleCgroup) Sweep() bool { return true }
