@@ -4,7 +4,7 @@ package proc
 func Below(root int, all []Stat) []Stat {
 	children := map[int][]Stat{}
 	for _, s := range all {
-		if s.PID != s.PPID {
+		if s.PID != s.PPID && s.PID != root {
 			children[s.PPID] = append(children[s.PPID], s)
 		}
 	}
