@@ -2,11 +2,16 @@ package shim
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
+
+// lostFD stands for descriptors that the kernel couldn't give us: too many are open.
+const lostFD = -1
 
 // rightsReader reads a stream and keeps the descriptors that come with it, in order.
 type rightsReader struct {
@@ -24,10 +29,11 @@ func (r *rightsReader) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, io.EOF
 	}
+	err = r.keep(rights[:m])
 	if flags&unix.MSG_CTRUNC != 0 {
-		return n, errors.New("descriptors were lost: too many are open")
+		r.fds = append(r.fds, lostFD) // one message is read at a time
 	}
-	return n, r.keep(rights[:m])
+	return n, err
 }
 
 func (r *rightsReader) keep(rights []byte) error {
@@ -55,12 +61,22 @@ func (r *rightsReader) take(n int) ([]int, error) {
 	}
 	fds := r.fds[:n]
 	r.fds = r.fds[n:]
+	if slices.Contains(fds, lostFD) {
+		closeAll(fds)
+		return nil, fmt.Errorf("receive a descriptor: %w", unix.EMFILE)
+	}
 	return fds, nil
 }
 
 func (r *rightsReader) close() {
-	for _, fd := range r.fds {
-		_ = unix.Close(fd) // nothing was written
-	}
+	closeAll(r.fds)
 	r.fds = nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		if fd != lostFD {
+			_ = unix.Close(fd) // nothing was written
+		}
+	}
 }
