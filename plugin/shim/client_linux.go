@@ -32,6 +32,7 @@ type Client struct {
 	pid    int
 	guard  proc.ID
 	letGo  atomic.Bool // by us: the end of the connection is no error
+	left   atomic.Bool // with the workers in the shim's care
 
 	mu       sync.Mutex // guards the fields below
 	children map[string]*Child
@@ -150,6 +151,7 @@ func (c *Client) Run() error {
 	writing.Go(func() { c.out.write(c.conn, c.done) })
 	err := c.read()
 	close(c.done)
+	c.out.end()
 	_ = c.conn.Close() // whoever still writes there need not
 	writing.Wait()
 	c.rights.close()
@@ -334,6 +336,7 @@ func (c *Client) SetLease(deadline int64) error {
 // grace. Run ends.
 func (c *Client) Detach(grace time.Duration) error {
 	c.letGo.Store(true)
+	c.left.Store(true)
 	err := c.send(request{Op: opDetach, Grace: grace})
 	c.out.end()
 	c.mu.Lock()
@@ -388,7 +391,7 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 // workers by now, and that is made sure of. What they had started is the guard's to
 // kill, which can't while somebody has it stopped.
 func (c *Client) lose() {
-	if g, err := proc.Read(c.guard.PID); err == nil && g.Stopped() && c.out.isOpen() {
+	if g, err := proc.Read(c.guard.PID); err == nil && g.Stopped() && !c.left.Load() {
 		proc.Signal(c.guard, unix.SIGCONT)
 	}
 	c.mu.Lock()

@@ -8,21 +8,35 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// guest is a connection that may become a host's.
+type guest struct {
+	conn  *net.UnixConn
+	heard atomic.Bool // or sent away: whoever sets it decides
+}
+
 // greet hears who has connected, and lets the loop decide about it.
-func (s *shim) greet(conn *net.UnixConn) {
-	h, p, err := hear(conn)
-	if err != nil {
+func (s *shim) greet(g *guest) {
+	h, p, err := hear(g.conn)
+	sentAway := g.heard.Swap(true)
+	switch {
+	case err != nil && !sentAway:
 		_ = complain(fmt.Errorf("a connection: %w", err))
-		_ = conn.Close() // nothing was written
+		_ = g.conn.Close() // nothing was written
+		return
+	case err != nil:
+		return
+	case sentAway:
+		p.close()
 		return
 	}
-	l := newLink(conn, p)
+	l := newLink(g.conn, p)
 	s.goes.Go(l.write)
 	s.posts <- func() { s.attach(l, h) }
 }
@@ -86,6 +100,9 @@ func (s *shim) adopt(l *link, h hello) error {
 	s.disarmGrace()
 	s.turnPage(page)
 	s.instance, s.settings, s.host = h.Instance, h.Settings, l
+	if s.settings.Cgroups && s.cgroups == nil {
+		s.cgroups = openCgroups(os.Args[1])
+	}
 	s.welcome(l, newHandle(file))
 	s.audience.Store(l)
 	s.setLease(h.Deadline)

@@ -49,12 +49,6 @@ func (o *outbox) end() {
 	o.stir()
 }
 
-func (o *outbox) isOpen() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.ended
-}
-
 // stir wakes the writing goroutine.
 func (o *outbox) stir() {
 	select {

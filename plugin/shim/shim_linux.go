@@ -37,7 +37,7 @@ const maxGreeted = 16
 type shim struct {
 	posts    chan func()
 	goes     sync.WaitGroup // the other goroutines. Nobody waits for them: they end with the process
-	greeting chan struct{}  // one for each peer that is being heard
+	greeted  chan *guest    // those that came last, and may have said nothing yet
 	listener *net.UnixListener
 	guard    proc.ID // as the PID namespace around us numbers it
 	page     *page   // of marks, of the host that we have
@@ -111,14 +111,14 @@ func newShim() (*shim, error) {
 	}
 	unix.CloseOnExec(lockFD)
 	s := &shim{
-		posts: make(chan func(), 64), greeting: make(chan struct{}, maxGreeted), listener: listener,
+		posts: make(chan func(), 64), greeted: make(chan *guest, maxGreeted), listener: listener,
 		workers: map[string]*child{}, byPID: map[int]*child{},
 	}
 	// From here on whoever connects is told that it's us who listen.
 	if err := relisten(listener); err != nil {
 		return nil, err
 	}
-	s.guard, s.cgroups = guardArg(os.Args[1]), openCgroups(os.Args[1])
+	s.guard = guardArg(os.Args[1])
 	s.oom.look()
 	if s.page, err = firstPage(); err != nil {
 		return nil, err
@@ -194,12 +194,11 @@ func (s *shim) takeFirstHost() error {
 		return fmt.Errorf("the host's connection is a %T", c)
 	}
 	s.armGrace(helloTime) // a host that dies before its hello
-	s.goes.Go(func() { s.greet(conn) })
+	s.goes.Go(func() { s.greet(&guest{conn: conn}) })
 	return nil
 }
 
-// accept takes later hosts. So many peers at once that say nothing are none: the
-// rest waits, for as long as one of them is heard at most.
+// accept takes later hosts.
 func (s *shim) accept() {
 	said := ""
 	for {
@@ -215,11 +214,23 @@ func (s *shim) accept() {
 			time.Sleep(acceptPause) // out of descriptors, say
 			continue
 		}
-		s.greeting <- struct{}{}
-		s.goes.Go(func() {
-			s.greet(conn)
-			<-s.greeting
-		})
+		s.receive(&guest{conn: conn})
+	}
+}
+
+// receive hears a guest. Who still says nothing when so many others have come is
+// sent away: they hold descriptors.
+func (s *shim) receive(g *guest) {
+	for {
+		select {
+		case s.greeted <- g:
+			s.goes.Go(func() { s.greet(g) })
+			return
+		case oldest := <-s.greeted:
+			if !oldest.heard.Swap(true) {
+				_ = oldest.conn.Close() // nothing was written
+			}
+		}
 	}
 }
 
