@@ -102,7 +102,9 @@ func (p *parts) guard(cfg Config) *exec.Cmd {
 	if cfg.Isolated {
 		cmd.Args[2] = isolatedArg
 	}
-	cmd.Env = []string{"GOTRACEBACK=single", "GOMAXPROCS=2", "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	cmd.Env = []string{
+		"GOTRACEBACK=single", "GOMAXPROCS=2", "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + os.Getenv("GORACE"),
+	}
 	if cfg.Errors != nil { // else an exec.Cmd gives it /dev/null
 		cmd.Stderr = cfg.Errors
 	}
