@@ -119,16 +119,16 @@ func (c *Client) mapPage() error {
 	if c.page != nil {
 		return nil
 	}
-	fds, err := c.rights.take(1)
+	fd, err := c.rights.take()
 	if err != nil {
 		return err
 	}
-	c.page, err = openPage(fds[0])
-	return errors.Join(err, unix.Close(fds[0])) // the mapping stays
+	c.page, err = openPage(fd)
+	return errors.Join(err, unix.Close(fd)) // the mapping stays
 }
 
 func (c *Client) addSurvivor(s survivor) error {
-	fds, err := c.rights.take(1)
+	fd, err := c.rights.take()
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (c *Client) addSurvivor(s survivor) error {
 	if s.Stopped {
 		ch.tell(func(s Sink) { s.Stopped(true) })
 	}
-	return ch.born(fds[0], s.Slot)
+	return ch.born(fd, s.Slot)
 }
 
 // Run reads what the shim says until it ends, or [Client.Detach] lets go of it.
@@ -251,9 +251,9 @@ func (c *Client) answered(r reply) {
 
 // take takes hold of a process that was started.
 func (c *Client) take(ch *Child, slot int) error {
-	fds, err := c.rights.take(1)
+	fd, err := c.rights.take()
 	if err == nil {
-		err = ch.born(fds[0], slot)
+		err = ch.born(fd, slot)
 	}
 	ch.lame = err != nil && !errors.Is(err, ErrGone)
 	return err

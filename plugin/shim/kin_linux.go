@@ -2,6 +2,7 @@ package shim
 
 import (
 	"os"
+	"slices"
 
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
@@ -21,12 +22,8 @@ func (s *shim) look() (*table, error) {
 		return nil, err
 	}
 	t := &table{shim: s, tree: proc.NewTree(all), strays: map[*child][]proc.Stat{}}
-	for _, p := range t.tree[os.Getpid()] {
-		if s.byPID[p.PID] == nil && !p.Dead() {
-			if c := s.ownerOf(p); c != nil {
-				t.strays[c] = append(t.strays[c], p)
-			}
-		}
+	for _, p := range slices.Concat(t.tree[os.Getpid()], orphans(all)) {
+		t.claim(p)
 	}
 	kin := map[proc.ID]*child{}
 	for _, c := range s.byPID {
@@ -36,6 +33,38 @@ func (s *shim) look() (*table, error) {
 	}
 	s.kin = kin
 	return t, nil
+}
+
+// claim finds whose a stray is. One that is just ending has no environment any more:
+// then its children are asked, who will be strays next.
+func (t *table) claim(p proc.Stat) {
+	if t.shim.byPID[p.PID] != nil {
+		return
+	}
+	if c := t.shim.ownerOf(p); c != nil {
+		t.strays[c] = append(t.strays[c], p)
+		return
+	}
+	for _, below := range t.tree.Below(p.PID) {
+		if c := t.shim.ownerOf(below); c != nil {
+			t.strays[c] = append(t.strays[c], below)
+		}
+	}
+}
+
+// orphans are those whose parent ended while the table was read.
+func orphans(all []proc.Stat) []proc.Stat {
+	there := make(map[int]bool, len(all))
+	for _, p := range all {
+		there[p.PID] = true
+	}
+	var out []proc.Stat
+	for _, p := range all {
+		if p.PPID != 0 && !there[p.PPID] {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // ownerOf finds whose descendant a stray is, a child of ours that no worker leads:

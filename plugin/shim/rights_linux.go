@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,18 +53,17 @@ func (r *rightsReader) keep(rights []byte) error {
 	return nil
 }
 
-// take gives the next n descriptors to the caller.
-func (r *rightsReader) take(n int) ([]int, error) {
-	if len(r.fds) < n {
-		return nil, errors.New("a frame without its descriptors")
+// take gives the next descriptor to the caller.
+func (r *rightsReader) take() (int, error) {
+	if len(r.fds) == 0 {
+		return 0, errors.New("a frame without its descriptor")
 	}
-	fds := r.fds[:n]
-	r.fds = r.fds[n:]
-	if slices.Contains(fds, lostFD) {
-		closeAll(fds)
-		return nil, fmt.Errorf("receive a descriptor: %w", unix.EMFILE)
+	fd := r.fds[0]
+	r.fds = r.fds[1:]
+	if fd == lostFD {
+		return 0, fmt.Errorf("receive a descriptor: %w", unix.EMFILE)
 	}
-	return fds, nil
+	return fd, nil
 }
 
 func (r *rightsReader) close() {
