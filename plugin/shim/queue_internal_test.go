@@ -3,6 +3,7 @@
 package shim
 
 import (
+	"bufio"
 	"errors"
 	"net"
 	"os"
@@ -137,6 +138,19 @@ func TestADescriptorThatIsLostIsNotTakenForTheNext(t *testing.T) {
 	}
 	if _, err := r.take(); err == nil {
 		t.Error("a descriptor came of nothing")
+	}
+}
+
+func TestAConnectionThatWasResetIsAnError(t *testing.T) {
+	t.Parallel()
+	ours, theirs := connected(t)
+	if _, err := ours.Write([]byte("never read")); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	in := bufio.NewReader(&rightsReader{conn: ours})
+	if _, _, err := readFrame(in); !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("readFrame = %v, want ECONNRESET", err)
 	}
 }
 

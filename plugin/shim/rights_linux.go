@@ -23,7 +23,7 @@ func (r *rightsReader) Read(p []byte) (int, error) {
 	rights := make([]byte, unix.CmsgSpace((maxRights+1)*4))
 	n, m, flags, _, err := r.conn.ReadMsgUnix(p, rights)
 	if err != nil {
-		return n, err
+		return 0, err // n is the system's -1
 	}
 	if n == 0 {
 		return 0, io.EOF
