@@ -386,9 +386,7 @@ func TestAFrozenWorkerThatDiesIsGone(t *testing.T) {
 			p.freeze(t, ch, out)
 			sigkill(t, ch.ID().PID)
 			out.awaitExit(t)
-			if alive(grandchild) {
-				t.Error("the grandchild outlives it")
-			}
+			bounded(t, "the grandchild is gone", awaitGone(t, grandchild), 10*time.Millisecond)
 		})
 	}
 }

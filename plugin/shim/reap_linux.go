@@ -90,35 +90,49 @@ func (s *shim) bury(dead []*child) {
 	}
 }
 
+// sweepTime is how long the shim waits for the end of those that it killed, so that
+// the word of a worker's end comes after theirs.
+const sweepTime = 50 * time.Millisecond
+
 // sweep kills what dead workers left behind, and says how many that were.
 func (s *shim) sweep(dead []*child) map[*child]int {
 	left := map[*child]int{}
 	seen := map[proc.ID]bool{}
-	const rounds = 64 // each finds what the last one's victims forked meanwhile
-	for range rounds {
+	begun := time.Now()
+	// A worker that forks faster than it's killed must not hold up the others for ever.
+	for again := true; again && time.Since(begun) < 10*sweepTime; {
 		t, err := s.look()
 		if err != nil {
 			_ = complain(err)
 			return left
 		}
-		again := false
+		again = false
 		for _, c := range dead {
-			for _, p := range t.of(c) {
-				if p.Dead() {
-					continue
-				}
-				if !seen[p.ID] {
-					seen[p.ID], again = true, true
-					left[c]++
-				}
-				proc.Kill(p.ID)
-			}
-		}
-		if !again {
-			return left
+			found, dying := t.killOf(c, seen)
+			left[c] += found
+			// Whoever is new may have forked meanwhile.
+			again = again || found > 0 || dying && time.Since(begun) < sweepTime
 		}
 	}
 	return left
+}
+
+// killOf kills whoever of a worker's is alive. It says how many of them it hadn't
+// seen, and whether others are still about to end.
+func (t *table) killOf(c *child, seen map[proc.ID]bool) (found int, dying bool) {
+	for _, p := range t.of(c) {
+		switch {
+		case p.Dead():
+			continue
+		case !seen[p.ID]:
+			seen[p.ID] = true
+			found++
+		case p.State != 'D':
+			dying = true
+		}
+		proc.Kill(p.ID)
+	}
+	return found, dying
 }
 
 // died reaps the leader of a worker of which nothing else is left.
