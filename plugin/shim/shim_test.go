@@ -430,3 +430,15 @@ func privateDirty(t *testing.T, pid int) int {
 	}
 	return kib
 }
+
+func TestTheLastWordsOfADeadWorkerAreReadInAHurry(t *testing.T) {
+	t.Parallel()
+	p := start(t, config(t))
+	for i := range 20 { // a pipe full, and then the end: some of it is still there when the leader is reaped
+		_, out := p.shell(t, "w"+strconv.Itoa(i), "head -c 60000 /dev/zero | tr '\\0' x >&2; echo the end >&2; kill -KILL $$")
+		out.awaitExit(t)
+		if !strings.HasSuffix(out.text(), "the end\n") {
+			t.Fatalf("the last words are missing behind %d bytes", len(out.text()))
+		}
+	}
+}
