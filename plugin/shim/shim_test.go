@@ -349,7 +349,7 @@ func TestAnotherHostGoesOnWithTheWorkers(t *testing.T) {
 	cfg := config(t)
 	cfg.Grace = patience
 	p := start(t, cfg)
-	ch, out := p.shell(t, "w", `echo up; trap 'echo got it >&2' USR1; while :; do sleep 0.01; done`)
+	ch, out := p.shell(t, "w", `trap 'echo got it >&2' USR1; echo up; while :; do sleep 0.01; done`)
 	out.await(t, "up")
 	ch.SetNote("remember me")
 	if _, err := shim.Attach(p.Socket(), cfg.Instance, cfg.Settings); !errors.As(err, new(*shim.AttachedError)) {
