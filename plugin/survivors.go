@@ -48,7 +48,8 @@ func (l *Launcher) Recover(ctx context.Context) error {
 	}
 	for _, f := range found {
 		rec := f.rec
-		if known, ok := recorded[rec.Worker]; ok && known.Token == rec.Token {
+		known, ok := recorded[rec.Worker]
+		if ok = ok && known.Token == rec.Token; ok {
 			rec = known
 		}
 		delete(recorded, rec.Worker)
@@ -57,6 +58,11 @@ func (l *Launcher) Recover(ctx context.Context) error {
 			f.end()
 			recorded[rec.Worker] = rec
 			continue
+		}
+		if !ok {
+			if err := l.records.restore(rec); err != nil {
+				return err // none that isn't recorded
+			}
 		}
 		l.survivors[rec.Worker] = &survivor{rec, f.adopt}
 	}
