@@ -193,8 +193,9 @@ func (l *Launcher) Reattach(ctx context.Context, spec host.Spec, serve host.Tool
 	s := &startup{l: l, spec: spec, dir: sv.rec.Dir, logger: l.log(spec.Worker), proc: l.attached(spec.Worker, sv)}
 	w, err := s.reattach(ctx, sv.rec, serve)
 	if err != nil {
+		byItself := isClosed(s.proc.exited)
 		s.proc.Signal(sigKill)
-		byItself := s.discard()
+		s.discard()
 		return nil, s.explain(ctx, err, byItself).At(where)
 	}
 	return w, nil
