@@ -33,10 +33,9 @@ type process struct {
 	log   *workerLog
 	l     *Launcher
 
-	prints     chan printed // closed with the process; never waited for by who fills it
-	printing   sync.WaitGroup
-	toClient   *io.PipeWriter // the handshake, then EOF
-	fromWorker *io.PipeReader
+	prints chan printed  // closed with the process; never waited for by who fills it
+	heard  chan struct{} // closed when all that it printed is in the log
+	hello  *oneLine      // what go-plugin reads: the handshake
 
 	left   chan struct{} // closed when the process is left to the next host
 	exited chan struct{} // closed when it's reaped and what it printed is read
@@ -66,10 +65,9 @@ const maxPrints = 64
 var _ runner.Runner = (*process)(nil)
 
 func newProcess(id host.WorkerID, cmd *exec.Cmd, log *workerLog, l *Launcher) *process {
-	r, w := io.Pipe()
 	return &process{
-		id: id, cmd: cmd, token: newToken(l.cfg.Instance), log: log, l: l, fromWorker: r, toClient: w, prints: make(chan printed, maxPrints),
-		left: make(chan struct{}), exited: make(chan struct{}),
+		id: id, cmd: cmd, token: newToken(l.cfg.Instance), log: log, l: l, hello: newOneLine(),
+		prints: make(chan printed, maxPrints), heard: make(chan struct{}), left: make(chan struct{}), exited: make(chan struct{}),
 	}
 }
 
@@ -117,8 +115,9 @@ func (p *process) born(c child) {
 func (p *process) listen() {
 	out := &lineCutter{fn: p.stdoutLine()}
 	diagnostics := &lineCutter{fn: p.log.line}
-	p.printing.Go(func() {
-		defer func() { _ = p.toClient.Close() }() // a pipe's writer never fails to close
+	p.l.wg.Go(func() {
+		defer close(p.heard)
+		defer p.hello.end()
 		defer p.log.close()
 		for piece := range p.prints {
 			if piece.stream == stdoutStream {
@@ -157,9 +156,10 @@ func (p *process) silence() {
 	}
 }
 
-// stdoutLine passes the first line that is a handshake to go-plugin.
+// stdoutLine passes the first line that is a handshake to go-plugin. A worker that
+// an earlier host has shaken hands with has nothing more to say there.
 func (p *process) stdoutLine() func(line []byte, cut bool) {
-	seen := false
+	seen := p.shook != nil
 	return func(line []byte, cut bool) {
 		if seen || !isHandshake(string(line)) {
 			p.log.noise(line, cut)
@@ -184,9 +184,9 @@ func (p *process) pass(line string) {
 		p.mu.Lock()
 		p.shook = &h
 		p.mu.Unlock()
-		_, _ = io.WriteString(p.toClient, h.String()) // fails only when nobody reads any more
+		p.hello.put(h.String())
 	}
-	_ = p.toClient.Close()
+	p.hello.end()
 }
 
 func (p *process) refuse(why error) {
@@ -212,13 +212,8 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 }
 
 func (p *process) finishPrinting() {
-	done := make(chan struct{})
-	p.l.wg.Go(func() {
-		p.printing.Wait()
-		close(done)
-	})
 	select {
-	case <-done:
+	case <-p.heard:
 	case <-time.After(lastLines):
 	}
 	p.mu.Lock()
@@ -360,7 +355,7 @@ func (p *process) Kill(context.Context) error {
 }
 
 // Stdout implements runner.Runner: the handshake and nothing else.
-func (p *process) Stdout() io.ReadCloser { return p.fromWorker }
+func (p *process) Stdout() io.ReadCloser { return io.NopCloser(p.hello) }
 
 // Stderr implements runner.Runner: nothing, since we read it ourselves.
 func (p *process) Stderr() io.ReadCloser { return io.NopCloser(eof{}) }
