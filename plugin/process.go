@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/snakepit-go/snakepit/host"
@@ -97,7 +98,13 @@ func (p *process) Start(ctx context.Context) error {
 // on. That isn't being hung: whoever froze it also ends it.
 func (p *process) noteFrozen(frozen bool) {
 	p.goesOn()
-	p.log.logger.Warn("the worker is frozen: the host's lease has ended", "frozen", frozen)
+	p.say(hclog.Warn, "the worker is frozen: the host's lease has ended", "frozen", frozen)
+}
+
+// say logs on a goroutine of its own: whoever tells us what has become of a process
+// does so for all of them, and must not wait for a log.
+func (p *process) say(level hclog.Level, what string, args ...any) {
+	p.l.wg.Go(func() { p.log.logger.Log(level, what, args...) })
 }
 
 // born takes charge of the new process. What it prints may have doomed it already.
@@ -262,16 +269,19 @@ func (p *process) mark() (shim.Mark, bool) {
 
 // leave lets go of a process that goes on without us.
 func (p *process) leave() {
-	p.goesOn()
 	close(p.left)
+	p.goesOn()
 	p.silence()
 }
 
 // stopped is told that somebody else's signal has stopped the process. If it stays
-// that way it's as good as dead.
+// that way it's as good as dead, unless it's the next host's to judge.
 func (p *process) stopped() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if isClosed(p.left) {
+		return
+	}
 	bound := p.l.cfg.ProbeTimeout
 	p.hung = time.AfterFunc(bound, func() {
 		p.kill(errdefs.New(errdefs.WorkerHung, "a signal stopped the worker, and it didn't go on within %s", bound))

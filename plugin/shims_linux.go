@@ -295,7 +295,7 @@ func (s shimSink) Frozen(frozen bool) { s.p.noteFrozen(frozen) }
 // Exited implements shim.Sink.
 func (s shimSink) Exited(e shim.Exit) {
 	if e.Left > 0 {
-		s.p.log.logger.Info("the worker left processes behind; they were killed", "processes", e.Left)
+		s.p.say(hclog.Info, "the worker left processes behind; they were killed", "processes", e.Left)
 	}
 	s.p.ended(exitOfShim(e))
 }
