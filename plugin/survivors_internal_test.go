@@ -337,3 +337,25 @@ func TestPlannedHandoverKeepsMemory(t *testing.T) {
 	l, _ := h.comeBack(t)
 	mustCall(t, reattach(t, l, h), "remember", "4")
 }
+
+// TestWorkersOfTwoDeadHostsGoOnTogether: the second of them found nothing, since it
+// didn't look.
+func TestWorkersOfTwoDeadHostsGoOnTogether(t *testing.T) {
+	t.Parallel()
+	h := newTestHost(t, pythonCommand(t, counting))
+	all := []host.WorkerID{"default-1", "default-2"}
+	for _, id := range all {
+		h.Workers = []host.WorkerID{id}
+		p := h.start(t)
+		p.ready()
+		p.kill()
+	}
+	l, _ := h.comeBack(t) // whose end is that of both pairs
+	for _, id := range all {
+		w, err := l.Reattach(t.Context(), h.spec(id), toolless{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustCall(t, w, "remember", "2")
+	}
+}
