@@ -111,12 +111,12 @@ func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record) error {
 	for _, s := range l.survivors {
 		keep[s.rec.Token] = true
 	}
-	for _, o := range Sweep(l.cfg.Instance, keep, false) {
+	for _, o := range sweep(l.cfg.Instance, keep, true) {
 		l.log(host.WorkerID(o.Token)).Warn("a process that a dead host left behind was ended", "pid", o.PID, "command", o.Command)
 	}
 	var errs []error
 	for id, rec := range dead {
-		if rec.Process.Boot == proc.BootID() && rec.Process.PID > 0 {
+		if rec.Process.Boot == proc.BootID() && rec.Process.PID > 0 && isTokenOf(rec.Token, l.cfg.Instance) {
 			proc.Kill(proc.ID{PID: rec.Process.PID, Start: rec.Process.StartTime})
 		}
 		if within(rec.Dir, l.cfg.Dir) {
