@@ -258,7 +258,10 @@ func (s *shims) foundBy(c *shim.Client) []found {
 				gone := goneSink{make(chan struct{})}
 				ch.Kill()
 				ch.Adopt(gone)
-				<-gone.exited
+				select {
+				case <-gone.exited:
+				case <-time.After(discardTimeout): // in state D: nobody can end it now
+				}
 			},
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,6 +47,8 @@ func (l *Launcher) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var ending sync.WaitGroup
+	defer ending.Wait()
 	for _, f := range found {
 		rec := f.rec
 		known, ok := recorded[rec.Worker]
@@ -55,7 +58,7 @@ func (l *Launcher) Recover(ctx context.Context) error {
 		delete(recorded, rec.Worker)
 		if why := unusable(rec, f.id); why != "" {
 			l.log(rec.Worker).Warn("a worker of the last host is ended", "why", why, "pid", f.id.PID)
-			f.end()
+			ending.Go(f.end)
 			recorded[rec.Worker] = rec
 			continue
 		}
@@ -66,6 +69,7 @@ func (l *Launcher) Recover(ctx context.Context) error {
 		}
 		l.survivors[rec.Worker] = &survivor{rec, f.adopt}
 	}
+	ending.Wait()
 	return l.tidy(recorded)
 }
 
@@ -74,7 +78,7 @@ type found struct {
 	rec   ledger.Record
 	id    host.Process
 	adopt func(p *process) child
-	end   func() // blocks until the process is gone
+	end   func() // blocks until the process is gone, or can't be killed
 }
 
 // unusable says why a process that is there can't be gone on with; empty: it can.
@@ -123,6 +127,26 @@ func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record) error {
 			errs = append(errs, os.RemoveAll(rec.Dir))
 		}
 		errs = append(errs, l.records.erase(id))
+	}
+	return errors.Join(append(errs, l.tidyFolders())...)
+}
+
+// tidyFolders removes the folders of workers that are gone. Not every one stands in
+// a record: the ledger may have been torn, or the host killed before its first word.
+func (l *Launcher) tidyFolders() error {
+	keep := map[string]bool{}
+	for _, s := range l.survivors {
+		keep[filepath.Base(s.rec.Dir)] = true
+	}
+	entries, err := os.ReadDir(l.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() && isWorkerDir(e.Name()) && !keep[e.Name()] {
+			errs = append(errs, os.RemoveAll(filepath.Join(l.cfg.Dir, e.Name())))
+		}
 	}
 	return errors.Join(errs...)
 }
