@@ -92,9 +92,12 @@ func (p *pool) startFailed(ctx context.Context, m *member, err error) {
 	close(changed)
 }
 
-// asStartFailed makes an error that isn't start_failed, such as a timeout, one.
+// asStartFailed makes an error that doesn't say what to do about the start, such as
+// a timeout, start_failed.
 func (p *pool) asStartFailed(m *member, err error) error {
-	if errdefs.ReasonOf(err) != errdefs.StartFailed && errdefs.ReasonOf(err) != errdefs.VersionMismatch {
+	switch errdefs.ReasonOf(err) {
+	case errdefs.StartFailed, errdefs.VersionMismatch, errdefs.DiskFull:
+	default:
 		if fromContext(err) {
 			err = errdefs.Wrap(errdefs.StartFailed, err, "the worker wasn't ready after %s", p.cfg.StartTimeout)
 		} else {

@@ -87,7 +87,7 @@ func (p *process) Start(ctx context.Context) error {
 	p.l.step("forked")
 	p.born(c)
 	if err := p.l.records.identify(p.id, c.identity()); err != nil {
-		p.Signal(sigKill) // none that isn't recorded
+		p.refuse(err) // none that isn't recorded
 		return err
 	}
 	p.l.step("identified")
