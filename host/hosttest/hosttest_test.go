@@ -24,8 +24,10 @@ func TestFakeLauncherKeepsTheReattachersContract(t *testing.T) {
 	hosttest.TestReattacher(t, func(*testing.T) hosttest.Handover {
 		l := &hosttest.Launcher{Tools: hosttest.ContractTools()}
 		return hosttest.Handover{Launcher: l, Next: func(*testing.T) host.Launcher {
-			l = l.Next()
-			return l
+			next := &hosttest.Launcher{Tools: hosttest.ContractTools()}
+			next.Inherit(l)
+			l = next
+			return next
 		}}
 	})
 }

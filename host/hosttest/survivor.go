@@ -15,14 +15,15 @@ var (
 	_ host.Leaver     = (*Worker)(nil)
 )
 
-// Next is the launcher of the host that comes after this one's: its survivors are
-// the workers that this one's host has left. It has the same tools and no hooks.
-func (l *Launcher) Next() *Launcher {
-	next := &Launcher{Tools: l.Tools, Slots: l.Slots, survivors: map[host.WorkerID]*Worker{}}
-	for _, w := range l.Left() {
-		next.survivors[w.Spec.Worker] = w
+// Inherit makes the workers that another launcher's host has left the survivors of
+// this one. It's called before the host runs.
+func (l *Launcher) Inherit(last *Launcher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.survivors = map[host.WorkerID]*Worker{}
+	for _, w := range last.Left() {
+		l.survivors[w.Spec.Worker] = w
 	}
-	return next
 }
 
 // Left gives the workers that were left to another host.
