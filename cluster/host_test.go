@@ -82,11 +82,11 @@ func TestSessionsAndProcessRecordsOutliveTheirHost(t *testing.T) {
 		if moved[0].Epoch <= sessions[0].Epoch || moved[0].Home == sessions[0].Home {
 			t.Errorf("the session of a dead worker is still %+v", moved[0])
 		}
-		if len(processes) != 6 { // the second host's, and those that nobody has looked after yet
+		if len(processes) != 3 { // the second host's: none of the first one's workers is there any more
 			t.Errorf("%d processes are recorded", len(processes))
 		}
 		second.stop()
-		if _, processes = contents(t, second.node); len(processes) != 3 {
+		if _, processes = contents(t, second.node); len(processes) != 0 {
 			t.Errorf("%d processes are recorded after the second host's end", len(processes))
 		}
 		closed(t, second.node)

@@ -46,7 +46,7 @@ func mayImport() map[string][]string {
 		"plugin/lane/lanetest": {"plugin/lane", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"cluster":              {"host", "host/boltfile", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"adapters/python":      {"host", "proto/errdefs"},
-		"host/embed":           {"", "adapters/python", "host", "host/config", "host/rpc", "plugin", "plugin/ledger", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"host/embed":           {"", "adapters/python", "host", "cluster", "host/config", "host/rpc", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "host/nearest", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"examples/digits":      {"", "host/embed"},
 		"examples/kv":          {"examples/kv/kvpb", "examples/kv/kvplugin"},
