@@ -178,6 +178,7 @@ func TestSurvivorThatCannotGoOnIsReplacedAtOnce(t *testing.T) {
 }
 
 func TestSurvivorsWithoutASeatAreForsaken(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change   func(*host.PoolConfig)
 		forsaken int

@@ -54,7 +54,7 @@ func fillUp(t *testing.T, dir string) string {
 // TestFullDiskIsAnErrorBeforeTheFork: no worker is started that can't be recorded.
 func TestFullDiskIsAnErrorBeforeTheFork(t *testing.T) {
 	t.Parallel()
-	h := newTestHost(t, pythonCommand(t, counting))
+	h := newTestHost(t, countingCommand(t))
 	h.Data = smallDisk(t)
 	l, _ := h.comeBack(t)
 	filler := fillUp(t, h.Data)
@@ -111,7 +111,7 @@ func TestLedgerThatFailsDuringAStartLeavesNoProcess(t *testing.T) {
 		for _, step := range []string{"intended", "forked", "attached"} {
 			t.Run(name+" once "+step, func(t *testing.T) {
 				t.Parallel()
-				h := newTestHost(t, pythonCommand(t, counting))
+				h := newTestHost(t, countingCommand(t))
 				l, records, err := h.launcher(nil)
 				if err != nil {
 					t.Fatal(err)
@@ -165,7 +165,7 @@ func TestReadOnlyDataDirectoryIsExplained(t *testing.T) {
 // again yet, and they are neither ended nor gone on with.
 func TestSurvivorsWaitForRoomOnTheDisk(t *testing.T) {
 	t.Parallel()
-	h, before := survivorOf(t, nil)
+	h, before := survivorOf(t)
 	h.Data = smallDisk(t)
 	l, records, err := h.launcher(nil)
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugin
 
 import (
@@ -22,7 +24,7 @@ const goneWithin = 10 * time.Second
 func deaths(t *testing.T) map[string]testHost {
 	t.Helper()
 	mute := host.Command{Path: "/bin/sh", Args: []string{"-c", "(setsid sleep 1000 &) ; sleep 1000"}}
-	python := pythonCommand(t, counting)
+	python := countingCommand(t)
 	all := map[string]testHost{}
 	for _, step := range []string{"intended", "forked", "identified"} {
 		all[step+", first"] = testHost{Command: mute, Workers: workers(20), DieAt: step, DieNth: 1}
@@ -72,6 +74,7 @@ func TestHostThatDiesInAStartLeavesNothingHalfStarted(t *testing.T) {
 	t.Parallel()
 	for name, plan := range deaths(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := dead(t, plan, patience)
 			begun := time.Now()
 			l, _ := h.comeBack(t)
@@ -93,7 +96,7 @@ func TestHostThatDiesInAStartLeavesNothingHalfStarted(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", s.Worker, err)
 				}
-				if _, err := callTool(t.Context(), w, "remember", nil); err != nil {
+				if _, err := callTool(t.Context(), w, "remember"); err != nil {
 					t.Errorf("%s: %v", s.Worker, err)
 				}
 			}
@@ -107,6 +110,7 @@ func TestWithoutGraceNothingOfADeadHostIsLeft(t *testing.T) {
 	t.Parallel()
 	for name, plan := range deaths(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := dead(t, plan, 0)
 			begun := time.Now()
 			for len(h.carriers(t)) > 0 || shim.InUse(h.Dir) {

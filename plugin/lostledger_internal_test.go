@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugin
 
 import (
@@ -14,7 +16,7 @@ func TestTornOrLostLedgerIsMadeAgainOfWhatLives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, before := survivorOf(t, nil)
+			h, before := survivorOf(t)
 			if err := harm(h.ledgerPath()); err != nil {
 				t.Fatal(err)
 			}

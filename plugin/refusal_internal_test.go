@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugin
 
 import (
@@ -12,7 +14,7 @@ import (
 
 func TestSurvivorOfAnotherCommandIsReplaced(t *testing.T) {
 	t.Parallel()
-	h, before := survivorOf(t, nil)
+	h, before := survivorOf(t)
 	l, _ := h.comeBack(t)
 	spec := h.spec("default-1")
 	spec.Command.Env = append(spec.Command.Env, "MODEL=another")
@@ -27,7 +29,7 @@ func TestSurvivorOfAnotherCommandIsReplaced(t *testing.T) {
 
 func TestAddressThatAnotherProcessListensOnIsRefused(t *testing.T) {
 	t.Parallel()
-	h, before := survivorOf(t, nil)
+	h, before := survivorOf(t)
 	var socket string
 	h.forge(t, func(rec *ledger.Record) { socket = rec.Reattach.Address })
 	if err := os.Remove(socket); err != nil {

@@ -29,11 +29,11 @@ type shims struct {
 	pairs   sync.WaitGroup // their ends
 	opening chan struct{}  // holds a token while nobody opens a pair
 
-	mu       sync.Mutex // guards the fields below
+	mu       sync.Mutex     // guards the fields below
 	client   *shim.Client   // whose shim forks
 	live     []*shim.Client // all; those of an earlier host beside it
-	deadline int64 // of the lease
-	over     bool  // no pair is started any more
+	deadline int64          // of the lease
+	over     bool           // no pair is started any more
 }
 
 func newNursery(cfg Config, wg *sync.WaitGroup) nursery { return newShims(cfg, wg) }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugin
 
 import (
@@ -111,7 +113,7 @@ func TestWhatCarriesATokenOfOursIsEnded(t *testing.T) {
 // elsewhere, names its instance.
 func TestWorkersOfALiveHostAreNoOrphans(t *testing.T) {
 	t.Parallel()
-	h := newTestHost(t, pythonCommand(t, counting))
+	h := newTestHost(t, countingCommand(t))
 	h.Grace = 0
 	worker := h.start(t).ready()["default-1"]
 	if found := Sweep(h.Instance, nil, false); len(found) > 0 || !isAlive(worker) {

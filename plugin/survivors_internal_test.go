@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugin
 
 import (
@@ -16,42 +18,10 @@ import (
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
-// counting is an adapter whose memory can be asked for.
-const counting = `
-import ctypes, os, sys
-from snakepit import tool
-
-times = 0
-
-@tool
-def remember() -> int:
-    global times
-    times += 1
-    return times
-
-@tool
-def shout():
-    print("loud and clear", file=sys.stderr, flush=True)
-
-@tool
-def die():
-    print("last words", file=sys.stderr, flush=True)
-    os._exit(5)
-
-@tool
-def stuck():
-    mutex = ctypes.create_string_buffer(128)
-    for _ in range(2):
-        ctypes.PyDLL(None).pthread_mutex_lock(mutex)
-`
-
-// survivor starts a host with one worker and kills the host.
-func survivorOf(t *testing.T, change func(*testHost)) (testHost, host.Process) {
+// survivorOf starts a host with one worker and kills the host.
+func survivorOf(t *testing.T) (testHost, host.Process) {
 	t.Helper()
-	h := newTestHost(t, pythonCommand(t, counting))
-	if change != nil {
-		change(&h)
-	}
+	h := newTestHost(t, countingCommand(t))
 	p := h.start(t)
 	worker := p.ready()["default-1"]
 	p.kill()
@@ -72,7 +42,7 @@ func reattach(t *testing.T, l *Launcher, h testHost) host.Worker {
 
 func TestWorkerOutlivesItsHostWithItsMemory(t *testing.T) {
 	t.Parallel()
-	h, before := survivorOf(t, nil)
+	h, before := survivorOf(t)
 	begun := time.Now()
 	l, lines := h.comeBack(t)
 	if got := l.Survivors(); len(got) != 1 || got[0] != (host.Survivor{Worker: "default-1", Pool: "default"}) {
@@ -102,10 +72,10 @@ func TestWorkerOutlivesItsHostWithItsMemory(t *testing.T) {
 
 func TestDeathOfAReattachedWorkerIsTold(t *testing.T) {
 	t.Parallel()
-	h, _ := survivorOf(t, nil)
+	h, _ := survivorOf(t)
 	l, _ := h.comeBack(t)
 	w := reattach(t, l, h)
-	_, err := callTool(t.Context(), w, "die", nil)
+	_, err := callTool(t.Context(), w, "die")
 	var e *errdefs.Error
 	if !errors.As(err, &e) || e.Reason != errdefs.WorkerCrashed || !e.MayHaveRun || e.Exit == nil || e.Exit.Code != 5 {
 		t.Fatalf("%v, want worker_crashed with exit code 5", err)
@@ -118,7 +88,7 @@ func TestDeathOfAReattachedWorkerIsTold(t *testing.T) {
 
 func TestOldHostIsRefusedOnceAnotherIsAttached(t *testing.T) {
 	t.Parallel()
-	h, _ := survivorOf(t, nil)
+	h, _ := survivorOf(t)
 	l, _ := h.comeBack(t)
 	w := reattach(t, l, h)
 	ours, ok := w.(*worker)
@@ -137,7 +107,7 @@ func TestOldHostIsRefusedOnceAnotherIsAttached(t *testing.T) {
 
 func TestForsakenSurvivorEnds(t *testing.T) {
 	t.Parallel()
-	h, before := survivorOf(t, nil)
+	h, before := survivorOf(t)
 	l, _ := h.comeBack(t)
 	l.Forsake("default-1")
 	t.Logf("gone after %s", awaitGone(t, before))
@@ -162,7 +132,7 @@ func TestWorkerThatTheLedgerNamesWronglyIsEnded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h, before := survivorOf(t, nil)
+			h, before := survivorOf(t)
 			h.forge(t, func(rec *ledger.Record) { forge(&rec.Process) })
 			l, _ := h.comeBack(t)
 			if got := l.Survivors(); len(got) > 0 {
@@ -199,7 +169,7 @@ func (h testHost) forge(t *testing.T, change func(*ledger.Record)) {
 
 func TestWorkerThatDoesNotAnswerIsEndedInTime(t *testing.T) {
 	t.Parallel()
-	h, before := survivorOf(t, nil)
+	h, before := survivorOf(t)
 	if err := syscall.Kill(before.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +191,7 @@ func TestWorkerThatDoesNotAnswerIsEndedInTime(t *testing.T) {
 // so it can't answer at all.
 func TestWorkerStuckInCIsEndedInTime(t *testing.T) {
 	t.Parallel()
-	h := newTestHost(t, pythonCommand(t, counting))
+	h := newTestHost(t, countingCommand(t))
 	records, err := ledger.Open(h.ledgerPath(), ledger.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -288,7 +258,7 @@ func leave(t *testing.T, l *Launcher, w host.Worker, end context.CancelFunc, end
 
 func TestWorkerThatDiedBetweenTheHostsIsForgotten(t *testing.T) {
 	t.Parallel()
-	h, before := survivorOf(t, nil)
+	h, before := survivorOf(t)
 	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +277,7 @@ func TestWorkerThatDiedBetweenTheHostsIsForgotten(t *testing.T) {
 
 func TestPlannedHandoverKeepsMemory(t *testing.T) {
 	t.Parallel()
-	h := newTestHost(t, pythonCommand(t, counting))
+	h := newTestHost(t, countingCommand(t))
 	for round := range 3 {
 		l, records, err := h.launcher(nil)
 		if err != nil {
@@ -342,7 +312,7 @@ func TestPlannedHandoverKeepsMemory(t *testing.T) {
 // didn't look.
 func TestWorkersOfTwoDeadHostsGoOnTogether(t *testing.T) {
 	t.Parallel()
-	h := newTestHost(t, pythonCommand(t, counting))
+	h := newTestHost(t, countingCommand(t))
 	all := []host.WorkerID{"default-1", "default-2"}
 	for _, id := range all {
 		h.Workers = []host.WorkerID{id}

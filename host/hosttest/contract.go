@@ -82,13 +82,13 @@ func newBench(ctx context.Context, t *testing.T, c Contract) *bench {
 		t.Fatalf("Launch: %v", err)
 	}
 	b := &bench{t, ctx, c, w}
-	b.stopAtTheEnd(w)
+	b.stopAtTheEnd(ctx, w)
 	return b
 }
 
-func (b *bench) stopAtTheEnd(w host.Worker) {
+func (b *bench) stopAtTheEnd(ctx context.Context, w host.Worker) {
 	b.Cleanup(func() {
-		detached, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), patience)
+		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		if err := w.Stop(detached); err != nil {
 			b.Errorf("Stop: %v", err)

@@ -76,7 +76,7 @@ func (h *handover) reattach(r host.Reattacher) {
 		h.Fatalf("Reattach: %v", err)
 	}
 	h.worker = w
-	h.stopAtTheEnd(w)
+	h.stopAtTheEnd(h.ctx, w)
 }
 
 func leftWorkerEndsForItsHostWithoutError(h *handover) {
@@ -161,7 +161,7 @@ func anotherCommandsSurvivorIsRefused(h *handover) {
 	spec := h.c.Spec
 	spec.Command.Env = append(slices.Clone(spec.Command.Env), "OTHER=1")
 	if w, err := r.Reattach(h.ctx, spec, answers{}); err == nil {
-		h.stopAtTheEnd(w)
+		h.stopAtTheEnd(h.ctx, w)
 		h.Error("a worker of another command goes on")
 	}
 	_, err := r.Reattach(h.ctx, h.c.Spec, answers{})
