@@ -133,25 +133,34 @@ func (h *Held) Signal(sig unix.Signal) {
 }
 
 // Ended waits until each of them has ended, zombies included, for at most a time, and
-// returns when each did; zero: it hasn't.
+// returns when each did; zero: it hasn't. An end is seen when this looks, not before.
 func (h *Held) Ended(within time.Duration) []time.Time {
-	for deadline := time.Now().Add(within); ; {
-		fds, which := h.waiting()
-		if len(fds) == 0 {
-			return h.ends
-		}
-		left := time.Until(deadline)
-		if left <= 0 {
-			return h.ends
-		}
-		_, _ = unix.Poll(fds, int(left.Milliseconds())+1) // interrupted: it's asked again
-		now := time.Now()
-		for i, fd := range fds {
-			if fd.Revents != 0 {
-				h.ends[which[i]] = now
-			}
+	deadline := time.Now().Add(within)
+	for h.look(max(time.Until(deadline), 0)) && time.Now().Before(deadline) { //nolint:revive // the condition does it
+	}
+	return h.ends
+}
+
+// AnyEnded waits until one more of them has ended, for at most a time.
+func (h *Held) AnyEnded(within time.Duration) []time.Time {
+	h.look(within)
+	return h.ends
+}
+
+// look waits for the next end, and reports whether anybody is alive.
+func (h *Held) look(within time.Duration) bool {
+	fds, which := h.waiting()
+	if len(fds) == 0 {
+		return false
+	}
+	_, _ = unix.Poll(fds, int(within.Milliseconds())+1) // interrupted: the caller looks again
+	now := time.Now()
+	for i, fd := range fds {
+		if fd.Revents != 0 {
+			h.ends[which[i]] = now
 		}
 	}
+	return true
 }
 
 // waiting are the descriptors of those alive. One that was gone from the start ends now.

@@ -90,3 +90,15 @@ class Crowd(Victim):
     """Several calls at once."""
 
     slots = 4
+
+
+class Slow(Adapter):
+    """Never gets ready."""
+
+    def setup(self) -> None:
+        begun("setup")
+        time.sleep(600)
+
+    @tool
+    def pid(self) -> int:
+        return os.getpid()
