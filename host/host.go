@@ -27,6 +27,7 @@ type Host struct {
 	order    []*pool // sorted by name
 	tools    *hostTools
 	sessions *sessions
+	records  *records
 	refused  failures // calls that never found a pool
 	timedOut error    // the cause of those that call_timeout ended
 	newest   atomic.Uint64
@@ -59,6 +60,7 @@ func New(cfg Config) (*Host, error) {
 		pools:    map[string]*pool{},
 		tools:    newHostTools(cfg.HostToolLimit, cfg.Logger),
 		sessions: &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
+		records:  newRecords(cfg),
 		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
 		started:  time.Now(),
 		gate:     newGate(),
@@ -105,6 +107,7 @@ func (h *Host) Run(ctx context.Context) error {
 	close(h.seated)
 	h.startWorkers(life, &seats, left)
 	h.work.Go(func() { h.sessions.sweep(life, h.sweepEvery()) })
+	h.work.Go(func() { h.records.run(life, left) })
 
 	<-ctx.Done()
 	h.drain(ctx)
@@ -114,6 +117,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	h.gate.wait(context.WithoutCancel(ctx))
 	h.work.Wait()
+	h.records.flush(ctx)
 	return nil
 }
 
@@ -121,6 +125,7 @@ func (h *Host) startWorkers(life context.Context, group *errgroup.Group, left ma
 	s := &seats{
 		launcher: h.cfg.Launcher,
 		serve:    h,
+		records:  h.records,
 		slots:    make(chan struct{}, h.cfg.LaunchLimit),
 		newID:    h.newWorkerID,
 		leaving:  &h.leaving,

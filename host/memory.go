@@ -12,26 +12,31 @@ import (
 	"github.com/snakepit-go/snakepit/proto/names"
 )
 
-// MemoryRegistry is a Registry in memory: the one of a host without a cluster. It
-// is gone with its process, and safe for concurrent use.
+// maxMemoryProcesses is far more than the pools of one host have workers.
+const maxMemoryProcesses = 100_000
+
+// MemoryRegistry is a Registry and a ProcessRegistry in memory: the one of a host
+// without a cluster. It is gone with its process, and safe for concurrent use.
 type MemoryRegistry struct {
 	max int
 
-	mu       sync.Mutex // guards all below
-	sessions map[SessionID]Session
-	epoch    uint64
-	expired  map[SessionID]struct{}
-	order    []SessionID // of expired, a ring: the oldest is at next
-	next     int
+	mu        sync.Mutex // guards all below
+	sessions  map[SessionID]Session
+	processes map[WorkerID]ProcessRecord
+	epoch     uint64
+	expired   map[SessionID]struct{}
+	order     []SessionID // of expired, a ring: the oldest is at next
+	next      int
 }
 
 // NewMemoryRegistry returns an empty registry for at most limit sessions (zero:
 // 10,000). It remembers as many that expired.
 func NewMemoryRegistry(limit int) *MemoryRegistry {
 	return &MemoryRegistry{
-		max:      cmp.Or(max(limit, 0), 10_000),
-		sessions: map[SessionID]Session{},
-		expired:  map[SessionID]struct{}{},
+		max:       cmp.Or(max(limit, 0), 10_000),
+		sessions:  map[SessionID]Session{},
+		processes: map[WorkerID]ProcessRecord{},
+		expired:   map[SessionID]struct{}{},
 	}
 }
 
@@ -97,6 +102,39 @@ func (r *MemoryRegistry) Sessions(context.Context) ([]Session, error) {
 		all[i] = copied(all[i])
 	}
 	slices.SortFunc(all, func(a, b Session) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return all, nil
+}
+
+// ClaimProcess implements [ProcessRegistry].
+func (r *MemoryRegistry) ClaimProcess(_ context.Context, p ProcessRecord) (ProcessRecord, error) {
+	if err := p.Validate(); err != nil {
+		return ProcessRecord{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.processes[p.Worker]; !known && len(r.processes) >= maxMemoryProcesses {
+		return ProcessRecord{}, errdefs.New(errdefs.QueueFull, "there are %d records of processes already", maxMemoryProcesses)
+	}
+	r.epoch++
+	p.Epoch = r.epoch
+	r.processes[p.Worker] = p
+	return p, nil
+}
+
+// ReleaseProcess implements [ProcessRegistry].
+func (r *MemoryRegistry) ReleaseProcess(_ context.Context, worker WorkerID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.processes, worker)
+	return nil
+}
+
+// Processes implements [ProcessRegistry].
+func (r *MemoryRegistry) Processes(context.Context) ([]ProcessRecord, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := slices.Collect(maps.Values(r.processes))
+	slices.SortFunc(all, func(a, b ProcessRecord) int { return strings.Compare(string(a.Worker), string(b.Worker)) })
 	return all, nil
 }
 

@@ -11,7 +11,7 @@ import (
 type Registry interface {
 	// OpenSession records a session, or returns the one of this id that is there
 	// already, as it is. It blocks until the record is as durable as the registry
-	// makes it. Errors: session_quota; no_quorum; session_expired for an id whose
+	// makes it. Errors: session_quota; no_quorum; disk_full; session_expired for an id whose
 	// session expired not long ago; invalid_arguments for one that isn't 1 to 256
 	// bytes of UTF-8.
 	OpenSession(ctx context.Context, s Session) (Session, error)

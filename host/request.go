@@ -1,11 +1,6 @@
 package host
 
-import (
-	"unicode/utf8"
-
-	"github.com/snakepit-go/snakepit/proto/errdefs"
-	"github.com/snakepit-go/snakepit/proto/names"
-)
+import "github.com/snakepit-go/snakepit/proto/names"
 
 // Request says what to run. The call's deadline is its context's.
 type Request struct {
@@ -19,10 +14,6 @@ type Request struct {
 	Input      bool      // the caller sends chunks
 	Metadata   map[string]string
 }
-
-const (
-	maxSessionID = 256
-)
 
 func (r Request) validate() error {
 	if err := names.CheckTool(r.Tool); err != nil {
@@ -41,9 +32,8 @@ func (r Request) validate() error {
 
 // validateSessionID refuses what isn't 1 to 256 bytes of UTF-8.
 func validateSessionID(id SessionID) error {
-	if id == "" || len(id) > maxSessionID || !utf8.ValidString(string(id)) {
-		return errdefs.New(errdefs.InvalidArguments, "session id %q of %d bytes isn't 1 to %d bytes of UTF-8",
-			names.Cut(string(id)), len(id), maxSessionID)
+	if err := names.CheckID("session", string(id)); err != nil {
+		return err
 	}
 	return nil
 }

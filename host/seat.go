@@ -13,6 +13,7 @@ import (
 type seats struct {
 	launcher Launcher
 	serve    ToolServer
+	records  *records
 	slots    chan struct{} // bounds how many workers start at once
 	newID    func(pool string) WorkerID
 	leaving  *atomic.Bool // the workers are to outlive the host
@@ -139,6 +140,7 @@ func (p *pool) handOnAll(m *member) (deliver func()) {
 
 // attend waits for the worker's death, or stops it, or leaves it, when ctx ends.
 func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) error {
+	s.records.claim(m.id, p.cfg.Name, worker.Description().Process)
 	select {
 	case <-worker.Done():
 		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
@@ -153,6 +155,7 @@ func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) e
 		}
 	}
 	p.bury(m)
+	s.records.release(m.id)
 	return nil
 }
 

@@ -39,6 +39,7 @@ func (p *pool) resume(ctx context.Context, m *member, s *seats) error {
 	if err != nil {
 		p.log.Warn("worker of the last host is replaced", "worker", m.id, "error", err)
 		p.withdraw(m, WorkerDead)
+		s.records.release(m.id)
 		return nil
 	}
 	p.log.Info("worker of the last host goes on", "worker", m.id, "pid", worker.Description().Process.PID)

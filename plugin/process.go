@@ -15,6 +15,7 @@ import (
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/plugin/proc"
+	"github.com/snakepit-go/snakepit/plugin/shim"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -250,6 +251,18 @@ func (p *process) setNote(text string) {
 	if keeper, ok := c.(interface{ SetNote(note string) }); ok {
 		keeper.SetNote(text)
 	}
+}
+
+// mark is what whoever keeps the process looks at when the lease ends.
+func (p *process) mark() (shim.Mark, bool) {
+	p.mu.Lock()
+	c := p.child
+	p.mu.Unlock()
+	marked, ok := c.(interface{ Mark() shim.Mark })
+	if !ok {
+		return shim.Mark{}, false
+	}
+	return marked.Mark(), true
 }
 
 // leave lets go of a process that goes on without us.

@@ -14,6 +14,7 @@ import (
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/plugin/lane"
 	"github.com/snakepit-go/snakepit/plugin/proc"
+	"github.com/snakepit-go/snakepit/plugin/shim"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -34,7 +35,9 @@ type worker struct {
 	lane   *lane.Lane
 	stopIn time.Duration
 
-	conn *grpc.ClientConn // go-plugin's
+	conn   *grpc.ClientConn // go-plugin's
+	mark   *shim.Mark       // set while it runs a session's call; nil: there's no shim to look at it
+	unmark func()           // made once: a call needs no closure of its own
 
 	stopping chan struct{} // closed by the first Stop
 	leaving  chan struct{} // closed by the first Leave
@@ -61,6 +64,9 @@ func (s *startup) worker(ctx context.Context, desc host.Description, conn *conne
 	}
 	if w.stopIn <= 0 {
 		w.stopIn = defaultStopTimeout
+	}
+	if m, ok := s.proc.mark(); ok {
+		w.mark, w.unmark = &m, m.Leave
 	}
 	l, err := conn.open(ctx, lane.Config{
 		Agent:  "snakepit",
@@ -91,11 +97,27 @@ func (w *worker) Err() error {
 
 // Start implements host.Worker.
 func (w *worker) Start(ctx context.Context, inv host.Invocation) (host.Running, error) {
-	call, err := w.lane.Open(ctx, requestOf(inv))
+	req := requestOf(inv)
+	if inv.Session != "" && w.mark != nil {
+		if !w.mark.Enter() {
+			return nil, fenced(w.id)
+		}
+		req.Over = w.unmark
+	}
+	call, err := w.lane.Open(ctx, req)
 	if err != nil {
+		if req.Over != nil {
+			req.Over()
+		}
 		return nil, w.explain(ctx, err)
 	}
 	return &running{w: w, call: call}, nil
+}
+
+func fenced(id host.WorkerID) error {
+	e := errdefs.New(errdefs.Fenced, "the host's lease has ended: it may not run what is bound to a session")
+	e.Hint = "call again: another host takes the session over, or this one gets its lease back"
+	return e.At(errdefs.Where{Worker: string(id)})
 }
 
 // Stop implements host.Worker.

@@ -84,6 +84,14 @@ func (c *Client) Status(ctx context.Context) (*snakepitv1.StatusResponse, error)
 	return c.api.Status(ctx, &snakepitv1.StatusRequest{})
 }
 
+// Upgrade has the host's program started anew, to take over listener, workers and
+// sessions, and returns the new process's pid once that one is ready to. The old one
+// goes on until its running calls have ended. On error nothing has changed.
+func (c *Client) Upgrade(ctx context.Context) (pid int, err error) {
+	r, err := c.api.Upgrade(ctx, &snakepitv1.UpgradeRequest{})
+	return int(r.GetPid()), err
+}
+
 // Workers lists the workers of a pool; of all when pool is empty.
 func (c *Client) Workers(ctx context.Context, pool string) ([]*snakepitv1.WorkerStatus, error) {
 	r, err := c.api.ListWorkers(ctx, &snakepitv1.ListWorkersRequest{Pool: pool})

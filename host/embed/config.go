@@ -1,6 +1,8 @@
 package embed
 
 import (
+	"os"
+
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -22,6 +24,13 @@ type Config struct {
 	Logger hclog.Logger
 	// Version is what Status says; empty: the module's.
 	Version string
+	// Successor starts the program that takes over from this host, giving it files as
+	// descriptors 3 and up, for its Inherit; nil: Host.Upgrade isn't possible. It's for
+	// programs that are a host and nothing else.
+	Successor func(files []*os.File) (*os.Process, error)
+	// Inherit are the files that a host gave to its Successor, in the process that this
+	// started: Start then waits until that host has handed over.
+	Inherit []*os.File
 	// Serve opens the API on a Unix socket in the run folder, and tells of it in
 	// the data directory's host.json.
 	Serve bool

@@ -20,11 +20,12 @@ import (
 )
 
 const (
-	lockFile   = "lock"
-	recordFile = "host.json"
-	socketFile = "api.sock"
-	logFolder  = "logs"
-	ledgerFile = "ledger.db"
+	lockFile       = "lock"
+	recordFile     = "host.json"
+	socketFile     = "api.sock"
+	logFolder      = "logs"
+	ledgerFile     = "ledger.db"
+	registryFolder = "registry"
 	// instanceFile names whose workers a folder's are: the tokens of all of them begin with it.
 	instanceFile = "instance"
 	// halfMade marks folders that aren't locked yet.
@@ -43,8 +44,17 @@ type dirs struct {
 	left     bool // the workers go on: the run folder stays
 }
 
-// openDirs makes and locks a host's folders. data empty means a private host.
-func openDirs(data string) (*dirs, error) {
+// openDirs makes and locks a host's folders. data empty means a private host. With
+// an inheritance they are there, and locked.
+func openDirs(data string, in *inheritance) (*dirs, error) {
+	if in != nil {
+		abs, err := filepath.Abs(data)
+		if err != nil {
+			return nil, dirError(data, err)
+		}
+		d := &dirs{data: abs, instance: plugin.NewInstance()}
+		return d, d.inherit(in.locks)
+	}
 	base, err := runBase(data)
 	if err != nil {
 		return nil, err
@@ -138,16 +148,19 @@ func dirError(dir string, err error) error {
 // or of its own for a private host. Where the workers of the last host live on in it,
 // it's that very folder.
 func (d *dirs) openRun(base string) error {
-	name := randomName()
-	if d.data != "" {
-		sum := sha256.Sum256([]byte(d.data))
-		name = hex.EncodeToString(sum[:4])
-	}
-	run := filepath.Join(base, name)
+	run := filepath.Join(base, d.runName())
 	if shim.InUse(run) {
 		return d.takeRun(run)
 	}
 	return d.makeRun(base, run)
+}
+
+func (d *dirs) runName() string {
+	if d.data == "" {
+		return randomName()
+	}
+	sum := sha256.Sum256([]byte(d.data))
+	return hex.EncodeToString(sum[:4])
 }
 
 // takeRun goes on with the folder of a host that is gone: its data directory's lock is ours.
@@ -238,6 +251,8 @@ func (d *dirs) ledger() string {
 	}
 	return filepath.Join(d.data, ledgerFile)
 }
+
+func (d *dirs) registry() string { return filepath.Join(d.data, registryFolder) }
 
 func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
 

@@ -8,10 +8,12 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/snakepit-go/snakepit/cluster"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/rpc"
 	"github.com/snakepit-go/snakepit/plugin"
@@ -21,16 +23,21 @@ import (
 
 // Host is a host inside this program. It's a snakepit.Caller.
 type Host struct {
-	cfg    Config
-	set    settings
-	logger hclog.Logger
-	dirs   *dirs
-	ledger *ledger.Ledger
-	engine *host.Host
-	record Record
+	cfg      Config
+	set      settings
+	logger   hclog.Logger
+	dirs     *dirs
+	ledger   *ledger.Ledger
+	registry *cluster.Node // nil: in memory
+	engine   *host.Host
+	record   Record
 
 	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
+
+	from      *inheritance         // nil: nobody's place was taken
+	upgrading atomic.Bool          // a new process is being started, or has taken over
+	heir      atomic.Pointer[heir] // nil: nobody takes over
 
 	quit     chan struct{} // closed by the first Shutdown
 	quitOnce sync.Once
@@ -48,14 +55,44 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.awaitTurn(ctx); err != nil {
+		return nil, errors.Join(err, h.dirs.pass())
+	}
 	if err := h.openParts(ctx); err != nil {
 		return nil, errors.Join(err, h.abandon())
 	}
 	h.launchParts(ctx)
-	if err := h.engine.Ready(ctx); err != nil {
+	if err := h.ready(ctx); err != nil {
 		return nil, errors.Join(err, h.Close()) // ctx may be what ended the start
 	}
 	return h, nil
+}
+
+// ready blocks until every pool has its workers, or the host has ended by itself.
+func (h *Host) ready(ctx context.Context) error {
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready := make(chan error, 1)
+	waiting.Go(func() { ready <- h.engine.Ready(ctx) })
+	select {
+	case err := <-ready:
+		return err
+	case <-h.done:
+		return errors.New("the host has ended") // Close says why
+	}
+}
+
+// awaitTurn waits for the host that this process takes over from, if any.
+func (h *Host) awaitTurn(ctx context.Context) error {
+	if h.from == nil {
+		return nil
+	}
+	if err := h.from.awaitTurn(ctx); err != nil {
+		return errors.Join(err, h.from.listener.Close())
+	}
+	return writePID(h.dirs.locks[0])
 }
 
 // openParts opens what is on disk and finds what the last host has left; nothing runs yet.
@@ -70,10 +107,32 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if err := h.launcher.Recover(ctx); err != nil {
 		return err
 	}
+	if err := h.openRegistry(ctx); err != nil {
+		return err
+	}
 	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
 		return err
 	}
 	return h.listen()
+}
+
+// openRegistry opens the record of sessions; a private host keeps its own in memory.
+func (h *Host) openRegistry(ctx context.Context) (err error) {
+	if h.dirs.data == "" {
+		return nil
+	}
+	h.registry, err = cluster.Open(ctx, cluster.Config{
+		Dir: h.dirs.registry(), Node: h.set.host.Node, MaxSessions: h.set.host.MaxSessions, Logger: h.logger,
+	})
+	return err
+}
+
+// registryDone is closed when the registry can't go on; nil where it's in memory.
+func (h *Host) registryDone() <-chan struct{} {
+	if h.registry == nil {
+		return nil
+	}
+	return h.registry.Done()
 }
 
 // abandon gives up what a failed start has opened. Workers that it found stay for
@@ -89,11 +148,17 @@ func (h *Host) abandon() error {
 
 // closeFiles gives up what is open on disk.
 func (h *Host) closeFiles() error {
-	var err error
-	if h.ledger != nil {
-		err = h.ledger.Close()
+	var errs []error
+	if h.registry != nil {
+		errs = append(errs, h.registry.Close())
 	}
-	return errors.Join(err, h.dirs.close())
+	if h.ledger != nil {
+		errs = append(errs, h.ledger.Close())
+	}
+	if h.HandedOver() {
+		return errors.Join(append(errs, h.dirs.pass())...)
+	}
+	return errors.Join(append(errs, h.dirs.close())...)
 }
 
 // ended is a context that is done.
@@ -113,12 +178,17 @@ func prepare(cfg Config) (*Host, error) {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
-	d, err := openDirs(cfg.DataDir)
+	in, err := openInheritance(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d, err := openDirs(cfg.DataDir, in)
 	if err != nil {
 		return nil, err
 	}
 	return &Host{
-		cfg: cfg, set: set, logger: logger, dirs: d,
+		from: in,
+		cfg:  cfg, set: set, logger: logger, dirs: d,
 		record: Record{
 			PID: os.Getpid(), Node: set.host.Node, Socket: d.socket(), StartedAt: time.Now(),
 			Version: cmp.Or(cfg.Version, version()),
@@ -144,9 +214,9 @@ func (h *Host) listen() error {
 	if !h.cfg.Serve {
 		return nil
 	}
-	l, err := net.Listen("unix", h.dirs.socket()) //nolint:noctx // a Unix socket binds at once
+	l, err := h.bind()
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	h.listener = l
 	if h.cfg.DataDir == "" {
@@ -156,6 +226,18 @@ func (h *Host) listen() error {
 		return errors.Join(err, l.Close())
 	}
 	return nil
+}
+
+// bind takes over the listener of the host before, or opens one.
+func (h *Host) bind() (net.Listener, error) {
+	if h.from != nil {
+		return h.from.listener, nil
+	}
+	l, err := net.Listen("unix", h.dirs.socket()) //nolint:noctx // a Unix socket binds at once
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
 }
 
 // launchParts starts the one goroutine that owns all others. The parts live until
@@ -193,14 +275,21 @@ func (h *Host) run(forced context.Context) {
 		engineDone <- nil
 	case err = <-apiDone:
 		apiDone <- nil
+	case <-h.registryDone(): // closing it says why
+	}
+	if h.HandedOver() {
+		endAPI() // first: whoever calls from now on waits for the heir
 	}
 	endEngine() // drains: calls under way finish, and their answers still go out
 	err = errors.Join(err, <-engineDone)
 	endAPI()
 	err = errors.Join(err, <-apiDone)
+	if h.HandedOver() {
+		err = errors.Join(err, h.launcher.Leave(max(h.set.host.OrphanGrace, heirGrace)))
+	}
 	endLaunching()
 	parts.Wait()
-	h.err = errors.Join(err, h.closeFiles())
+	h.err = errors.Join(err, h.closeFiles(), h.handOver())
 }
 
 func (h *Host) serve(ctx context.Context) error {
@@ -215,8 +304,36 @@ func (h *Host) serve(ctx context.Context) error {
 	}
 	return rpc.NewServer(h.engine, rpc.Config{
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
+		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout,
 	}).Serve(ctx, h.listener)
 }
+
+func (h *Host) upgradeFunc() func(context.Context) (int, error) {
+	if h.cfg.Successor == nil {
+		return nil
+	}
+	return h.Upgrade
+}
+
+// stopTimeout is how long running calls may still use the API: at the end they have
+// been drained before, at an upgrade they are being.
+func (h *Host) stopTimeout() time.Duration {
+	if h.HandedOver() {
+		return h.set.host.UpgradeWait + h.slowest()
+	}
+	return apiStopTimeout
+}
+
+// slowest is the longest cancel_grace: calls that are cut short may take that long to say so.
+func (h *Host) slowest() time.Duration {
+	var most time.Duration
+	for _, p := range h.set.pools {
+		most = max(most, p.CancelGrace)
+	}
+	return most + apiStopTimeout
+}
+
+const apiStopTimeout = 2 * time.Second
 
 func (h *Host) closeListener() error {
 	if h.listener == nil {

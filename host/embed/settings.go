@@ -8,6 +8,7 @@ import (
 	"github.com/snakepit-go/snakepit/adapters/python"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/config"
+	"github.com/snakepit-go/snakepit/plugin/proc"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -82,10 +83,15 @@ func (p Pool) settle(shared []string) (host.PoolConfig, error) {
 
 func (h *Host) engineConfig(l host.Launcher) host.Config {
 	k := h.set.host
-	return host.Config{
+	cfg := host.Config{
 		Node: k.Node, Pools: h.set.pools, Launcher: l, Logger: h.logger,
 		CallTimeout: k.CallTimeout, ShutdownTimeout: k.ShutdownTimeout, LeaveWait: k.UpgradeWait, SessionTTL: k.SessionTTL, MaxSessions: k.MaxSessions,
+		Machine: host.MachineID{Machine: proc.MachineID(), Boot: proc.BootID(), PIDNamespace: proc.PIDNamespace()},
 	}
+	if h.registry != nil {
+		cfg.Registry = h.registry
+	}
+	return cfg
 }
 
 // version is the module's, as the linker knows it.

@@ -1,7 +1,8 @@
 // Package hosttest has what those need who test against the engine's interfaces:
 // a [Launcher] whose workers are Go functions in memory, which works inside a
 // testing/synctest bubble, and contract tests for whoever implements
-// host.Registry ([TestRegistry]) or host.Launcher ([TestLauncher]).
+// host.Registry ([TestRegistry]), host.ProcessRegistry ([TestProcessRegistry]) or
+// host.Launcher ([TestLauncher]).
 //
 // # Concurrency
 //

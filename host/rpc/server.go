@@ -33,6 +33,12 @@ type Config struct {
 	Version string
 	DataDir string
 	Logger  hclog.Logger // nil: none
+	// Upgrade lets a new process of the host take over, and returns its pid once
+	// that one is ready to; nil: this host can't.
+	Upgrade func(ctx context.Context) (pid int, err error)
+	// StopTimeout says how long running calls may still use the API once Serve's ctx
+	// has ended; nil: 2 s.
+	StopTimeout func() time.Duration
 }
 
 // Server serves one host.
@@ -59,11 +65,14 @@ func NewServer(engine *host.Host, cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
 	}
+	if cfg.StopTimeout == nil {
+		cfg.StopTimeout = func() time.Duration { return stopTimeout }
+	}
 	return &Server{api: &api{engine: engine, cfg: cfg, ending: make(chan struct{})}}
 }
 
-// Serve takes connections from l until ctx ends, then lets calls finish for 2 s,
-// and closes l. It's called once.
+// Serve takes connections from l until ctx ends, then lets calls finish for
+// StopTimeout, and closes l. It's called once.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	g := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
@@ -78,7 +87,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer context.AfterFunc(ctx, func() {
 		defer close(stopped)
 		close(s.api.ending)
-		stop(g)
+		stop(g, s.api.cfg.StopTimeout())
 	})()
 	err := g.Serve(l)
 	if ctx.Err() != nil {
@@ -92,9 +101,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// stop ends the server within stopTimeout, politely if it can.
-func stop(g *grpc.Server) {
-	t := time.AfterFunc(stopTimeout, g.Stop)
+// stop ends the server within a bound, politely if it can.
+func stop(g *grpc.Server, within time.Duration) {
+	t := time.AfterFunc(within, g.Stop)
 	defer t.Stop()
 	g.GracefulStop()
 }

@@ -44,8 +44,9 @@ func mayImport() map[string][]string {
 		"plugin/ledger":        {"host", "host/boltfile", "proto/errdefs"},
 		"plugin/lane":          {"proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"plugin/lane/lanetest": {"plugin/lane", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"cluster":              {"host", "host/boltfile", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"adapters/python":      {"host", "proto/errdefs"},
-		"host/embed":           {"", "adapters/python", "host", "host/config", "host/rpc", "plugin", "plugin/ledger", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"host/embed":           {"", "adapters/python", "host", "cluster", "host/config", "host/rpc", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "host/nearest", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"examples/digits":      {"", "host/embed"},
 		"examples/kv":          {"examples/kv/kvpb", "examples/kv/kvplugin"},
@@ -65,6 +66,8 @@ func mustNotReach() map[string][]string {
 		"host/client": {"github.com/hashicorp", "go.etcd.io"},
 		// It's executed again as a process that must stay small.
 		"plugin/shim": {"google.golang.org", "github.com/hashicorp", "go.etcd.io", "net/http"},
+		"plugin":      {module + "/cluster", "github.com/hashicorp/raft"},
+		"cluster":     {module + "/plugin", "github.com/hashicorp/go-plugin", "os/exec"},
 	}
 }
 

@@ -20,6 +20,7 @@ type Call struct {
 	read   bool  // Recv gave the result
 	parent uint64
 	takes  bool     // chunks
+	after  func()   // Request.Over
 	req    *Request // until it's written
 }
 
@@ -41,7 +42,7 @@ func (l *Lane) Open(ctx context.Context, req Request) (*Call, error) {
 	if !req.Deadline.IsZero() && !time.Now().Before(req.Deadline) {
 		return nil, deadlineError(req.where())
 	}
-	c := &Call{req: &req, parent: req.Parent, takes: req.Stream}
+	c := &Call{req: &req, parent: req.Parent, takes: req.Stream, after: req.Over}
 	c.lane, c.deadline, c.at, c.closed = l, req.Deadline, req.where(), !req.Input
 	c.in = inbox{window: int64(l.own.CallWindow), balance: int64(l.own.CallWindow)}
 	c.out.init(l.peer.CallWindow)
@@ -231,6 +232,9 @@ func (l *Lane) abandon(c *Call, cause error) effects {
 // to close, if anyone waits for it.
 func (l *Lane) finish(c *Call) chan struct{} {
 	c.over = true
+	if c.after != nil {
+		c.after()
+	}
 	c.out.clear()
 	c.req = nil
 	delete(l.calls, c.id)

@@ -20,6 +20,7 @@ type Request struct {
 	Stream   bool              // the caller takes chunks
 	Input    bool              // the caller sends chunks
 	Metadata map[string]string // at most 16 entries and 4 KiB
+	Over     func()            // called once when the call is over for the other side too; nil: nobody. It's called under the lane's lock: it must be brief
 	Parent   uint64            // the other side's call, by its number, during which this one is made; zero: none
 }
 

@@ -16,6 +16,8 @@ import (
 const (
 	// MaxName is the longest name of a tool or pool, in bytes.
 	MaxName = 64
+	// MaxID is the longest id of a session, worker or node, in bytes.
+	MaxID = 256
 	// MaxMetadata is how many entries a call's metadata may have.
 	MaxMetadata = 16
 	// MaxMetadataBytes is how long all keys and values may be together.
@@ -45,6 +47,15 @@ func CheckTool(name string) *errdefs.Error {
 	e := errdefs.New(errdefs.InvalidToolName, "tool name %q of %d bytes", Cut(name), len(name))
 	e.Hint = "a name is 1 to 64 letters, digits, '_', '.' and '-', and begins with a letter or digit"
 	return e
+}
+
+// CheckID says what is wrong with an id of what kind names, such as "session";
+// nil when it's 1 to 256 bytes of UTF-8.
+func CheckID(kind, id string) *errdefs.Error {
+	if id != "" && len(id) <= MaxID && utf8.ValidString(id) {
+		return nil
+	}
+	return errdefs.New(errdefs.InvalidArguments, "%s id %q of %d bytes isn't 1 to %d bytes of UTF-8", kind, Cut(id), len(id), MaxID)
 }
 
 // CheckMetadata says what is wrong with a call's metadata; nil when nothing is.

@@ -26,6 +26,24 @@ func TestNamesAreSixtyFourBytesOfAFewCharacters(t *testing.T) {
 	}
 }
 
+func TestIDsAreUpTo256BytesOfUTF8(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"a", "ünïcødé 🐍", strings.Repeat("x", 256)} {
+		if err := names.CheckID("session", good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "a\xff", strings.Repeat("x", 257), strings.Repeat("x", 10_000)} {
+		err := names.CheckID("session", bad)
+		if errdefs.ReasonOf(err) != errdefs.InvalidArguments {
+			t.Errorf("%.20q: %v, want invalid_arguments", bad, err)
+		}
+		if len(err.Error()) > 400 {
+			t.Errorf("the error about an id of %d bytes has %d", len(bad), len(err.Error()))
+		}
+	}
+}
+
 func TestMetadataIsBounded(t *testing.T) {
 	t.Parallel()
 	many := map[string]string{}

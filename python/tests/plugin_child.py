@@ -28,6 +28,7 @@ from snakepit.plugin import Handshake, Plugin, RunningPlugin, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.synchronize import Event
 
 HANDSHAKE = Handshake("TEST_PLUGIN", "yes")
 MODE = sys.argv[1] if len(sys.argv) > 1 else "plain"
@@ -66,7 +67,8 @@ class Echo:
         return f"{os.getpid()} {os.getppid()}".encode()
 
     async def told(self, _request: bytes, _context: object) -> bytes:
-        code = "import os; print(*(name for name in os.environ if name.startswith('PLUGIN_')))"
+        host = ("PLUGIN_", "SNAKEPIT_")
+        code = f"import os; print(*(name for name in os.environ if name.startswith({host})))"
         child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=-1)
         return (await child.communicate())[0]
 
@@ -75,6 +77,14 @@ class Echo:
         number = self.plugin.broker.next_id()
         await self.plugin.broker.accept(number, self.register)
         return str(number).encode()
+
+    async def grow(self, _request: bytes, _context: object) -> bytes:
+        context = multiprocessing.get_context("fork")
+        begun = context.Event()
+        child = context.Process(target=wait, args=(begun,), daemon=True)
+        child.start()
+        begun.wait()
+        return str(child.pid).encode()
 
     async def end(self, request: bytes, _context: object) -> bytes:
         assert self.plugin is not None
@@ -104,7 +114,7 @@ class Echo:
     def register(self, server: grpc.aio.Server) -> None:
         methods: list[Callable[..., Any]] = [
             self.echo, self.slow, self.told, self.thread, self.pid, self.serve, self.end, self.dial,
-            self.dial_thread, self.output,
+            self.dial_thread, self.output, self.grow,
         ]  # fmt: skip
         handlers: dict[str, Any] = {
             m.__name__: grpc.unary_unary_rpc_method_handler(m) for m in methods
@@ -128,7 +138,9 @@ def start(**options: Any) -> RunningPlugin:
     return running
 
 
-def wait(_seconds: int = 0) -> NoReturn:
+def wait(begun: Event | None = None) -> NoReturn:
+    if begun is not None:
+        begun.set()
     while True:
         threading.Event().wait()
 

@@ -134,7 +134,11 @@ class TestHandshake:
         self, start: Callable[..., Started], tmp_path: Path
     ) -> None:
         _, host = start(
-            env={"PLUGIN_MULTIPLEX_GRPC": "true", "PLUGIN_UNIX_SOCKET_DIR": str(tmp_path)}
+            env={
+                "PLUGIN_MULTIPLEX_GRPC": "true",
+                "PLUGIN_UNIX_SOCKET_DIR": str(tmp_path),
+                "SNAKEPIT_WORKER_GUARDED": "1",
+            }
         )
         assert host.call("told").strip() == b""
 
@@ -261,6 +265,44 @@ class TestServices:
         host.shutdown()
         assert process.wait() == 0
 
+    def test_next_hosts_streams_take_the_place_of_a_dead_ones(
+        self, start: Callable[..., Started], close: Callable[[Any], Any]
+    ) -> None:
+        _, first = start()
+        listen: Any = stdio_pb2_grpc.GRPCStdioStub(first.channel)  # type: ignore[no-untyped-call]
+        before = listen.StreamStdio(empty_pb2.Empty())
+        broker = close(BrokerStream(first))
+        first.call("output", b"one")
+        assert {next(before).data, next(before).data} == {b"one", b"ONE"}
+        number = first.call("serve")
+        assert broker.next().service_id == int(number)
+        first.close()
+
+        second = close(Host("|".join(first.fields)))
+        second.call("output", b"between")
+        listen = stdio_pb2_grpc.GRPCStdioStub(second.channel)  # type: ignore[no-untyped-call]
+        stream = listen.StreamStdio(empty_pb2.Empty())
+        assert {next(stream).data, next(stream).data} == {b"between", b"BETWEEN"}
+        new_broker = close(BrokerStream(second))
+        number = second.call("serve")
+        assert new_broker.next().service_id == int(number)
+
+    def test_output_goes_to_the_host_that_listened_last(
+        self, start: Callable[..., Started], close: Callable[[Any], Any]
+    ) -> None:
+        _, first = start()
+        second = close(Host("|".join(first.fields)))
+        streams: list[Any] = []
+        for host in (first, second):
+            stub: Any = stdio_pb2_grpc.GRPCStdioStub(host.channel)  # type: ignore[no-untyped-call]
+            streams.append(stub.StreamStdio(empty_pb2.Empty()))
+            host.call("output", b"x")
+            assert {next(streams[-1]).data, next(streams[-1]).data} == {b"x", b"X"}
+        with pytest.raises(StopIteration):
+            next(streams[0])
+        first.call("output", b"y")
+        assert {next(streams[1]).data, next(streams[1]).data} == {b"y", b"Y"}
+
 
 class TestBroker:
     def test_host_dials_a_server_of_the_plugins(
@@ -295,6 +337,19 @@ class TestBroker:
             broker.announce(8, "carrier pigeon", "coop")
             with pytest.raises(grpc.RpcError, match="network 'carrier pigeon'"):
                 host.call(method, b"8")
+
+    def test_forked_child_holds_no_brokered_server(
+        self, start: Callable[..., Started], close: Callable[[Any], Any]
+    ) -> None:
+        _, host = start()
+        broker = close(BrokerStream(host))
+        host.call("serve")
+        brokered = broker.next().address
+        with grpc.insecure_channel(f"unix:{brokered}") as channel:
+            child = int(call(channel, "/test.Echo/grow", b""))
+            for address in (brokered, host.fields[3]):
+                assert not holds_socket(child, address)
+            assert call(channel, "/test.Echo/echo", b"still here") == b"still here"
 
     def test_streams_end_with_the_plugin(
         self, start: Callable[..., Started], close: Callable[[Any], Any]

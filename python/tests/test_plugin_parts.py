@@ -111,6 +111,31 @@ class TestHostWatch:
         assert watch.gone(101.0) is (grace == 0.0)
         assert watch.gone(101.0 + grace)
 
+    def test_guarded_host_is_gone_with_our_parent_and_not_before(
+        self, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watch = HostWatch(0.0, guarded=True)
+        watch.listen_on(listener.address)
+        client, accepted = listener.connect()
+        assert not watch.gone(100.0)
+        client.close()
+        accepted.close()
+        assert not watch.gone(101.0)
+        assert not watch.gone(1e9)
+        other, accepted = listener.connect()
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        assert watch.gone(1e9 + 1)
+        other.close()
+        accepted.close()
+
+    def test_parent_may_be_process_one(
+        self, listener: Listener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        watch = HostWatch(0.0, guarded=True)
+        watch.listen_on(listener.address)
+        assert not watch.gone(1e9)
+
     def test_streams_are_counted_where_the_kernel_cant_be_asked(
         self, listener: Listener, monkeypatch: pytest.MonkeyPatch
     ) -> None:

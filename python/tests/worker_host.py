@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -30,14 +31,17 @@ _worker_grpc: Any = import_module("snakepit.v1.worker_pb2_grpc")
 class WorkerProcess:
     """A worker that serves the given source."""
 
-    def __init__(self, folder: Path, source: str, *, target: str = "", **env: str) -> None:
+    def __init__(
+        self, folder: Path, source: str, *, target: str = "", by: str = "", **env: str
+    ) -> None:
         file = folder / "tools.py"
         file.write_text(textwrap.dedent(source))
         self._stderr = folder / "stderr"
+        self._stderr.touch()
         ours = {"PLUGIN_PROTOCOL_VERSIONS": "1", "TMPDIR": str(folder)}
-        with self._stderr.open("wb") as stderr:
+        with self._stderr.open("r+b") as stderr:
             self.process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "snakepit", target or str(file)],
+                [*shlex.split(by), sys.executable, "-m", "snakepit", target or str(file)],
                 env=os.environ | COOKIE | ours | env,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -69,9 +73,11 @@ class WorkerProcess:
         )
         return described
 
-    def attach(self, incarnation: int = 1, **settings: Any) -> worker_pb2.AttachResponse:
+    def attach(
+        self, incarnation: int = 1, *, host: str = "test", **settings: Any
+    ) -> worker_pb2.AttachResponse:
         request = worker_pb2.AttachRequest(
-            host="test",
+            host=host,
             incarnation=incarnation,
             settings=worker_pb2.WorkerSettings(**settings),
         )
@@ -83,8 +89,8 @@ class WorkerProcess:
         request = worker_pb2.WorkerCallRequest(tool=tool, payload=_values.encode(arguments))
         return _values.decode(self.stub.Call(request, timeout=timeout).payload)
 
-    def lane(self) -> LaneHost:
-        attached = self.attach()
+    def lane(self, incarnation: int = 1) -> LaneHost:
+        attached = self.attach(incarnation)
         return LaneHost(attached.lane_address, attached.lane_token)
 
 
@@ -99,8 +105,12 @@ class LaneHost:
         self._next = 1
         self._owed = 0
         self.reports: list[lane_pb2.Progress] = []
-        self.send(lane_pb2.Frame(hello=hello(token, **limits)))
-        self.hello = self.receive().hello
+        try:
+            self.send(lane_pb2.Frame(hello=hello(token, **limits)))
+            self.hello = self.receive().hello
+        except (EOFError, OSError):
+            self.socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -1727,6 +1727,89 @@ func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
 	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
+// UpgradeRequest asks a host to let a new process take over.
+type UpgradeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpgradeRequest) Reset() {
+	*x = UpgradeRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradeRequest) ProtoMessage() {}
+
+func (x *UpgradeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradeRequest.ProtoReflect.Descriptor instead.
+func (*UpgradeRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{23}
+}
+
+// UpgradeResponse says who takes over.
+type UpgradeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new process.
+	Pid           int32 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpgradeResponse) Reset() {
+	*x = UpgradeResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradeResponse) ProtoMessage() {}
+
+func (x *UpgradeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradeResponse.ProtoReflect.Descriptor instead.
+func (*UpgradeResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *UpgradeResponse) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
 var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
@@ -1859,7 +1942,10 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"started_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"/\n" +
 	"\x13CloseSessionRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\"\x16\n" +
-	"\x14CloseSessionResponse2\x94\x04\n" +
+	"\x14CloseSessionResponse\"\x10\n" +
+	"\x0eUpgradeRequest\"#\n" +
+	"\x0fUpgradeResponse\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid2\xda\x04\n" +
 	"\x04Host\x12C\n" +
 	"\x04Call\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n" +
 	"\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x010\x01\x12B\n" +
@@ -1867,7 +1953,8 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x06Status\x12\x1a.snakepit.v1.StatusRequest\x1a\x1b.snakepit.v1.StatusResponse\x12J\n" +
 	"\tListTools\x12\x1d.snakepit.v1.ListToolsRequest\x1a\x1e.snakepit.v1.ListToolsResponse\x12P\n" +
 	"\vListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n" +
-	"\fCloseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\fCloseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponse\x12D\n" +
+	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_host_proto_rawDescOnce sync.Once
@@ -1881,7 +1968,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -1906,35 +1993,37 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*WorkerStatus)(nil),          // 20: snakepit.v1.WorkerStatus
 	(*CloseSessionRequest)(nil),   // 21: snakepit.v1.CloseSessionRequest
 	(*CloseSessionResponse)(nil),  // 22: snakepit.v1.CloseSessionResponse
-	nil,                           // 23: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 24: snakepit.v1.StatusResponse.RefusedEntry
-	nil,                           // 25: snakepit.v1.PoolStatus.ErrorsEntry
-	(*Progress)(nil),              // 26: snakepit.v1.Progress
-	(*Tool)(nil),                  // 27: snakepit.v1.Tool
-	(*Error)(nil),                 // 28: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*UpgradeRequest)(nil),        // 23: snakepit.v1.UpgradeRequest
+	(*UpgradeResponse)(nil),       // 24: snakepit.v1.UpgradeResponse
+	nil,                           // 25: snakepit.v1.Invocation.MetadataEntry
+	nil,                           // 26: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                           // 27: snakepit.v1.PoolStatus.ErrorsEntry
+	(*Progress)(nil),              // 28: snakepit.v1.Progress
+	(*Tool)(nil),                  // 29: snakepit.v1.Tool
+	(*Error)(nil),                 // 30: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	23, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	25, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	26, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	28, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	27, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	28, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	29, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	30, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	28, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	29, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	30, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	31, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	24, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
-	25, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	26, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	27, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
 	17, // 16: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	27, // 17: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	29, // 17: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
 	20, // 18: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	29, // 19: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	31, // 19: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
 	1,  // 20: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
 	3,  // 21: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
 	6,  // 22: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
@@ -1942,15 +2031,17 @@ var file_snakepit_v1_host_proto_depIdxs = []int32{
 	15, // 24: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
 	18, // 25: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
 	21, // 26: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	2,  // 27: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 28: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 29: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 30: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	16, // 31: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	19, // 32: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	22, // 33: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	27, // [27:34] is the sub-list for method output_type
-	20, // [20:27] is the sub-list for method input_type
+	23, // 27: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
+	2,  // 28: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 29: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 30: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 31: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	16, // 32: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	19, // 33: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	22, // 34: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	24, // 35: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
+	28, // [28:36] is the sub-list for method output_type
+	20, // [20:28] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -1989,7 +2080,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const (
 	Host_ListTools_FullMethodName    = "/snakepit.v1.Host/ListTools"
 	Host_ListWorkers_FullMethodName  = "/snakepit.v1.Host/ListWorkers"
 	Host_CloseSession_FullMethodName = "/snakepit.v1.Host/CloseSession"
+	Host_Upgrade_FullMethodName      = "/snakepit.v1.Host/Upgrade"
 )
 
 // HostClient is the client API for Host service.
@@ -51,6 +52,10 @@ type HostClient interface {
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	// CloseSession ends a session and lets its worker forget it.
 	CloseSession(ctx context.Context, in *CloseSessionRequest, opts ...grpc.CallOption) (*CloseSessionResponse, error)
+	// Upgrade starts the host's program anew, which takes over: the listener at
+	// once, workers and sessions when the running calls have ended. It returns when
+	// the new process is ready to, and fails when it isn't: then nothing has changed.
+	Upgrade(ctx context.Context, in *UpgradeRequest, opts ...grpc.CallOption) (*UpgradeResponse, error)
 }
 
 type hostClient struct {
@@ -137,6 +142,16 @@ func (c *hostClient) CloseSession(ctx context.Context, in *CloseSessionRequest, 
 	return out, nil
 }
 
+func (c *hostClient) Upgrade(ctx context.Context, in *UpgradeRequest, opts ...grpc.CallOption) (*UpgradeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpgradeResponse)
+	err := c.cc.Invoke(ctx, Host_Upgrade_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HostServer is the server API for Host service.
 // All implementations must embed UnimplementedHostServer
 // for forward compatibility.
@@ -160,6 +175,10 @@ type HostServer interface {
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	// CloseSession ends a session and lets its worker forget it.
 	CloseSession(context.Context, *CloseSessionRequest) (*CloseSessionResponse, error)
+	// Upgrade starts the host's program anew, which takes over: the listener at
+	// once, workers and sessions when the running calls have ended. It returns when
+	// the new process is ready to, and fails when it isn't: then nothing has changed.
+	Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error)
 	mustEmbedUnimplementedHostServer()
 }
 
@@ -190,6 +209,9 @@ func (UnimplementedHostServer) ListWorkers(context.Context, *ListWorkersRequest)
 }
 func (UnimplementedHostServer) CloseSession(context.Context, *CloseSessionRequest) (*CloseSessionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CloseSession not implemented")
+}
+func (UnimplementedHostServer) Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Upgrade not implemented")
 }
 func (UnimplementedHostServer) mustEmbedUnimplementedHostServer() {}
 func (UnimplementedHostServer) testEmbeddedByValue()              {}
@@ -316,6 +338,24 @@ func _Host_CloseSession_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Host_Upgrade_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpgradeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).Upgrade(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_Upgrade_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).Upgrade(ctx, req.(*UpgradeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Host_ServiceDesc is the grpc.ServiceDesc for Host service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -342,6 +382,10 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CloseSession",
 			Handler:    _Host_CloseSession_Handler,
+		},
+		{
+			MethodName: "Upgrade",
+			Handler:    _Host_Upgrade_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -114,6 +114,8 @@ class Link(Protocol):
 
     call: Call | None
     """Set before the call begins."""
+    over: bool
+    """Nobody waits for the call's end any more: it mustn't begin."""
 
     @property
     def max_payload(self) -> int:
@@ -202,8 +204,12 @@ class Call:
             watcher()
 
     def in_child(self) -> bool:
-        """Tells a forked child, which mustn't use its parent's connections."""
+        """Tells a forked child, which mustn't use its parent's connections, locks and pipes."""
         return os.getpid() != self._pid
+
+    def _refuse_child(self) -> None:
+        if self.in_child():
+            raise RuntimeError("a forked child of a worker can't reach the host: do it in the tool")
 
     # What runs the tool.
 
@@ -234,6 +240,7 @@ class Call:
 
     def deliver(self, chunk: object, gathered: list[bytes] | None) -> None:
         """Hands one chunk over, and waits while the caller doesn't read."""
+        self._refuse_child()
         with self._shield():
             data = self._encode_chunk(chunk, gathered)
             if data is not None:
@@ -242,6 +249,7 @@ class Call:
 
     async def deliver_later(self, chunk: object, gathered: list[bytes] | None) -> None:
         """The same on an event loop."""
+        self._refuse_child()
         data = self._encode_chunk(chunk, gathered)
         if data is not None:
             await self._wait_later(self.link.writable)
@@ -291,13 +299,15 @@ class Call:
 
     def report(self, done: float, total: float, message: str) -> None:
         """Tells the caller how far the call has come."""
-        if self.ended or self.reason is not None or self.in_child():
+        self._refuse_child()
+        if self.ended or self.reason is not None:
             return
         with self._shield():
             self.link.progress(done, total, message)
 
     def ask(self, tool: str, arguments: Mapping[str, object]) -> Any:
         """Calls a host tool and waits in this thread."""
+        self._refuse_child()
         with self._shield():
             asked = self._open(tool, arguments)
             try:
@@ -308,6 +318,7 @@ class Call:
 
     async def ask_later(self, tool: str, arguments: Mapping[str, object]) -> Any:
         """Calls a host tool."""
+        self._refuse_child()
         asked = self._open(tool, arguments)
         try:
             await self._wait_later(lambda: asked.done)
@@ -318,8 +329,6 @@ class Call:
     def _open(self, tool: str, arguments: Mapping[str, object]) -> HostCall:
         if self.ended:
             raise errors.CallCancelledError("the call has ended, and its context with it")
-        if self.in_child():
-            raise RuntimeError("a forked child of a worker can't reach the host")
         self._raise_if_stopped()
         payload = _values.encode(dict(arguments), strict=True)
         asked = self.link.ask(tool, payload, self.request.deadline)
@@ -343,6 +352,7 @@ class Call:
         """Waits for the caller's next chunk."""
         if self.in_loop():
             raise RuntimeError("for would block the event loop: use async for")
+        self._refuse_child()
         with self._shield():
             self._wait(self.link.readable)
             data = self.link.take()
@@ -352,6 +362,7 @@ class Call:
 
     async def next_input_later(self) -> Any:
         """Waits for the caller's next chunk."""
+        self._refuse_child()
         await self._wait_later(self.link.readable)
         data = self.link.take()
         if data is None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import threading
 import time
+import traceback
 from collections import deque
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from snakepit import _context, _interrupt, _schema, errors
 from snakepit._call import Call, Encoded, Link, Request, stopped
@@ -62,6 +64,7 @@ class Dispatcher:
         self._running: set[Call] = set()
         self._waiting: deque[Call] = deque()
         self._draining = False
+        self._stopping = False
         self._idle: list[Callable[[], None]] = []
 
     def open(self, request: Request, link: Link) -> Call | None:
@@ -102,7 +105,7 @@ class Dispatcher:
     def stop_all(self, reason: str) -> None:
         """Asks every call to stop, and takes no new ones."""
         with self._lock:
-            self._draining = True
+            self._draining = self._stopping = True
             calls = [*self._waiting, *self._running]
         for call in calls:
             self.stop(call, reason)
@@ -116,6 +119,13 @@ class Dispatcher:
                 self._idle.append(when_idle)
         if not busy:
             when_idle()
+
+    def reopen(self) -> None:
+        """Takes calls again after a drain that nobody waits for any more; never after stop_all."""
+        with self._lock:
+            if not self._stopping:
+                self._draining = False
+                self._idle.clear()
 
     def close(self) -> None:
         """Takes no new calls, and ends its threads with the last one."""
@@ -192,8 +202,6 @@ class Dispatcher:
 
     def finish(self, call: Call, value: Any, failure: BaseException | None) -> None:
         """Ends a call that ran, and starts the next one; called by runners."""
-        if call.in_child():
-            os._exit(0)  # a tool has forked, and the child came back
         try:
             call.end(value, failure)
         finally:
@@ -221,6 +229,8 @@ class Dispatcher:
 
     def run(self, call: Call, token: Token) -> None:
         """Runs a call's tool in this thread, to its end."""
+        if call.link.over:
+            call.stop("cancelled")
         if call.reason is not None:
             self.finish(call, None, errors.Cancelled(call.reason))
             return
@@ -256,6 +266,30 @@ def _oddity(request: Request) -> errors.Error | None:
 
 
 def _run_tool(call: Call, positional: list[Any], named: dict[str, Any]) -> Any:
+    try:
+        value = _run_here(call, positional, named)
+    except BaseException as e:
+        if call.in_child():
+            _end_child(e)
+        raise
+    if call.in_child():
+        _end_child(None)
+    return value
+
+
+def _end_child(failure: BaseException | None) -> NoReturn:
+    """Ends a forked child that has come back out of its tool, which is the parent's to end."""
+    status = 0
+    if isinstance(failure, SystemExit) and isinstance(failure.code, int | None):
+        status = failure.code or 0
+    elif failure is not None:
+        status = 1
+        with contextlib.suppress(OSError):
+            os.write(2, "".join(traceback.format_exception(failure)).encode(errors="replace"))
+    os._exit(status & 0xFF)
+
+
+def _run_here(call: Call, positional: list[Any], named: dict[str, Any]) -> Any:
     value = call.tool.function(*positional, **named)
     if call.tool.signature.stream or inspect.isgenerator(value):
         return _run_through(call, value)
@@ -368,6 +402,8 @@ class LoopRunner:
     async def _run(self, call: Call) -> None:
         # Set in here: a task that is cancelled before it begins never begins.
         task = asyncio.current_task()
+        if call.link.over:
+            call.stop("cancelled")
         if call.tool.cancel == "interrupt" and task is not None:
             loop = asyncio.get_running_loop()
             call.interrupt = lambda _reason: _in_loop(loop, task.cancel)
@@ -391,6 +427,8 @@ class LoopRunner:
             value = await _run_async_tool(call, positional, named)
         except BaseException as e:  # noqa: BLE001  SystemExit too: a tool never ends its worker
             failure = e
+        if call.in_child():
+            _end_child(failure)
         self._dispatcher.finish(call, value, failure)
 
 

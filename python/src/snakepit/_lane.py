@@ -89,11 +89,13 @@ class Lane:
     # What the carrier calls.
 
     def receive(self, frame: Frame) -> None:
-        """Acts on a frame; called by one thread at a time.
+        """Acts on a frame; called by one thread at a time. What comes after the end is dropped.
 
         Raises:
             LaneError: it breaks a rule; the caller closes the lane.
         """
+        if self.closed:
+            return
         handler = self._handlers.get(frame.WhichOneof("kind"))
         if handler is None:
             msg = f"a frame of kind {frame.WhichOneof('kind')} out of place"
@@ -111,21 +113,22 @@ class Lane:
             if self.closed:
                 return
             self.closed = True
-            inbound, outbound = list(self._in.values()), list(self._out.values())
+            inbound = list(self._in.values())
+            outbound = [(asked, asked.begun()) for asked in self._out.values()]
             self._in.clear()
             self._out.clear()
             self._writer.clear()
-            for stream in (*inbound, *outbound):
+            for stream in (*inbound, *(asked for asked, _ in outbound)):
                 stream.over = True
                 stream.outbox.clear()
         self._carrier.close()
-        gone = errors.CallCancelledError("the connection to the host has ended")
-        for asked in outbound:
-            if not asked.done:
-                asked.settle(b"", gone)
-        for call in inbound:
+        for call in inbound:  # first, so that a tool that waits for the host is told to stop
             if call.call is not None:
                 self._server.stop(call.call, "cancelled")
+        for asked, begun in outbound:
+            if not asked.done:
+                text = "the connection to the host has ended"
+                asked.settle(b"", errors.CallCancelledError(text, may_have_run=begun))
         self.on_close(self)
 
     # What calls ask for.
@@ -222,7 +225,7 @@ class Lane:
             if asked.done or asked.abandoned:
                 return
             asked.abandoned = True
-            begun = not asked.outbox or asked.outbox[0].sent > 0
+            begun = asked.begun()
             asked.outbox.clear()
             if not begun:
                 self._forget(asked)
@@ -321,7 +324,9 @@ class Lane:
         inbound.parts = None
         if not inbound.half_closed:
             inbound.gauge.owed += cost
-        self._server.open(inbound.request, inbound)
+        call = self._server.open(inbound.request, inbound)
+        if call is not None and self.closed:  # by another thread, which didn't see the call
+            self._server.stop(call, "cancelled")
 
     def _oversized(self, what: str, size: int) -> errors.Error:
         text = f"{what} more than {size - 1} bytes, and at most {self.ours.max_payload} are taken"

@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+STALE = "the lane's token isn't that of the last Attach"
 # How long what is left to be written on a lane that has ended may take, in seconds.
 _LAST_WORDS = 1.0
 
 
 class Host:
-    """The host that the worker is attached to, and the lane to it."""
+    """The host that the worker is attached to, and the lane to it. There is one of either.
+
+    It's changed on the plugin's loop; lanes end in any thread.
+    """
 
     def __init__(self) -> None:
         self.name = ""
@@ -46,39 +50,66 @@ class Host:
         self.attached = False
         self.token = b""
         self.limits = Limits()
+        self._lock = threading.Lock()
+        # Guarded by the lock.
         self.lane: _lane.Lane | None = None
 
-    def attach(self, request: worker_pb2.AttachRequest) -> None:
-        """Binds the worker to a host.
+    def attach(self, request: worker_pb2.AttachRequest) -> bool:
+        """Binds the worker to a host; the token for the lane is a new one each time.
+
+        Returns:
+            Whether it's another host than before, or the same one started anew. The one before
+            has lost its lane then.
 
         Raises:
-            FencedError: a later one has attached.
+            FencedError: a later one has attached, or another one of the same incarnation.
         """
-        if self.attached and request.incarnation < self.incarnation:
-            text = f"incarnation {request.incarnation} comes after {self.incarnation}"
-            raise errors.FencedError(text)
+        if self.attached:
+            self._fence(request)
         replaced = self.attached and request.incarnation > self.incarnation
         self.attached = True
         self.name, self.incarnation = request.host, request.incarnation
         self.token = secrets.token_bytes(16)
         self.limits = Limits(max_payload=request.settings.max_payload or Limits().max_payload)
-        if replaced and self.lane is not None:
-            self.lane.close()
+        if replaced:
+            self._end_lane()
+        return replaced
+
+    def _fence(self, request: worker_pb2.AttachRequest) -> None:
+        if request.incarnation < self.incarnation:
+            text = f"incarnation {request.incarnation} comes after {self.incarnation}"
+            raise errors.FencedError(text)
+        if request.incarnation == self.incarnation and request.host != self.name:
+            text = f"incarnation {self.incarnation} is that of host {self.name[:64]!r}"
+            raise errors.FencedError(text)
 
     def admits(self, hello: lane_pb2.Hello) -> bool:
         """Tells whether a lane may be opened with this hello."""
         return self.attached and secrets.compare_digest(hello.token, self.token)
 
-    def adopt(self, lane: _lane.Lane) -> None:
-        """Makes a lane the one, and closes the one before it."""
-        before, self.lane = self.lane, lane
+    def adopt(self, lane: _lane.Lane, hello: lane_pb2.Hello) -> bool:
+        """Closes the lane before, and makes this the one.
+
+        Returns:
+            False when its hello isn't good any more: another host has attached meanwhile.
+        """
+        if not self.admits(hello):
+            return False
+        self._end_lane()
         lane.on_close = self._forget
-        if before is not None:
-            before.close()
+        with self._lock:
+            self.lane = lane
+        return True
+
+    def _end_lane(self) -> None:
+        lane = self.lane
+        if lane is not None:
+            lane.close()
 
     def _forget(self, lane: _lane.Lane) -> None:
-        if self.lane is lane:
-            self.lane = None
+        with self._lock:
+            if self.lane is lane:
+                self.lane = None
 
 
 class WorkerService:
@@ -133,7 +164,8 @@ class WorkerService:
         """Binds the worker to a host's incarnation."""
         dispatcher = await self.ready(context)
         try:
-            self.host.attach(request)
+            if self.host.attach(request):
+                dispatcher.reopen()
         except errors.FencedError as e:
             await abort(context, e)
         dispatcher.strict = request.settings.strict_results
@@ -211,8 +243,7 @@ class WorkerService:
         if not frames or not frames[0].HasField("hello"):
             await abort(context, errors.make("protocol", "a lane begins with a hello"))
         if not self.host.admits(frames[0].hello):
-            text = "the lane's token isn't that of the last Attach"
-            await abort(context, errors.make("unauthenticated", text))
+            await abort(context, errors.make("unauthenticated", STALE))
         try:
             theirs = limits_of(frames[0].hello)
         except LaneError as e:
@@ -222,7 +253,8 @@ class WorkerService:
         lane = carrier.lane = _lane.Lane(carrier, dispatcher, ours, theirs)
         hello = lane_pb2.Frame(hello=ours.hello())
         await context.write(worker_pb2.LaneResponse(frames=[hello]))
-        self.host.adopt(lane)
+        if not self.host.adopt(lane, frames[0].hello):  # stale since it was looked at
+            await abort(context, errors.make("unauthenticated", STALE))
         return lane, carrier, frames[1:]
 
 
@@ -332,6 +364,7 @@ class _GrpcLink(Link):
         self.call: Call | None = None
         self.payload = b""
         self.error: errors.Error | None = None
+        self.over = False
         self.ended = False
         self.chunks: deque[bytes] = deque()
         self._host = host
@@ -403,6 +436,7 @@ async def _pass_on(
                 if call is not None:
                     call.notify()
     except BaseException:
+        link.over = True
         if call is not None:
             left = _time_left(context)
             dispatcher.stop(call, "deadline" if left is not None and left <= 0 else "cancelled")

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from snakepit._interrupt import SignalInterrupt
+from snakepit.plugin._host import abandon_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,10 @@ class Bell:
         os.close(self.fd)
         os.close(self._write)
 
+    def abandon(self) -> None:
+        """Lets go, in a forked child, of what rings in the parent."""
+        abandon_descriptors((self.fd, self._write))
+
 
 class _Poller:
     """Polls one thread's bell, and the lane when asked to."""
@@ -120,6 +125,8 @@ class MainStage:
         self._calls: deque[Call] = deque()
         self._stopped = False
         self.turn = threading.Lock()
+        self._switch = threading.Lock()
+        # Changed with the lock held: one lane may end while the next one comes.
         self.reader: Reader | None = None
         self._left: deque[Reader] = deque()  # ended or replaced, to be closed by who has the turn
         self.bell = Bell()
@@ -139,7 +146,8 @@ class MainStage:
 
     def attach(self, reader: Reader) -> None:
         """Has this lane read from now on, in place of the one before."""
-        before, self.reader = self.reader, reader
+        with self._switch:
+            before, self.reader = self.reader, reader
         if before is not None:
             self._left.append(before)
         self.bell.ring()
@@ -160,6 +168,11 @@ class MainStage:
 
     def close(self) -> None:
         """Does nothing: the main thread ends with the process."""
+
+    def abandon(self) -> None:
+        """Lets go of the bells, in a forked child."""
+        self.bell.abandon()
+        self._understudy.abandon()
 
     def stop(self) -> None:
         """Has run return after the call that runs now."""
@@ -217,8 +230,9 @@ class MainStage:
             self._left.popleft().close()
         reader = self.reader
         if poller.wait(reader, timeout) and reader is not None and not reader.step():
-            if self.reader is reader:
-                self.reader = None
+            with self._switch:
+                if self.reader is reader:
+                    self.reader = None
             reader.close()
 
 
@@ -233,6 +247,10 @@ class _Understudy:
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="understudy", daemon=True).start()
+
+    def abandon(self) -> None:
+        """Lets go of the bell, in a forked child."""
+        self._bell.abandon()
 
     def rouse(self) -> None:
         """Has it look around if it sleeps for long; costs nothing else."""

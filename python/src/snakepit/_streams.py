@@ -76,7 +76,7 @@ class Stream:
         self.gauge = Gauge(lane.ours.call_window)
         self.call: Call | None = None  # who wants to know when there's room
         self.listed = False  # among the lane's talkers
-        self.over = False  # nothing is sent or taken any more
+        self.over: bool = False  # nothing is sent or taken any more
 
     def can_send(self) -> bool:
         """Tells whether the next frame may go, as far as this call is concerned."""
@@ -203,6 +203,10 @@ class Outbound(Stream):
         if self.error is not None:
             raise self.error
         return self.payload
+
+    def begun(self) -> bool:
+        """Tells whether any of it was handed to the carrier."""
+        return not self.outbox or self.outbox[0].sent > 0
 
     def abandon(self) -> None:
         """Cancels the call; nobody waits for it any more."""

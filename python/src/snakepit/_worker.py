@@ -23,7 +23,7 @@ from snakepit._carrier import LocalCarrier, LocalReader
 from snakepit._dispatch import Dispatcher, PoolRunner
 from snakepit._lane import Lane
 from snakepit._limits import LaneError, limits_of
-from snakepit._service import Host, WorkerService, complain
+from snakepit._service import STALE, Host, WorkerService, complain
 from snakepit._stage import MainStage
 from snakepit._tool import DefinitionError
 from snakepit.plugin import Handshake, Plugin, PluginError
@@ -56,6 +56,8 @@ _CLOSING: Final = 1.0
 # How long a host may take to say hello.
 _HELLO: Final = 5.0
 _MAX_HELLO: Final = 64 << 10
+# Of -1000 to 1000: what the kernel adds, in thousandths of the memory, to what a process uses.
+_OOM_SCORE: Final = 500
 
 
 def serve(target: str) -> NoReturn:
@@ -68,6 +70,7 @@ def serve(target: str) -> NoReturn:
         SystemExit: it can't be served; standard error has been told.
     """
     os.umask(0o077)
+    volunteer()
     service = WorkerService(Host())
     plugin = Plugin(
         HANDSHAKE,
@@ -80,6 +83,14 @@ def serve(target: str) -> NoReturn:
         sys.stderr.write(f"snakepit: {e}\n")
         raise SystemExit(1) from e
     _Worker(plugin, running, service).run(target)
+
+
+def volunteer() -> None:
+    """Has the kernel, out of memory, end this process and its children before any host."""
+    score = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):  # no such file, or not allowed
+        if int(score.read_text()) < _OOM_SCORE:
+            score.write_text(str(_OOM_SCORE))
 
 
 def _register(service: WorkerService, server: grpc.aio.Server) -> None:
@@ -130,11 +141,19 @@ class _Worker:
         door = LaneDoor(self._service.host, dispatcher, self._stage)
         if door.listen_beside(self._running.address):
             self._door = door
+            self._plugin.sockets.addresses.add(door.address)
             self._service.lane_address = door.address
             asyncio.run_coroutine_threadsafe(door.accept(), loop)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=door.abandon)
+            os.register_at_fork(after_in_child=self._abandon)
         self._service.settle(loop, dispatcher)
+
+    def _abandon(self) -> None:
+        """Lets go, in a forked child, of what the worker's threads read and write."""
+        with contextlib.suppress(OSError):
+            self._stage.abandon()
+        if self._door is not None:
+            self._door.abandon()
 
     def _shut_down(self) -> None:
         if self._dispatcher is not None:
@@ -253,15 +272,16 @@ class LaneDoor:
         if not frame.HasField("hello"):
             raise LaneError("a first frame that is no hello")
         if not self._host.admits(frame.hello):
-            raise LaneError("the token isn't that of the last Attach")
+            raise LaneError(STALE)
         theirs, ours = limits_of(frame.hello), self._host.limits
         answer = lane_pb2.Frame(hello=ours.hello()).SerializeToString()
         await loop.sock_sendall(sock, len(answer).to_bytes(4) + answer)
         carrier = LocalCarrier(sock, ours.max_frame)
         carrier.on_broken = complain
         carrier.lane = Lane(carrier, self._dispatcher, ours, theirs)
+        if not self._host.adopt(carrier.lane, frame.hello):
+            raise LaneError(STALE)  # while it was greeted
         self._carrier = carrier
-        self._host.adopt(carrier.lane)
         self._stage.attach(LocalReader(carrier))
 
     def remove(self) -> None:
@@ -270,7 +290,7 @@ class LaneDoor:
             Path(self.address).unlink()
 
     def abandon(self) -> None:
-        """Closes a forked child's copies of the descriptors."""
+        """Closes a forked child's copies of the descriptors, also where /proc doesn't list them."""
         if self._carrier is not None:
             self._carrier.abandon()
         if self._listener is not None:

@@ -248,6 +248,7 @@ class _HarnessLink(Link):
         self.chunks: deque[bytes] = deque()
         self.payload = b""
         self.error: errors.Error | None = None
+        self.over = False
         self.ended = False
         self._tool = tool
         self._input = iter(chunks)

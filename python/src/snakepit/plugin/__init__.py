@@ -19,10 +19,15 @@ Importing this package is cheap: gRPC is imported when the first name that needs
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from snakepit.plugin._stdout import claim_stdout
+
+# gRPC reads it when it's imported. With its own handlers for fork one in five children that were
+# forked during a call crashed; they never use our server, and need none.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 if TYPE_CHECKING:
     from snakepit.plugin._broker import Broker

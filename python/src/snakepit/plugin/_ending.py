@@ -38,6 +38,7 @@ class Reason(Enum):
     SHUTDOWN = "shutdown"
     TERMINATED = "terminated"
     HOST_GONE = "host gone"
+    ORPHANED = "orphaned"
     STOPPED = "stopped"
 
 
@@ -152,9 +153,17 @@ class Ending:
     def _look_for_host(self) -> None:
         with contextlib.suppress(OSError):  # out of descriptors, say: look again later
             if self._watch.gone(time.monotonic()):
-                self.request(Reason.HOST_GONE)
+                self.request(Reason.ORPHANED if self._watch.guarded else Reason.HOST_GONE)
 
     def _end(self, reason: Reason) -> None:
+        if reason is not Reason.ORPHANED:  # else it should be dead by now
+            self._end_in_order(reason)
+        self._tidy()
+        if reason in {Reason.HOST_GONE, Reason.ORPHANED} and _leads_its_group():
+            os.killpg(0, signal.SIGKILL)  # us too
+        os._exit(0)
+
+    def _end_in_order(self, reason: Reason) -> None:
         began = time.monotonic()
         extra = self._grace if reason is Reason.STOPPED else 0.0
         with contextlib.suppress(RuntimeError):  # no more threads to be had
@@ -162,10 +171,6 @@ class Ending:
             if reason is not Reason.HOST_GONE:  # else nobody is left to be told
                 _bounded(lambda: self._stop_server(self._grace), began + _FOR_SERVER + extra)
             _bounded(_finish, began + _BOUND + extra)
-        self._tidy()
-        if reason is Reason.HOST_GONE and _leads_its_group():
-            os.killpg(0, signal.SIGKILL)  # us too
-        os._exit(0)
 
     def _run_callbacks(self) -> None:
         for callback in list(self._callbacks):

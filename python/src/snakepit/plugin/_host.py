@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from snakepit.plugin._listen import Address
 
@@ -26,14 +26,20 @@ class HostWatch:
     The host is gone when its connection has been missing for ``grace`` seconds and our parent is
     dead; or for five seconds at least, when the parent still lives. It never asks the event loop,
     which may be busy.
+
+    A guarded process has a parent that outlives its host and keeps it for the next one: there only
+    the parent's death counts, and connections don't.
     """
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, *, guarded: bool = False) -> None:
         """Remembers the parent.
 
         Args:
             grace: how long to wait for another host, in seconds.
+            guarded: the parent decides how long to wait.
         """
+        self.guarded = guarded
+        """Whether the parent decides how long to wait for another host."""
         self._grace = grace
         self._parent = os.getppid()
         self._pidfd = _open_pidfd(self._parent)
@@ -54,6 +60,8 @@ class HostWatch:
 
     def gone(self, now: float) -> bool:
         """Decides whether the host is gone, at this instant of the monotonic clock."""
+        if self.guarded:
+            return not self._parent_lives()
         if self._connected():
             self._seen = True
             self._lost_at = None
@@ -96,23 +104,31 @@ def _open_pidfd(parent: int) -> int | None:
 
 def _peers(address: Address) -> int | None:
     """Counts the live connections to a listening address; None where that can't be seen."""
-    ours = _sockets(address)
+    ours = _sockets({address.address})
     return None if ours is None else sum(_is_connected(sock) for _, sock in ours)
 
 
-def abandon_connections(address: Address) -> None:
-    """Lets go, in a forked child, of the listener and the connections that the parent serves.
+def abandon_connections(addresses: Container[str]) -> None:
+    """Lets go, in a forked child, of the listeners and the connections that the parent serves.
 
     The numbers stay taken, so that gRPC's own objects, when they die, close nobody else's.
+
+    Args:
+        addresses: where the parent listens, as in Address.address.
     """
+    abandon_descriptors(fd for fd, _ in _sockets(addresses) or ())
+
+
+def abandon_descriptors(fds: Iterable[int]) -> None:
+    """Makes descriptors of a forked child lead nowhere; their numbers stay taken."""
     null = os.open(os.devnull, os.O_RDWR)
-    for fd, _ in _sockets(address) or ():
+    for fd in fds:
         os.dup2(null, fd, inheritable=False)
     os.close(null)
 
 
-def _sockets(address: Address) -> Iterator[tuple[int, socket.socket]] | None:
-    """Finds our descriptors of the listener at an address and of the connections it accepted.
+def _sockets(addresses: Container[str]) -> Iterator[tuple[int, socket.socket]] | None:
+    """Finds our descriptors of the listeners at addresses and of the connections they accepted.
 
     Yields each with a copy of it, which is closed afterwards; None where they can't be seen.
     """
@@ -120,17 +136,19 @@ def _sockets(address: Address) -> Iterator[tuple[int, socket.socket]] | None:
         names = os.listdir("/proc/self/fd")  # noqa: PTH208  quicker than building paths
     except OSError:
         return None
-    return _bound(map(int, names), address)
+    return _bound(map(int, names), addresses)
 
 
-def _bound(fds: Iterable[int], address: Address) -> Iterator[tuple[int, socket.socket]]:
+def _bound(fds: Iterable[int], addresses: Container[str]) -> Iterator[tuple[int, socket.socket]]:
     for fd in fds:
         sock = _copy(fd)
         if sock is None:
             continue
         with sock:
             name: object = sock.getsockname()
-            if (f"{name[0]}:{name[1]}" if isinstance(name, tuple) else name) == address.address:
+            if isinstance(name, tuple):
+                name = ":".join(map(str, name[:2]))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            if isinstance(name, str) and name in addresses:
                 yield fd, sock
 
 

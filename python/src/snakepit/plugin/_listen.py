@@ -60,6 +60,8 @@ class Sockets:
         )
         self._own_folder: Path | None = None
         self._paths: list[Path] = []
+        self.addresses: set[str] = set()
+        """Where this process's servers listen."""
 
     def bind(self, server: grpc.aio.Server, credentials: grpc.ServerCredentials | None) -> Address:
         """Makes the server listen on an address of its own.
@@ -67,9 +69,10 @@ class Sockets:
         Raises:
             PluginError: no address can be had; the message says which one and why.
         """
-        if self._tcp:
-            return self._bind_tcp(server, credentials)
-        return self._bind_unix(server, credentials)
+        bind = self._bind_tcp if self._tcp else self._bind_unix
+        address = bind(server, credentials)
+        self.addresses.add(address.address)
+        return address
 
     def open_up(self, address: Address) -> None:
         """Gives a listening Unix socket to the host's group, where the host named one."""
@@ -84,6 +87,7 @@ class Sockets:
     def forget(self, address: Address) -> None:
         """Removes the socket of a server that has ended."""
         path = Path(address.address)
+        self.addresses.discard(address.address)
         if path in self._paths:
             self._paths.remove(path)
             path.unlink(missing_ok=True)

@@ -57,6 +57,9 @@ _HOSTS_WORD = (
     "PLUGIN_UNIX_SOCKET_GROUP",
 )
 
+# Set by a launcher whose process is our parent, outlives the host, and takes us along when it dies.
+_GUARDED = "SNAKEPIT_WORKER_GUARDED"
+
 # How long the reply to Shutdown may take to get out, in seconds.
 _REPLY = 0.2
 
@@ -140,7 +143,7 @@ class Plugin:
         except BaseException:
             self.sockets.remove()
             raise
-        for name in _HOSTS_WORD:
+        for name in (*_HOSTS_WORD, _GUARDED):
             os.environ.pop(name, None)
         return running
 
@@ -152,6 +155,10 @@ class RunningPlugin:
     gone, or by stop. In each case the callbacks of on_shutdown run, then the process exits with
     status 0 by ``os._exit``, at most 1.5 seconds later whatever other threads do. Functions
     registered with atexit don't run.
+
+    With SNAKEPIT_WORKER_GUARDED=1 in the environment the parent answers for the plugin: it waits
+    for further hosts as long as the parent lives, and ends at once, without callbacks, when that
+    dies.
     """
 
     def __init__(self, plugin: Plugin, version: int) -> None:
@@ -166,7 +173,8 @@ class RunningPlugin:
         """The event loop that serves."""
         self._plugin = plugin
         self._identity = _tls.identity(plugin.tls)
-        self._watch = HostWatch(_grace(plugin.grace))
+        guarded = os.environ.get(_GUARDED) == "1"
+        self._watch = HostWatch(_grace(plugin.grace), guarded=guarded)
         self._ending = Ending(
             self._watch, plugin.callbacks, self._stop_server, plugin.sockets.remove
         )
@@ -267,9 +275,8 @@ class RunningPlugin:
             await self._server.stop(grace or None)
 
     def _abandon_in_child(self) -> None:
-        if self._address is not None:
-            with contextlib.suppress(OSError):
-                abandon_connections(self._address)
+        with contextlib.suppress(OSError):
+            abandon_connections(self._plugin.sockets.addresses)
 
 
 class _Controller(controller_pb2_grpc.GRPCControllerServicer):

@@ -30,7 +30,8 @@ class Stdio:
     """Two byte streams to the host, which a go-plugin host writes to SyncStdout and SyncStderr.
 
     Writing never blocks and is safe from any thread. Up to 1 MiB waits for a host that isn't
-    reading; beyond that the oldest bytes are dropped, and ``dropped`` counts them.
+    reading; beyond that the oldest bytes are dropped, and ``dropped`` counts them. The host that
+    has listened last gets it all.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Stdio:
         self._closed = False
         # On the loop only.
         self._streams = 0
+        self._newest = 0
         # Set once by bind.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: asyncio.Event | None = None
@@ -98,14 +100,16 @@ class Stdio:
         self._wake()
 
     async def stream(self) -> AsyncIterator[stdio_pb2.StdioData]:
-        """Yields what is written, until close."""
+        """Yields what is written, until close, or until a host that reattached asks for it."""
         if self._changed is None:
             return
         self._streams += 1
+        self._newest = ours = self._newest + 1
+        self._changed.set()  # for the one before, to end
         try:
-            while True:
+            while ours == self._newest:
                 self._changed.clear()
-                while (piece := self.take()) is not None:
+                while ours == self._newest and (piece := self.take()) is not None:
                     yield piece
                 if self._closed:
                     return

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from typing_extensions import Buffer
 
 _handshake_fd: int | None = None
 _claimed = False
@@ -15,25 +23,76 @@ def claim_stdout() -> None:
     From now on whatever is printed lands on standard error, also from C code and from child
     processes. What Python printed before and still holds in its buffer lands there too. Call it
     before other imports; calling it again does nothing.
+
+    Printing never fails from now on: what nobody reads any more, since the host is gone, or what
+    has no room on a disk, is lost.
     """
     global _handshake_fd, _claimed  # noqa: PLW0603  the process has one standard output
     if _claimed:
         return
     _claimed = True
     try:
+        os.fstat(2)
+    except OSError:  # started without a standard error
+        _mute(2)
+    try:
         _handshake_fd = os.dup(1)
     except OSError:  # started without a standard output: announce() says so
         _handshake_fd = None
-    try:
-        os.dup2(2, 1)
-    except OSError:  # started without a standard error either
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.close(null)
+    os.dup2(2, 1)
     # Line by line, as on a terminal: the process may end by os._exit.
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(line_buffering=True)
+    sys.stdout = _patient(sys.stdout, 1, "<stdout>")
+    sys.stderr = _patient(sys.stderr, 2, "<stderr>")
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc, assignment]  # pyright: ignore[reportAttributeAccessIssue, reportConstantRedefinition]
+
+
+def _patient(stream: TextIO | None, fd: int, name: str) -> TextIO:
+    """Makes a stream to a descriptor, in place of a standard one."""
+    if stream is not None:
+        try:
+            if stream.fileno() != fd:
+                return stream  # not ours
+            stream.flush()
+        except (OSError, ValueError):  # kept in memory, or already closed
+            return stream
+    raw = _Patient(fd, "wb", closefd=False)
+    raw.name = name
+    encoding = stream.encoding if stream is not None else "utf-8"
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True
+    )
+
+
+class _Patient(io.FileIO):
+    """Writes that go well whoever reads, or nobody."""
+
+    def write(self, data: Buffer, /) -> int:  # type: ignore[explicit-override]  # no typing here
+        try:
+            return super().write(data)
+        except OSError as e:
+            if e.errno == errno.EBADF:
+                raise  # whoever has closed it is to know
+            if e.errno in {errno.EPIPE, errno.ECONNRESET}:
+                # For good. Processes that a tool starts would die of SIGPIPE.
+                _mute(*(fd for fd in (1, 2) if _same(fd, self.fileno())))
+            return memoryview(data).nbytes
+
+
+def _same(one: int, other: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(one), os.fstat(other))
+    except OSError:
+        return False
+
+
+def _mute(*fds: int) -> None:
+    """Makes descriptors lead nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for fd in fds:
+        os.dup2(null, fd)
+        os.set_inheritable(fd, True)  # also where it was free, and is null itself
+    if null not in fds:
+        os.close(null)
 
 
 def announce(line: str) -> None:

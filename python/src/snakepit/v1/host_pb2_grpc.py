@@ -71,6 +71,11 @@ class HostStub:
                 request_serializer=snakepit_dot_v1_dot_host__pb2.CloseSessionRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_host__pb2.CloseSessionResponse.FromString,
                 _registered_method=True)
+        self.Upgrade = channel.unary_unary(
+                '/snakepit.v1.Host/Upgrade',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.UpgradeRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.UpgradeResponse.FromString,
+                _registered_method=True)
 
 
 class HostServicer:
@@ -129,6 +134,15 @@ class HostServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Upgrade(self, request, context):
+        """Upgrade starts the host's program anew, which takes over: the listener at
+        once, workers and sessions when the running calls have ended. It returns when
+        the new process is ready to, and fails when it isn't: then nothing has changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HostServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +180,11 @@ def add_HostServicer_to_server(servicer, server):
                     servicer.CloseSession,
                     request_deserializer=snakepit_dot_v1_dot_host__pb2.CloseSessionRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_host__pb2.CloseSessionResponse.SerializeToString,
+            ),
+            'Upgrade': grpc.unary_unary_rpc_method_handler(
+                    servicer.Upgrade,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.UpgradeRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.UpgradeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +378,33 @@ class Host:
             '/snakepit.v1.Host/CloseSession',
             snakepit_dot_v1_dot_host__pb2.CloseSessionRequest.SerializeToString,
             snakepit_dot_v1_dot_host__pb2.CloseSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Upgrade(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/Upgrade',
+            snakepit_dot_v1_dot_host__pb2.UpgradeRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.UpgradeResponse.FromString,
             options,
             channel_credentials,
             insecure,

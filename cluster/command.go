@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+const (
+	// rulesVersion is the version of the rules by which this program changes the
+	// registry. It grows with each command, field or limit that a program of the
+	// version before would not know.
+	rulesVersion = 1
+	// maxEntry is the size of the largest entry, in bytes.
+	maxEntry = 256 << 10
+	// maxCommands is how many commands one entry may have.
+	maxCommands = 256
+)
+
+func encodeEntry(origin string, answered uint64, commands []*snakepitv1.RegistryCommand) ([]byte, error) {
+	return proto.Marshal(&snakepitv1.RegistryEntry{Version: rulesVersion, Origin: origin, Answered: answered, Commands: commands})
+}
+
+// decodeEntry reads an entry of the log. Whatever it doesn't know wholly is an
+// error, version_mismatch where a newer program knows it: applying a part would
+// make this registry differ from others.
+func decodeEntry(data []byte) (*snakepitv1.RegistryEntry, error) {
+	e := &snakepitv1.RegistryEntry{}
+	if err := proto.Unmarshal(data, e); err != nil {
+		return nil, errdefs.Wrap(errdefs.Internal, err, "it isn't an entry of the registry")
+	}
+	if err := checkVersion(e.GetVersion(), e); err != nil {
+		return nil, err
+	}
+	for _, c := range e.GetCommands() {
+		if c.GetCommand() == nil {
+			return nil, versionMismatch(rulesVersion + 1)
+		}
+	}
+	return e, nil
+}
+
+// checkVersion refuses a message of rules that this program doesn't know, whether
+// its version says so or only its content.
+func checkVersion(version uint32, m proto.Message) error {
+	switch {
+	case version > rulesVersion:
+		return versionMismatch(version)
+	case version == 0:
+		return errdefs.New(errdefs.Internal, "it has no version")
+	case unknown(m.ProtoReflect()):
+		return versionMismatch(rulesVersion + 1)
+	}
+	return nil
+}
+
+func versionMismatch(needed uint32) error {
+	e := errdefs.New(errdefs.VersionMismatch, "version %d of the registry's rules is needed, and this program knows %d", needed, rulesVersion)
+	e.Hint = "nothing is lost: start the newer program that wrote it"
+	return e
+}
+
+// unknown reports whether a message, or one in it, has fields that this program
+// doesn't know.
+func unknown(m protoreflect.Message) bool {
+	if len(m.GetUnknown()) > 0 {
+		return true
+	}
+	found := false
+	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case field.Message() == nil || field.IsMap():
+		case field.IsList():
+			for i := 0; i < v.List().Len() && !found; i++ {
+				found = unknown(v.List().Get(i).Message())
+			}
+		default:
+			found = unknown(v.Message())
+		}
+		return !found
+	})
+	return found
+}
+
+// subject is what a command is about: no two of one entry may be about the same.
+func subject(c *snakepitv1.RegistryCommand) string {
+	switch c := c.GetCommand().(type) {
+	case *snakepitv1.RegistryCommand_OpenSession:
+		return "session " + c.OpenSession.GetSession().GetId()
+	case *snakepitv1.RegistryCommand_BindSession:
+		return "session " + c.BindSession.GetId()
+	case *snakepitv1.RegistryCommand_ForgetSession:
+		return "session " + c.ForgetSession.GetId()
+	case *snakepitv1.RegistryCommand_ClaimProcess:
+		return "worker " + c.ClaimProcess.GetProcess().GetWorker()
+	case *snakepitv1.RegistryCommand_ReleaseProcess:
+		return "worker " + c.ReleaseProcess.GetWorker()
+	}
+	return "registry"
+}

@@ -1,0 +1,63 @@
+package cluster
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/snakepit-go/snakepit/host"
+)
+
+// FuzzEntry applies whatever the log may hold to a machine with something of
+// everything: it takes it or stops, and a machine that goes on can be saved.
+func FuzzEntry(f *testing.F) {
+	b := newBench()
+	f.Add(b.entry(f, openSession(named("a"), 10), bindSession("b", "w", 1), forgetSession("c", true)))
+	f.Add(b.entry(f, claimProcess(host.ProcessRecord{Worker: "w1"}), releaseProcess("w2"), raiseGeneration(7)))
+	for _, data := range future(f) {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b := furnished(t)
+		before := b.saved(t)
+		switch r := b.Apply(&raft.Log{Index: 100, Data: data}).(type) {
+		case error:
+			b.stopped = nil
+			if b.halted == nil || !bytes.Equal(before, b.saved(t)) {
+				t.Fatalf("stopped by %v, halted by %v", r, b.halted)
+			}
+		case []outcome:
+			saved := b.saved(t)
+			other := newBench()
+			other.restored(t, saved)
+			if !bytes.Equal(saved, other.saved(t)) {
+				t.Fatal("a restored state gives another snapshot")
+			}
+		}
+	})
+}
+
+// FuzzSnapshot reads whatever a snapshot may hold: what is taken can be written,
+// read again, and is the same then.
+func FuzzSnapshot(f *testing.F) {
+	f.Add(newBench().saved(f))
+	f.Add(furnished(f).saved(f))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b := newBench()
+		empty := b.saved(t)
+		if err := b.Restore(io.NopCloser(bytes.NewReader(data))); err != nil {
+			if !bytes.Equal(empty, b.saved(t)) {
+				t.Fatal("a snapshot that was refused changed something")
+			}
+			return
+		}
+		saved := b.saved(t)
+		other := newBench()
+		other.restored(t, saved)
+		if !bytes.Equal(saved, other.saved(t)) {
+			t.Fatal("a restored state gives another snapshot")
+		}
+	})
+}

@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+// registryModel is the registry as its contract has it: one command after the other.
+type registryModel struct {
+	generation uint64
+	sessions   map[host.SessionID]host.Session
+	expired    map[host.SessionID]bool
+	processes  map[host.WorkerID]int
+	highest    map[string]uint64 // epoch ever given, by subject
+}
+
+// TestStateMachineFollowsTheModel applies random entries to a machine, to a second
+// one that is restored from a snapshot now and then and gets some entries twice,
+// and to the model.
+func TestStateMachineFollowsTheModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		one, two := newBench(), newBench()
+		m := &registryModel{
+			sessions: map[host.SessionID]host.Session{}, expired: map[host.SessionID]bool{},
+			processes: map[host.WorkerID]int{}, highest: map[string]uint64{},
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"entry": func(rt *rapid.T) {
+				commands := drawCommands(rt, m)
+				entry := one.entry(t, commands...)
+				two.number = one.number
+				got, twin := one.applied(t, entry), two.applied(t, entry)
+				for i, c := range commands {
+					m.check(rt, c, got[i], one.index)
+					if outcomeToWire(got[i]).String() != outcomeToWire(twin[i]).String() {
+						rt.Fatalf("%v came to %+v and to %+v", c, got[i], twin[i])
+					}
+				}
+				if rapid.Bool().Draw(rt, "again") {
+					one.applied(t, entry)
+					two.applied(t, entry)
+				}
+			},
+			"restart": func(*rapid.T) {
+				fresh := newBench()
+				fresh.restored(t, two.saved(t))
+				fresh.index, fresh.number = two.index, two.number
+				two = fresh
+			},
+			"": func(rt *rapid.T) { m.compare(rt, one); compareTwins(t, rt, one, two) },
+		})
+	})
+}
+
+func compareTwins(t *testing.T, rt *rapid.T, one, two *bench) {
+	t.Helper()
+	if !bytes.Equal(one.saved(t), two.saved(t)) {
+		rt.Fatal("two machines differ that applied the same entries")
+	}
+}
+
+// drawCommands draws some that are about different things.
+func drawCommands(rt *rapid.T, m *registryModel) []*snakepitv1.RegistryCommand {
+	var commands []*snakepitv1.RegistryCommand
+	about := map[string]bool{}
+	for range rapid.IntRange(1, 4).Draw(rt, "commands") {
+		if c := drawCommand(rt, m); !about[subject(c)] {
+			about[subject(c)] = true
+			commands = append(commands, c)
+		}
+	}
+	return commands
+}
+
+func drawCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand {
+	id := host.SessionID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "id"))
+	worker := host.WorkerID(rapid.SampledFrom([]string{"w1", "w2", "w3"}).Draw(rt, "worker"))
+	switch rapid.IntRange(0, 9).Draw(rt, "verb") {
+	case 0, 1, 2:
+		return openSession(host.Session{ID: id, Pool: "ml", Home: worker}, rapid.IntRange(1, 4).Draw(rt, "limit"))
+	case 3, 4:
+		from := m.sessions[id].Epoch
+		if rapid.IntRange(0, 3).Draw(rt, "stale") == 0 {
+			from = rapid.Uint64Range(0, 1<<42).Draw(rt, "from")
+		}
+		return bindSession(id, worker, from)
+	case 5, 6:
+		return forgetSession(id, rapid.IntRange(0, 5).Draw(rt, "expired") == 0)
+	case 7:
+		return claimProcess(host.ProcessRecord{Worker: worker, Process: host.Process{PID: rapid.IntRange(1, 99).Draw(rt, "pid")}})
+	case 8:
+		return releaseProcess(worker)
+	}
+	return raiseGeneration(rapid.Uint64Range(0, 3).Draw(rt, "generation"))
+}
+
+// check compares an outcome with what the model says, and moves the model on.
+func (m *registryModel) check(rt *rapid.T, c *snakepitv1.RegistryCommand, got outcome, index uint64) {
+	want := errdefs.Reason("")
+	about := subject(c)
+	switch c := c.GetCommand().(type) {
+	case *snakepitv1.RegistryCommand_OpenSession:
+		want = m.open(sessionFromWire(c.OpenSession.GetSession()), c.OpenSession.GetLimit(), got)
+	case *snakepitv1.RegistryCommand_BindSession:
+		want = m.bind(c.BindSession, got)
+	case *snakepitv1.RegistryCommand_ForgetSession:
+		id := host.SessionID(c.ForgetSession.GetId())
+		if _, known := m.sessions[id]; known && c.ForgetSession.GetExpired() {
+			m.expired[id] = true
+		}
+		delete(m.sessions, id)
+	case *snakepitv1.RegistryCommand_ClaimProcess:
+		m.processes[host.WorkerID(c.ClaimProcess.GetProcess().GetWorker())] = int(c.ClaimProcess.GetProcess().GetPid())
+	case *snakepitv1.RegistryCommand_ReleaseProcess:
+		delete(m.processes, host.WorkerID(c.ReleaseProcess.GetWorker()))
+	case *snakepitv1.RegistryCommand_RaiseGeneration:
+		m.generation = max(m.generation, c.RaiseGeneration.GetGeneration())
+	}
+	reason := errdefs.Reason("")
+	if got.err != nil {
+		reason = got.err.Reason
+	}
+	if reason != want {
+		rt.Fatalf("%v came to %q, want %q", c, reason, want)
+	}
+	m.checkEpoch(rt, about, got, index)
+}
+
+func (m *registryModel) open(s host.Session, limit uint64, got outcome) errdefs.Reason {
+	if _, known := m.sessions[s.ID]; known {
+		return ""
+	}
+	if m.expired[s.ID] {
+		return errdefs.SessionExpired
+	}
+	if uint64(len(m.sessions)) >= limit {
+		return errdefs.SessionQuota
+	}
+	if got.session != nil {
+		s.Epoch = got.session.Epoch
+	}
+	m.sessions[s.ID] = s
+	return ""
+}
+
+func (m *registryModel) bind(c *snakepitv1.BindSession, got outcome) errdefs.Reason {
+	id := host.SessionID(c.GetId())
+	s, known := m.sessions[id]
+	switch {
+	case !known && m.expired[id]:
+		return errdefs.SessionExpired
+	case !known:
+		return errdefs.SessionNotFound
+	case s.Epoch != c.GetFromEpoch():
+		return errdefs.Conflict
+	}
+	s.Home = host.WorkerID(c.GetHome())
+	if got.session != nil {
+		s.Epoch = got.session.Epoch
+	}
+	m.sessions[id] = s
+	return ""
+}
+
+// checkEpoch makes sure that an epoch that was given now is greater than all those
+// given before for the same thing, and is what it should be.
+func (m *registryModel) checkEpoch(rt *rapid.T, about string, got outcome, index uint64) {
+	var epoch uint64
+	switch {
+	case got.session != nil:
+		epoch = got.session.Epoch
+	case got.process != nil:
+		epoch = got.process.Epoch
+	default:
+		return
+	}
+	switch {
+	case epoch < m.highest[about]:
+		rt.Fatalf("%s: epoch %d after %d", about, epoch, m.highest[about])
+	case epoch > m.highest[about] && epoch&(1<<generationShift-1) != index:
+		rt.Fatalf("%s: epoch %x at index %d", about, epoch, index)
+	}
+	m.highest[about] = epoch
+}
+
+func (m *registryModel) compare(rt *rapid.T, b *bench) {
+	if b.halted != nil || b.generation() != m.generation {
+		rt.Fatalf("generation %d, want %d; halted by %v", b.generation(), m.generation, b.halted)
+	}
+	got := map[host.SessionID]string{}
+	for _, s := range b.sessions() {
+		got[s.ID] = sessionLine(*s)
+	}
+	want := map[host.SessionID]string{}
+	for id, s := range m.sessions {
+		want[id] = sessionLine(s)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		rt.Fatalf("sessions %v, want %v", got, want)
+	}
+	pids := map[host.WorkerID]int{}
+	for _, p := range b.processes() {
+		pids[p.Worker] = p.Process.PID
+	}
+	if fmt.Sprint(pids) != fmt.Sprint(m.processes) {
+		rt.Fatalf("processes %v, want %v", pids, m.processes)
+	}
+	if ids := b.state.expired.oldestFirst(); len(ids) != len(m.expired) || slices.ContainsFunc(ids, func(id host.SessionID) bool { return !m.expired[id] }) {
+		rt.Fatalf("expired %v, want %v", ids, m.expired)
+	}
+}

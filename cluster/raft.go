@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// enqueueWait is how long Raft may take to accept an entry; after it the proposer
+// looks whether the node has ended meanwhile.
+const enqueueWait = 100 * time.Millisecond
+
+func (n *Node) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.ID())
+	c.HeartbeatTimeout = 300 * time.Millisecond
+	c.ElectionTimeout = 300 * time.Millisecond
+	c.LeaderLeaseTimeout = 250 * time.Millisecond
+	c.CommitTimeout = 25 * time.Millisecond
+	c.SnapshotInterval = 30 * time.Second
+	c.SnapshotThreshold = 512
+	c.TrailingLogs = 8192
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.Logger = quiet(n.log)
+	return c
+}
+
+// startRaft starts Raft, with itself as the only voter where there is nothing yet.
+// It runs on a goroutine of its own, which the store may end: see store.must.
+func (n *Node) startRaft() error {
+	err := errors.New("raft ended at its start")
+	var starting sync.WaitGroup
+	starting.Go(func() { err = guarded(n.newRaft) })
+	starting.Wait()
+	return err
+}
+
+func (n *Node) newRaft() error {
+	address := raft.ServerAddress(n.ID())
+	_, n.trans = raft.NewInmemTransport(address)
+	cfg, s := n.raftConfig(), n.disk.bolt
+	existing, err := raft.HasExistingState(s, s, n.disk.snapshots)
+	if err != nil {
+		return err
+	}
+	if !existing {
+		alone := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: cfg.LocalID, Address: address}}}
+		if err := raft.BootstrapCluster(cfg, s, s, n.disk.snapshots, n.trans, alone); err != nil {
+			return err
+		}
+	}
+	n.raft, err = raft.NewRaft(cfg, n.machine, s, s, n.disk.snapshots, n.trans)
+	return err
+}
+
+// catchUp makes this node the leader and waits until it has applied its whole log,
+// which it has when it has applied an entry of this term.
+func (n *Node) catchUp(ctx context.Context) error {
+	if err := n.checkMembers(); err != nil {
+		return err
+	}
+	n.callElection()
+	select {
+	case <-n.raft.LeaderCh():
+	case <-n.ending:
+		return n.ended()
+	case <-ctx.Done():
+		return gaveUp(ctx, false)
+	}
+	if _, err := n.proposer.propose(ctx, raiseGeneration(n.disk.identity.Generation)); err != nil {
+		return err
+	}
+	return n.disk.noteGeneration(n.machine.generation())
+}
+
+// checkMembers makes sure that the log is this node's own, and nobody else's.
+func (n *Node) checkMembers() error {
+	future := n.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return err
+	}
+	servers := future.Configuration().Servers
+	if len(servers) == 1 && servers[0].ID == raft.ServerID(n.ID()) {
+		return nil
+	}
+	e := errdefs.New(errdefs.WrongCluster, "the registry in %s isn't that of node %s alone: %+v", n.cfg.Dir, n.ID(), servers)
+	e.Hint = identityFile + " and " + logFile + " belong together"
+	return e
+}
+
+// callElection has Raft stand for election now: a sole voter needn't wait for
+// anybody's heartbeat. Should it come to nothing, Raft does so by itself later.
+func (n *Node) callElection() {
+	_, self := raft.NewInmemTransport("")
+	defer self.Close() //nolint:errcheck // it returns nil
+	self.Connect(n.trans.LocalAddr(), n.trans)
+	request := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.ID()), Addr: []byte(n.trans.LocalAddr()),
+	}}
+	err := self.TimeoutNow(raft.ServerID(n.ID()), n.trans.LocalAddr(), request, &raft.TimeoutNowResponse{})
+	if err != nil {
+		n.log.Debug("the election takes its time", "error", err)
+	}
+}
+
+// apply proposes an entry and blocks until it's applied here, or won't be.
+func (n *Node) apply(data []byte) ([]outcome, error) {
+	future := n.raft.Apply(data, enqueueWait)
+	if err := future.Error(); err != nil {
+		return nil, err
+	}
+	switch response := future.Response().(type) {
+	case []outcome:
+		return response, nil
+	case error:
+		return nil, response
+	}
+	return nil, fmt.Errorf("raft answered with a %T", future.Response())
+}
+
+// lastSnapshot keeps the registry in a second file, for a start that finds the
+// first one damaged, and shortens what that start has to read. When it takes too
+// long, Raft's end ends it, and last is for those who wait for that.
+func (n *Node) lastSnapshot(last *sync.WaitGroup) {
+	taken := make(chan struct{})
+	last.Go(func() {
+		defer close(taken)
+		if err := n.raft.Snapshot().Error(); err != nil {
+			n.log.Warn("no snapshot at the end", "error", err)
+		}
+	})
+	select {
+	case <-taken:
+	case <-time.After(closeWait):
+	}
+}

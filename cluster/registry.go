@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+// OpenSession implements host.Registry. The session is on disk when it returns.
+func (n *Node) OpenSession(ctx context.Context, s host.Session) (host.Session, error) {
+	if err := validateSession(s); err != nil {
+		return host.Session{}, err
+	}
+	o, err := n.propose(ctx, openSession(s, n.cfg.MaxSessions))
+	if err != nil {
+		return host.Session{}, err
+	}
+	return copied(o.session), nil
+}
+
+// Session implements host.Registry. It's read from memory.
+func (n *Node) Session(ctx context.Context, id host.SessionID) (host.Session, error) {
+	if err := n.check(ctx); err != nil {
+		return host.Session{}, err
+	}
+	s, err := n.machine.session(id)
+	if err != nil {
+		return host.Session{}, err
+	}
+	return copied(s), nil
+}
+
+// BindSession implements host.Registry. The new home is on disk when it returns.
+func (n *Node) BindSession(ctx context.Context, id host.SessionID, home host.WorkerID, from uint64) (host.Session, error) {
+	if err := validateSession(host.Session{ID: id, Home: home}); err != nil {
+		return host.Session{}, err
+	}
+	o, err := n.propose(ctx, bindSession(id, home, from))
+	if err != nil {
+		return host.Session{}, err
+	}
+	return copied(o.session), nil
+}
+
+// CloseSession implements host.Registry.
+func (n *Node) CloseSession(ctx context.Context, id host.SessionID, expired bool) error {
+	if err := validateSession(host.Session{ID: id}); err != nil {
+		return err
+	}
+	_, err := n.propose(ctx, forgetSession(id, expired))
+	return err
+}
+
+// Sessions implements host.Registry. They are read from memory.
+func (n *Node) Sessions(ctx context.Context) ([]host.Session, error) {
+	if err := n.check(ctx); err != nil {
+		return nil, err
+	}
+	rows := n.machine.sessions()
+	slices.SortFunc(rows, func(a, b *host.Session) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	all := make([]host.Session, 0, len(rows))
+	for _, s := range rows {
+		all = append(all, copied(s))
+	}
+	return all, nil
+}
+
+// ClaimProcess implements host.ProcessRegistry. The record is on disk when it returns.
+func (n *Node) ClaimProcess(ctx context.Context, p host.ProcessRecord) (host.ProcessRecord, error) {
+	if err := p.Validate(); err != nil {
+		return host.ProcessRecord{}, err
+	}
+	o, err := n.propose(ctx, claimProcess(p))
+	if err != nil {
+		return host.ProcessRecord{}, err
+	}
+	return *o.process, nil
+}
+
+// ReleaseProcess implements host.ProcessRegistry.
+func (n *Node) ReleaseProcess(ctx context.Context, worker host.WorkerID) error {
+	if err := names.CheckID("worker", string(worker)); err != nil {
+		return err
+	}
+	_, err := n.propose(ctx, releaseProcess(worker))
+	return err
+}
+
+// Processes implements host.ProcessRegistry. They are read from memory.
+func (n *Node) Processes(ctx context.Context) ([]host.ProcessRecord, error) {
+	if err := n.check(ctx); err != nil {
+		return nil, err
+	}
+	all := n.machine.processes()
+	slices.SortFunc(all, func(a, b host.ProcessRecord) int { return strings.Compare(string(a.Worker), string(b.Worker)) })
+	return all, nil
+}
+
+// propose has a command run. Its error is the caller's own: an outcome is shared
+// with whatever else remembers it.
+func (n *Node) propose(ctx context.Context, c *snakepitv1.RegistryCommand) (outcome, error) {
+	if err := n.check(ctx); err != nil {
+		return outcome{}, err
+	}
+	o, err := n.proposer.propose(ctx, c)
+	if err != nil {
+		return outcome{}, err
+	}
+	if o.err != nil {
+		own := *o.err
+		return outcome{}, &own
+	}
+	return o, nil
+}
+
+func validateSession(s host.Session) error {
+	if err := names.CheckID("session", string(s.ID)); err != nil {
+		return err
+	}
+	for _, name := range []string{s.Pool, string(s.Home)} {
+		if len(name) > names.MaxID || !utf8.ValidString(name) {
+			return errdefs.New(errdefs.InvalidArguments, "session %q has a name of %d bytes, which isn't at most %d bytes of UTF-8",
+				names.Cut(string(s.ID)), len(name), names.MaxID)
+		}
+	}
+	if err := names.CheckMetadata(s.Metadata); err != nil {
+		return err
+	}
+	return nil
+}
+
+func copied(s *host.Session) host.Session {
+	c := *s
+	c.Metadata = maps.Clone(c.Metadata)
+	return c
+}

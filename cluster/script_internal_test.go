@@ -1,0 +1,187 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/snakepit-go/snakepit/host"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts expect")
+
+// TestScripts runs the scripts of testdata against the state machine. A script is
+// a list of entries: lines of commands, a line of dashes, and what came of each.
+// Commands joined in one block share an entry. "state" shows everything, "restart"
+// goes through a snapshot, "again" applies the entry before once more.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, path := range scripts {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := runScript(t, string(content))
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := cmp.Diff(string(content), got); d != "" && !*update {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func runScript(t *testing.T, script string) string {
+	t.Helper()
+	s := &scripted{bench: newBench()}
+	var out []string
+	for block := range strings.SplitSeq(strings.TrimSpace(script), "\n\n") {
+		lines := strings.Split(block, "\n")
+		if i := slices.Index(lines, "----"); i >= 0 {
+			lines = lines[:i]
+		}
+		if strings.HasPrefix(lines[0], "#") {
+			out = append(out, strings.Join(lines, "\n"))
+			continue
+		}
+		out = append(out, strings.Join(lines, "\n")+"\n----\n"+strings.Join(s.block(t, lines), "\n"))
+	}
+	return strings.Join(out, "\n\n") + "\n"
+}
+
+type scripted struct {
+	*bench
+
+	last []byte // the entry before
+}
+
+func (s *scripted) block(t *testing.T, lines []string) []string {
+	t.Helper()
+	switch lines[0] {
+	case "state":
+		return s.show()
+	case "restart":
+		fresh := newBench()
+		fresh.restored(t, s.saved(t))
+		fresh.index, fresh.number = s.index, s.number
+		s.bench = fresh
+		return []string{"ok"}
+	case "again":
+		return shown(s.applied(t, s.last))
+	}
+	var commands []*snakepitv1.RegistryCommand
+	for _, line := range lines {
+		commands = append(commands, parsed(t, line))
+	}
+	s.last = s.entry(t, commands...)
+	return shown(s.applied(t, s.last))
+}
+
+// parsed reads a command: a verb, what it's about, and key=value pairs.
+func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
+	t.Helper()
+	words := strings.Fields(line)
+	args := map[string]string{}
+	for _, word := range words[1:] {
+		key, value, _ := strings.Cut(word, "=")
+		args[key] = value
+	}
+	number := func(key string, otherwise uint64) uint64 {
+		if args[key] == "" {
+			return otherwise
+		}
+		generation, index, two := strings.Cut(args[key], ":")
+		if !two {
+			generation, index = "0", generation
+		}
+		g, err1 := strconv.ParseUint(generation, 10, 64)
+		i, err2 := strconv.ParseUint(index, 10, 64)
+		if err1 != nil || err2 != nil {
+			t.Fatalf("%s: %s isn't a number", line, args[key])
+		}
+		return g<<generationShift + i
+	}
+	switch words[0] {
+	case "open":
+		return openSession(host.Session{ID: host.SessionID(words[1]), Pool: args["pool"], Home: host.WorkerID(args["home"])}, int(number("limit", 100)))
+	case "bind":
+		return bindSession(host.SessionID(words[1]), host.WorkerID(args["home"]), number("from", 0))
+	case "close":
+		return forgetSession(host.SessionID(words[1]), args["expired"] != "")
+	case "claim":
+		return claimProcess(host.ProcessRecord{Worker: host.WorkerID(words[1]), Node: args["node"], Process: host.Process{PID: int(number("pid", 1))}})
+	case "release":
+		return releaseProcess(host.WorkerID(words[1]))
+	case "generation":
+		n, err := strconv.ParseUint(words[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raiseGeneration(n)
+	}
+	t.Fatalf("no command %q", words[0])
+	return nil
+}
+
+func shown(outcomes []outcome) []string {
+	var lines []string
+	for _, o := range outcomes {
+		switch {
+		case o.err != nil:
+			lines = append(lines, o.err.Error())
+		case o.session != nil:
+			lines = append(lines, sessionLine(*o.session))
+		case o.process != nil:
+			lines = append(lines, processLine(*o.process))
+		default:
+			lines = append(lines, "ok")
+		}
+	}
+	return lines
+}
+
+func sessionLine(s host.Session) string {
+	return fmt.Sprintf("session %s pool=%s home=%s epoch=%s", s.ID, s.Pool, s.Home, epochText(s.Epoch))
+}
+
+func processLine(p host.ProcessRecord) string {
+	return fmt.Sprintf("process %s node=%s pid=%d epoch=%s", p.Worker, p.Node, p.Process.PID, epochText(p.Epoch))
+}
+
+func epochText(epoch uint64) string {
+	return fmt.Sprintf("%d:%d", epoch>>generationShift, epoch&(1<<generationShift-1))
+}
+
+func (s *scripted) show() []string {
+	lines := []string{fmt.Sprintf("index=%d generation=%d", s.index, s.generation())}
+	var rows []string
+	for _, r := range s.sessions() {
+		rows = append(rows, sessionLine(*r))
+	}
+	for _, p := range s.processes() {
+		rows = append(rows, processLine(p))
+	}
+	slices.Sort(rows)
+	lines = append(lines, rows...)
+	for _, id := range s.state.expired.oldestFirst() {
+		lines = append(lines, "expired "+string(id))
+	}
+	return lines
+}

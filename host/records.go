@@ -1,0 +1,171 @@
+package host
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+const (
+	maxUntold  = 65_536
+	recordWait = 5 * time.Second // for one record
+	flushWait  = 2 * time.Second // for what's left when the host ends
+)
+
+// records tells the registry which processes the workers are, for those who come
+// after this host. Neither a worker's start nor its end waits for it: changes are
+// kept until the registry has them, one a worker, since only the last one counts.
+type records struct {
+	registry ProcessRegistry // nil: nobody wants to know
+	node     string
+	machine  MachineID
+	log      hclog.Logger
+	changed  chan struct{} // has room for one: something is untold
+
+	mu     sync.Mutex // guards all below
+	untold map[WorkerID]change
+}
+
+// change is a claim, or a release where it has no record.
+type change struct {
+	record *ProcessRecord
+}
+
+func newRecords(cfg Config) *records {
+	registry, _ := cfg.Registry.(ProcessRegistry)
+	return &records{
+		registry: registry,
+		node:     cfg.Node,
+		machine:  cfg.Machine,
+		log:      cfg.Logger,
+		changed:  make(chan struct{}, 1),
+		untold:   map[WorkerID]change{},
+	}
+}
+
+// claim notes a worker that has entered service. It doesn't block.
+func (r *records) claim(worker WorkerID, pool string, process Process) {
+	if r.registry == nil {
+		return
+	}
+	r.note(worker, change{&ProcessRecord{Worker: worker, Pool: pool, Node: r.node, Process: process, Machine: r.machine}})
+}
+
+// release notes that a worker's process is gone. It doesn't block. The registry is
+// told even when the claim never was: a host before this one may have claimed it.
+func (r *records) release(worker WorkerID) {
+	if r.registry != nil {
+		r.note(worker, change{})
+	}
+}
+
+func (r *records) note(worker WorkerID, c change) {
+	r.mu.Lock()
+	_, known := r.untold[worker]
+	full := !known && len(r.untold) >= maxUntold
+	if !full {
+		r.untold[worker] = c
+	}
+	r.mu.Unlock()
+	if full {
+		r.log.Error("process isn't recorded: too many wait for the registry", "worker", worker, "waiting", maxUntold)
+		return
+	}
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run tells the registry of changes as they come, until ctx ends. What it can't
+// tell is tried again with the next change. survivors are the workers of an earlier
+// host that have a seat here.
+func (r *records) run(ctx context.Context, survivors map[*pool][]*member) {
+	r.takeStock(ctx, survivors)
+	for {
+		select {
+		case <-r.changed:
+			r.tell(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// takeStock notes as gone what the registry has of an earlier host under this
+// one's name, and no survivor is: it's dead, or its launcher ends it. It comes
+// before the first claim of this host is told.
+func (r *records) takeStock(ctx context.Context, survivors map[*pool][]*member) {
+	if r.registry == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordWait)
+	defer cancel()
+	list, err := r.registry.Processes(ctx)
+	if err != nil {
+		r.log.Warn("records of the last host's processes can't be read", "error", err)
+		return
+	}
+	live := map[WorkerID]bool{}
+	for _, members := range survivors {
+		for _, m := range members {
+			live[m.id] = true
+		}
+	}
+	for _, p := range list {
+		if p.Node == r.node && !live[p.Worker] {
+			r.release(p.Worker)
+		}
+	}
+}
+
+// flush tells what is left when the last worker is gone, and gives up soon.
+func (r *records) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWait)
+	defer cancel()
+	r.tell(ctx)
+}
+
+// tell works through what is untold and stops at the first failure.
+func (r *records) tell(ctx context.Context) {
+	batch := r.take()
+	for worker, c := range batch {
+		if err := r.write(ctx, worker, c); err != nil {
+			r.putBack(batch)
+			r.log.Warn("process isn't recorded", "worker", worker, "untold", len(batch), "error", err)
+			return
+		}
+		delete(batch, worker)
+	}
+}
+
+func (r *records) write(ctx context.Context, worker WorkerID, c change) error {
+	ctx, cancel := context.WithTimeout(ctx, recordWait)
+	defer cancel()
+	if c.record == nil {
+		return r.registry.ReleaseProcess(ctx, worker)
+	}
+	_, err := r.registry.ClaimProcess(ctx, *c.record)
+	return err
+}
+
+func (r *records) take() map[WorkerID]change {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	batch := r.untold
+	r.untold = map[WorkerID]change{}
+	return batch
+}
+
+// putBack keeps what couldn't be told, but for workers of which there is news.
+func (r *records) putBack(batch map[WorkerID]change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for worker, c := range batch {
+		if _, newer := r.untold[worker]; !newer {
+			r.untold[worker] = c
+		}
+	}
+}

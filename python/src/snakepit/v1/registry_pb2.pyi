@@ -1,0 +1,196 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RegistryEntry(_message.Message):
+    __slots__ = ("version", "origin", "answered", "commands")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    origin: str
+    answered: int
+    commands: _containers.RepeatedCompositeFieldContainer[RegistryCommand]
+    def __init__(self, version: _Optional[int] = ..., origin: _Optional[str] = ..., answered: _Optional[int] = ..., commands: _Optional[_Iterable[_Union[RegistryCommand, _Mapping]]] = ...) -> None: ...
+
+class RegistryCommand(_message.Message):
+    __slots__ = ("number", "open_session", "bind_session", "forget_session", "claim_process", "release_process", "raise_generation")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OPEN_SESSION_FIELD_NUMBER: _ClassVar[int]
+    BIND_SESSION_FIELD_NUMBER: _ClassVar[int]
+    FORGET_SESSION_FIELD_NUMBER: _ClassVar[int]
+    CLAIM_PROCESS_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_PROCESS_FIELD_NUMBER: _ClassVar[int]
+    RAISE_GENERATION_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    open_session: OpenSession
+    bind_session: BindSession
+    forget_session: ForgetSession
+    claim_process: ClaimProcess
+    release_process: ReleaseProcess
+    raise_generation: RaiseGeneration
+    def __init__(self, number: _Optional[int] = ..., open_session: _Optional[_Union[OpenSession, _Mapping]] = ..., bind_session: _Optional[_Union[BindSession, _Mapping]] = ..., forget_session: _Optional[_Union[ForgetSession, _Mapping]] = ..., claim_process: _Optional[_Union[ClaimProcess, _Mapping]] = ..., release_process: _Optional[_Union[ReleaseProcess, _Mapping]] = ..., raise_generation: _Optional[_Union[RaiseGeneration, _Mapping]] = ...) -> None: ...
+
+class OpenSession(_message.Message):
+    __slots__ = ("session", "limit")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    session: SessionRecord
+    limit: int
+    def __init__(self, session: _Optional[_Union[SessionRecord, _Mapping]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class BindSession(_message.Message):
+    __slots__ = ("id", "home", "from_epoch")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
+    FROM_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    home: str
+    from_epoch: int
+    def __init__(self, id: _Optional[str] = ..., home: _Optional[str] = ..., from_epoch: _Optional[int] = ...) -> None: ...
+
+class ForgetSession(_message.Message):
+    __slots__ = ("id", "expired")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    expired: bool
+    def __init__(self, id: _Optional[str] = ..., expired: _Optional[bool] = ...) -> None: ...
+
+class ClaimProcess(_message.Message):
+    __slots__ = ("process",)
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    process: WorkerProcess
+    def __init__(self, process: _Optional[_Union[WorkerProcess, _Mapping]] = ...) -> None: ...
+
+class ReleaseProcess(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    def __init__(self, worker: _Optional[str] = ...) -> None: ...
+
+class RaiseGeneration(_message.Message):
+    __slots__ = ("generation",)
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    def __init__(self, generation: _Optional[int] = ...) -> None: ...
+
+class SessionRecord(_message.Message):
+    __slots__ = ("id", "pool", "home", "epoch", "ttl", "metadata", "opened_at")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pool: str
+    home: str
+    epoch: int
+    ttl: _duration_pb2.Duration
+    metadata: _containers.ScalarMap[str, str]
+    opened_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., home: _Optional[str] = ..., epoch: _Optional[int] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class WorkerProcess(_message.Message):
+    __slots__ = ("worker", "pool", "node", "epoch", "pid", "start_time", "machine_id", "boot_id", "pid_namespace")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_ID_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    PID_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    pool: str
+    node: str
+    epoch: int
+    pid: int
+    start_time: int
+    machine_id: str
+    boot_id: str
+    pid_namespace: str
+    def __init__(self, worker: _Optional[str] = ..., pool: _Optional[str] = ..., node: _Optional[str] = ..., epoch: _Optional[int] = ..., pid: _Optional[int] = ..., start_time: _Optional[int] = ..., machine_id: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid_namespace: _Optional[str] = ...) -> None: ...
+
+class RegistryOutcome(_message.Message):
+    __slots__ = ("reason", "message", "hint", "session", "process")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    hint: str
+    session: SessionRecord
+    process: WorkerProcess
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ..., session: _Optional[_Union[SessionRecord, _Mapping]] = ..., process: _Optional[_Union[WorkerProcess, _Mapping]] = ...) -> None: ...
+
+class RegistryRecord(_message.Message):
+    __slots__ = ("header", "session", "process", "expired", "origin", "end")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    header: SnapshotHeader
+    session: SessionRecord
+    process: WorkerProcess
+    expired: str
+    origin: SnapshotOrigin
+    end: SnapshotEnd
+    def __init__(self, header: _Optional[_Union[SnapshotHeader, _Mapping]] = ..., session: _Optional[_Union[SessionRecord, _Mapping]] = ..., process: _Optional[_Union[WorkerProcess, _Mapping]] = ..., expired: _Optional[str] = ..., origin: _Optional[_Union[SnapshotOrigin, _Mapping]] = ..., end: _Optional[_Union[SnapshotEnd, _Mapping]] = ...) -> None: ...
+
+class SnapshotHeader(_message.Message):
+    __slots__ = ("version", "generation")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    generation: int
+    def __init__(self, version: _Optional[int] = ..., generation: _Optional[int] = ...) -> None: ...
+
+class SnapshotOrigin(_message.Message):
+    __slots__ = ("name", "index", "highest", "outcomes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    HIGHEST_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    index: int
+    highest: int
+    outcomes: _containers.RepeatedCompositeFieldContainer[SnapshotOutcome]
+    def __init__(self, name: _Optional[str] = ..., index: _Optional[int] = ..., highest: _Optional[int] = ..., outcomes: _Optional[_Iterable[_Union[SnapshotOutcome, _Mapping]]] = ...) -> None: ...
+
+class SnapshotOutcome(_message.Message):
+    __slots__ = ("number", "outcome")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    outcome: RegistryOutcome
+    def __init__(self, number: _Optional[int] = ..., outcome: _Optional[_Union[RegistryOutcome, _Mapping]] = ...) -> None: ...
+
+class SnapshotEnd(_message.Message):
+    __slots__ = ("records",)
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    def __init__(self, records: _Optional[int] = ...) -> None: ...
