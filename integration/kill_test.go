@@ -114,20 +114,22 @@ func (k *killTimes) table() string {
 	columns := strings.Fields("idle sleep loop stuck brood full escaped keepers next-start answers healed")
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "killed\t"+strings.Join(columns, "\t"))
-	for _, row := range slices.Sorted(maps.Keys(k.rows)) {
-		fmt.Fprint(w, row)
-		for _, c := range columns {
-			took, ok := k.rows[row][c]
-			if !ok {
-				fmt.Fprint(w, "\t-")
-				continue
-			}
-			fmt.Fprintf(w, "\t%.1f", float64(took.Microseconds())/1000)
-		}
-		fmt.Fprintln(w)
+	line := func(cells []string) {
+		_, _ = w.Write([]byte(strings.Join(cells, "\t") + "\n")) // a strings.Builder takes everything
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	line(append([]string{"killed"}, columns...))
+	for _, row := range slices.Sorted(maps.Keys(k.rows)) {
+		cells := []string{row}
+		for _, c := range columns {
+			cell := "-"
+			if took, ok := k.rows[row][c]; ok {
+				cell = fmt.Sprintf("%.1f", float64(took.Microseconds())/1000)
+			}
+			cells = append(cells, cell)
+		}
+		line(cells)
+	}
+	_ = w.Flush() // as above
 	return b.String()
 }
 
@@ -246,11 +248,11 @@ func (s *scene) play(t *testing.T, times *killTimes) {
 	switch {
 	case !s.kills("host"):
 		s.heals(t, killed, times)
-	default:
-		s.server.stop(t, unix.SIGKILL) // reaps it
 	case s.kills("guard") && s.kills("shim"):
-		s.server.stop(t, unix.SIGKILL)
+		s.server.stop(t, unix.SIGKILL) // reaps it
 		s.startAgain(t, times)
+	default:
+		s.server.stop(t, unix.SIGKILL) // as above
 	}
 	for _, e := range s.place.census(t) {
 		if e.ID != host && slices.ContainsFunc(before, func(b census.Entry) bool { return b.ID == e.ID }) {

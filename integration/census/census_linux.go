@@ -136,7 +136,8 @@ func (h *Held) Signal(sig unix.Signal) {
 // returns when each did; zero: it hasn't. An end is seen when this looks, not before.
 func (h *Held) Ended(within time.Duration) []time.Time {
 	deadline := time.Now().Add(within)
-	for h.look(max(time.Until(deadline), 0)) && time.Now().Before(deadline) { //nolint:revive // the condition does it
+	for more := true; more; {
+		more = h.look(max(time.Until(deadline), 0)) && time.Now().Before(deadline)
 	}
 	return h.ends
 }

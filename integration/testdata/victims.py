@@ -35,6 +35,7 @@ class Victim(Adapter):
 
     def setup(self) -> None:
         self.kept: dict[str, list[int]] = {}
+        self.counts: dict[str, int] = {}
 
     @tool
     def pid(self) -> int:
@@ -47,6 +48,13 @@ class Victim(Adapter):
         kept = self.kept.setdefault(session, [])
         kept.append(n)
         return {"pid": os.getpid(), "kept": kept}
+
+    @tool
+    def count(self, ctx: Context) -> list[int]:
+        """Tells how often this process has served this session."""
+        session = ctx.session.id if ctx.session else ""
+        self.counts[session] = self.counts.get(session, 0) + 1
+        return [os.getpid(), self.counts[session]]
 
     @tool
     def sleep(self) -> None:
