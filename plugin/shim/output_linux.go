@@ -1,15 +1,12 @@
 package shim
 
-import (
-	"os"
-	"time"
-)
+import "os"
 
 // readSize is how much of a worker's output is read at once.
 const readSize = 16 << 10
 
 // read passes a pipe on until it ends, or its deadline passes: to the log file,
-// and to the host, if there is one that listens. A worker never waits for either.
+// and to the host, if there is one that listens. A worker never waits for the host.
 func (c *child) read(stream byte, pipe *os.File, log *LogFile) {
 	buf := make([]byte, readSize)
 	for {
@@ -37,18 +34,5 @@ func (s *shim) tell(stream byte, worker string, data []byte) {
 	}
 	if frame, err := outputFrame(stream, worker, data); err == nil {
 		l.sendOutput(frame)
-	}
-}
-
-func (c *child) pipeEnded() {
-	c.reading--
-	c.finishIfDone()
-}
-
-// hurry gives whoever still holds a dead worker's pipes a last moment.
-func (c *child) hurry() {
-	deadline := time.Now().Add(drainTime)
-	for _, pipe := range c.pipes {
-		_ = pipe.SetReadDeadline(deadline) // it may have ended, and be closed
 	}
 }
