@@ -21,24 +21,26 @@ type guest struct {
 	heard atomic.Bool // or sent away: whoever sets it decides
 }
 
-// greet hears who has connected, and lets the loop decide about it.
-func (s *shim) greet(g *guest) {
+// greet hears who has connected, and lets the loop decide about it. It reports
+// whether anybody said hello.
+func (s *shim) greet(g *guest) bool {
 	h, p, err := hear(g.conn)
 	sentAway := g.heard.Swap(true)
 	switch {
 	case err != nil && !sentAway:
 		_ = complain(fmt.Errorf("a connection: %w", err))
 		_ = g.conn.Close() // nothing was written
-		return
+		return false
 	case err != nil:
-		return
+		return false
 	case sentAway:
 		p.close()
-		return
+		return false
 	}
 	l := newLink(g.conn, p)
 	s.goes.Go(l.write)
 	s.posts <- func() { s.attach(l, h) }
+	return true
 }
 
 // hear reads the first frame of a peer of our own user.

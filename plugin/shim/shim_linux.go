@@ -195,9 +195,19 @@ func (s *shim) takeFirstHost() error {
 	if !ok {
 		return fmt.Errorf("the host's connection is a %T", c)
 	}
-	s.armGrace(helloTime) // a host that dies before its hello
-	s.goes.Go(func() { s.greet(&guest{conn: conn}) })
+	s.armGrace(helloTime)
+	s.goes.Go(func() {
+		if !s.greet(&guest{conn: conn}) {
+			s.posts <- s.endIfUnused // it died before its hello
+		}
+	})
 	return nil
+}
+
+func (s *shim) endIfUnused() {
+	if s.host == nil && len(s.workers) == 0 {
+		s.end()
+	}
 }
 
 // accept takes later hosts.
