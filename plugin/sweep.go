@@ -24,31 +24,37 @@ const (
 	// sweepRounds bounds how often a sweep looks: each look finds what the last
 	// one's victims forked meanwhile.
 	sweepRounds = 16
+	// shimCommand is the name that a shim is executed under.
+	shimCommand = "snakepit-shim"
 	// sweepWait is how long a process may take to die of SIGKILL.
 	sweepWait = time.Second
 )
 
 // Sweep finds every process that carries a token of an instance, but for the
 // tokens to keep, and ends it; with dryRun it only looks. It blocks until they are
-// gone, for a second each. Whoever doesn't carry such a token isn't touched.
+// gone, for a second each. Whoever doesn't carry such a token isn't touched, and
+// neither is what a live shim keeps: that is no orphan, whatever became of its host.
 func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
-	if instance == "" {
-		return nil
+	if dryRun {
+		return look(instance, keep, false)
 	}
+	return sweep(instance, keep, false)
+}
+
+// sweep also ends what a live shim keeps, if it's told to: that of a host which is
+// verifiably gone.
+func sweep(instance string, keep map[string]bool, kept bool) []Orphan {
 	var all []Orphan
 	stuck := map[proc.ID]bool{} // tried already
 	for range sweepRounds {
-		orphans := look(instance, keep)
-		if dryRun {
-			return orphans
-		}
+		orphans := look(instance, keep, kept)
 		ended := 0
 		for _, o := range orphans {
 			id := proc.ID{PID: o.PID, Start: o.Start}
 			if stuck[id] {
 				continue
 			}
-			if o.end() {
+			if o.end() && !o.Alive {
 				ended++
 			}
 			stuck[id] = o.Alive
@@ -61,26 +67,31 @@ func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
 	return all
 }
 
-// SweepRecorded is Sweep for the processes that a dead host's ledger names. It finds those
-// that no longer carry their token. Whoever isn't the very process, by boot and
-// start time, isn't touched.
-func SweepRecorded(records []ledger.Record, dryRun bool) []Orphan {
+// Kept finds every process that carries a token of an instance, those too that a live
+// shim keeps. It only looks.
+func Kept(instance string) []Orphan { return look(instance, nil, true) }
+
+// SweepRecorded is Sweep for the processes of an instance that a dead host's ledger names.
+// It finds those that no longer carry their token. Whoever isn't the very process,
+// by boot and start time, isn't touched.
+func SweepRecorded(instance string, records []ledger.Record, dryRun bool) []Orphan {
 	boot := proc.BootID()
 	table, err := proc.All()
 	if err != nil || boot == "" {
 		return nil
 	}
-	above := ancestors(table)
+	spared := ancestors(table)
+	spare(spared, table)
 	tokens := map[proc.ID]string{}
 	for _, r := range records {
-		if p := r.Process; p.Boot == boot {
+		if p := r.Process; p.Boot == boot && isTokenOf(r.Token, instance) {
 			tokens[proc.ID{PID: p.PID, Start: p.StartTime}] = r.Token
 		}
 	}
 	var all []Orphan
 	for _, s := range table {
 		token, known := tokens[s.ID]
-		if !known || s.Dead() || above[s.PID] {
+		if !known || s.Dead() || spared[s.PID] {
 			continue
 		}
 		o := orphan(s, token)
@@ -98,23 +109,37 @@ func orphan(s proc.Stat, token string) Orphan {
 
 // look scans the process table. We and those above us are never in it: a host may
 // have been started by a worker's tool.
-func look(instance string, keep map[string]bool) []Orphan {
+func look(instance string, keep map[string]bool, kept bool) []Orphan {
 	table, err := proc.All()
-	if err != nil {
+	if err != nil || instance == "" {
 		return nil
 	}
-	above := ancestors(table)
+	spared := ancestors(table)
+	if !kept {
+		spare(spared, table)
+	}
 	var orphans []Orphan
 	for _, s := range table {
-		if s.Dead() || above[s.PID] {
+		if s.Dead() || spared[s.PID] {
 			continue
 		}
 		token := proc.Getenv(s.PID, tokenVariable)
-		if strings.HasPrefix(token, instance) && !keep[token] {
+		if isTokenOf(token, instance) && !keep[token] {
 			orphans = append(orphans, orphan(s, token))
 		}
 	}
 	return orphans
+}
+
+// spare adds whatever descends from a shim, which kills it when its time has come.
+func spare(spared map[int]bool, table []proc.Stat) {
+	for _, s := range table {
+		if !s.Dead() && strings.HasPrefix(proc.CommandLine(s.PID), shimCommand+" ") {
+			for _, below := range proc.Below(s.PID, table) {
+				spared[below.PID] = true
+			}
+		}
+	}
 }
 
 func ancestors(table []proc.Stat) map[int]bool {

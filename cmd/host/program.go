@@ -20,6 +20,7 @@ type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	force          <-chan struct{} // closed by the second signal
+	renew          <-chan struct{} // gets SIGUSR2
 	dial           func(ctx context.Context, target string) (engine, error)
 	launch         func(ctx context.Context, l launch) (localHost, error)
 	sweep          func(ctx context.Context, cfg embed.CleanupConfig) (embed.Report, error)
@@ -110,7 +111,7 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
 	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.toolsCommand(),
-		p.workersCommand(), p.cleanupCommand(), p.versionCommand(), p.completionCommand())
+		p.workersCommand(), p.upgradeCommand(), p.cleanupCommand(), p.versionCommand(), p.completionCommand())
 	return root
 }
 

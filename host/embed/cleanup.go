@@ -216,7 +216,7 @@ func (c *cleanup) runFolder(f Folder, run string) error {
 	case Waiting:
 		f.HostPID = 0
 		f.Note = "its host is dead; guard and shim keep its workers for the rest of orphan_grace"
-		f.add(plugin.Sweep(instanceOf(run), nil, true), Kept)
+		f.add(plugin.Kept(instanceOf(run)), Kept)
 		c.add(f)
 		return nil
 	case Abandoned, "": // the latter: there is none any more
@@ -224,13 +224,8 @@ func (c *cleanup) runFolder(f Folder, run string) error {
 	}
 	defer func() { _ = held.release() }() // it may be gone with its folder
 	r := findRemains(&f, run)
-	if r.elsewhere != "" {
-		f.State, f.Note = Live, "it's a copy of another's: the workers are those of "+r.elsewhere
-	}
 	if r.hasHost {
 		f.State = Live
-	}
-	if f.State == Live {
 		c.add(f)
 		return nil
 	}
@@ -264,8 +259,8 @@ func (c *cleanup) sweep(f *Folder, r remains) error {
 	}
 	for _, instance := range r.instances {
 		f.add(plugin.Sweep(instance, nil, c.dryRun), outcome)
+		f.add(plugin.SweepRecorded(instance, r.records, c.dryRun), outcome)
 	}
-	f.add(plugin.SweepRecorded(r.records, c.dryRun), outcome)
 	if f.stuck() {
 		f.Note = "it stays until its processes have ended"
 		return nil

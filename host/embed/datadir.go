@@ -28,7 +28,7 @@ const (
 	registryFolder = "registry"
 	// instanceFile names whose workers a folder's are: the tokens of all of them begin with it.
 	instanceFile = "instance"
-	// halfMade marks folders that aren't locked yet.
+	// halfMade marks folders that aren't locked yet, or are going away.
 	halfMade = ".new-"
 	// halfMadeAge is how old a half-made folder must be to count as left behind.
 	halfMadeAge = time.Hour
@@ -66,7 +66,7 @@ func openDirs(data string, in *inheritance) (*dirs, error) {
 			return nil, err
 		}
 		if err := d.nameInstance(); err != nil {
-			return nil, errors.Join(err, d.close())
+			return nil, errors.Join(dirError(d.data, err), d.close())
 		}
 	}
 	if err := d.openRun(base); err != nil {
@@ -87,32 +87,29 @@ func absolute(data string) (string, error) {
 	return abs, nil
 }
 
-// nameInstance reads the instance of the data directory, or names a new one's.
+// nameInstance reads the instance of the data directory, or names a new one's. The
+// name stands with the directory's own: in a copy, which may be in use beside the
+// original, it doesn't count.
 func (d *dirs) nameInstance() error {
-	path := filepath.Join(d.data, instanceFile)
-	b, err := os.ReadFile(path)
-	if name := strings.TrimSpace(string(b)); err == nil && len(name) == len(d.instance) {
-		d.instance = name
-		return d.refuseCopy()
-	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = replaceFile(path, d.instance+"\n")
-	}
+	name, err := instanceOfData(d.data)
 	if err != nil {
-		return dirError(d.data, err)
+		return err
 	}
-	return nil
-}
-
-// refuseCopy keeps us from the workers of the host whose data directory was copied.
-func (d *dirs) refuseCopy() error {
-	home := homeOf(d.instance, runFolderOf(d.data))
-	if home == "" {
+	if len(name) == len(d.instance) {
+		d.instance = name
 		return nil
 	}
-	e := errdefs.New(errdefs.Exists, "data directory %s is a copy of one that is in use: the workers that it names live in %s", d.data, home)
-	e.Hint = "remove " + instanceFile + " and " + ledgerFile + " from the copy, and it's a host of its own"
-	return e
+	return replaceFile(filepath.Join(d.data, instanceFile), d.instance+"\n"+d.data+"\n")
+}
+
+// instanceOfData says whose workers a data directory's are; empty: nobody's, or it's a copy.
+func instanceOfData(data string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(data, instanceFile))
+	name, ok := strings.CutSuffix(string(b), "\n"+data+"\n")
+	if !ok {
+		name = ""
+	}
+	return name, ignoreMissing(err)
 }
 
 // replaceFile writes a file in one step, durably.
@@ -182,6 +179,11 @@ func writePID(f *os.File, what string) error {
 }
 
 func dirError(dir string, err error) error {
+	if isDiskFull(err) {
+		e := errdefs.Wrap(errdefs.DiskFull, err, "data directory %s", dir)
+		e.Hint = "make room there, or give another folder with --data-dir"
+		return e
+	}
 	e := errdefs.Wrap(errdefs.InvalidConfig, err, "data directory %s", dir)
 	e.Hint = "give a folder that this user can write, with --data-dir"
 	return e
@@ -192,27 +194,43 @@ func dirError(dir string, err error) error {
 // it's that very folder.
 func (d *dirs) openRun(base string) error {
 	run := filepath.Join(base, d.runName())
-	old, err := takeOver(run)
+	release, err := lockBase(base)
 	if err != nil {
-		return dirError(run, err)
+		return err
 	}
+	defer release()
 	if shim.InUse(run) {
-		return d.takeRun(run, old)
+		return d.takeRun(run)
 	}
-	if old != nil && !removable() {
-		_ = unlock(old) // nobody else wants it: its data directory's lock is ours
-		old = nil
+	return d.makeRun(base, run)
+}
+
+func (d *dirs) runName() string {
+	if d.data == "" {
+		return randomName()
 	}
-	err = d.makeRun(base, run)
-	if old != nil {
-		err = errors.Join(err, unlock(old))
+	return runName(d.data)
+}
+
+// runName is the name of a data directory's run folder, whatever the path to it.
+func runName(data string) string {
+	if path, err := filepath.EvalSymlinks(data); err == nil {
+		data = path
 	}
-	return err
+	sum := sha256.Sum256([]byte(data))
+	return hex.EncodeToString(sum[:4])
 }
 
 // takeRun goes on with the folder of a host that is gone: its data directory's lock is ours.
-func (d *dirs) takeRun(run string, f *os.File) error {
+func (d *dirs) takeRun(run string) error {
+	f, err := os.OpenFile(filepath.Join(run, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return dirError(run, err)
+	}
 	d.locks = append(d.locks, f)
+	if err := lock(f); err != nil {
+		return dirError(run, err)
+	}
 	d.run = run
 	if err := writePID(f, ""); err != nil {
 		return dirError(run, err)
@@ -224,6 +242,14 @@ func (d *dirs) takeRun(run string, f *os.File) error {
 // never takes a live one.
 func (d *dirs) makeRun(base, run string) error {
 	fresh := filepath.Join(base, halfMade+randomName())
+	if err := d.fillRun(base, fresh, run); err != nil {
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	d.run = run
+	return nil
+}
+
+func (d *dirs) fillRun(base, fresh, run string) error {
 	if err := os.Mkdir(fresh, 0o700); err != nil {
 		return dirError(base, err)
 	}
@@ -248,24 +274,7 @@ func (d *dirs) makeRun(base, run string) error {
 	if err := os.Rename(fresh, run); err != nil {
 		return dirError(base, err)
 	}
-	d.run = run
 	return nil
-}
-
-func (d *dirs) runName() string {
-	if d.data == "" {
-		return randomName()
-	}
-	return runName(d.data)
-}
-
-// runName is the name of a data directory's run folder, whatever the path to it.
-func runName(data string) string {
-	if path, err := filepath.EvalSymlinks(data); err == nil {
-		data = path
-	}
-	sum := sha256.Sum256([]byte(data))
-	return hex.EncodeToString(sum[:4])
 }
 
 func randomName() string {
@@ -395,5 +404,8 @@ func (d *dirs) writeRecord(r Record) error {
 	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
 		return dirError(d.data, err)
 	}
-	return os.Rename(tmp, filepath.Join(d.data, recordFile))
+	if err := os.Rename(tmp, filepath.Join(d.data, recordFile)); err != nil {
+		return dirError(d.data, err)
+	}
+	return nil
 }

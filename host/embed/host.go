@@ -35,6 +35,7 @@ type Host struct {
 	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
 
+	complete  chan struct{}        // closed when every pool has its workers
 	from      *inheritance         // nil: nobody's place was taken
 	upgrading atomic.Bool          // a new process is being started, or has taken over
 	heir      atomic.Pointer[heir] // nil: nobody takes over
@@ -59,12 +60,13 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, errors.Join(err, h.dirs.pass())
 	}
 	if err := h.openParts(ctx); err != nil {
-		return nil, errors.Join(err, h.abandon()) //nolint:contextcheck // ctx may be what ended the start
+		return nil, errors.Join(err, h.abandon(ctx))
 	}
 	h.launchParts(ctx)
 	if err := h.ready(ctx); err != nil {
 		return nil, errors.Join(err, h.Close()) // ctx may be what ended the start
 	}
+	close(h.complete)
 	return h, nil
 }
 
@@ -111,7 +113,6 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if err := h.launcher.Recover(ctx); err != nil {
 		return err
 	}
-	removeCgroups()
 	if err := h.openRegistry(ctx); err != nil {
 		return err
 	}
@@ -119,16 +120,6 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 		return err
 	}
 	return h.listen()
-}
-
-// removeCgroups removes what hosts that died with their guards have left. A process in
-// one is for Cleanup.
-func removeCgroups() {
-	for _, g := range shim.StaleCgroups() {
-		if len(g.Strays) == 0 {
-			g.Sweep()
-		}
-	}
 }
 
 // openRegistry opens the record of sessions; a private host keeps its own in memory.
@@ -152,10 +143,10 @@ func (h *Host) registryDone() <-chan struct{} {
 
 // abandon gives up what a failed start has opened. Workers that it found stay for
 // the next one.
-func (h *Host) abandon() error {
+func (h *Host) abandon(ctx context.Context) error {
 	var errs []error
 	if h.launcher != nil {
-		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended()))
+		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended(ctx)))
 		h.dirs.left = shim.InUse(h.dirs.run)
 	}
 	return errors.Join(append(errs, h.closeFiles())...)
@@ -177,8 +168,8 @@ func (h *Host) closeFiles() error {
 }
 
 // ended is a context that is done.
-func ended() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
+func ended(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel()
 	return ctx
 }
@@ -211,7 +202,7 @@ func prepare(cfg Config) (*Host, error) {
 			PID: os.Getpid(), Node: set.host.Node, Socket: d.socket(), StartedAt: time.Now(),
 			Version: cmp.Or(cfg.Version, version()),
 		},
-		quit: make(chan struct{}), done: make(chan struct{}),
+		complete: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}, nil
 }
 
@@ -295,8 +286,11 @@ func (h *Host) run(forced context.Context) {
 		apiDone <- nil
 	case <-h.registryDone(): // closing it says why
 	}
-	if h.HandedOver() {
-		endAPI() // first: whoever calls from now on waits for the heir
+	if h.HandedOver() { // whoever calls from now on waits for the heir; who came before is still served
+		endAPI()
+		apiErr := <-apiDone
+		err = errors.Join(err, apiErr)
+		apiDone <- nil
 	}
 	endEngine() // drains: calls under way finish, and their answers still go out
 	err = errors.Join(err, <-engineDone)
@@ -311,8 +305,12 @@ func (h *Host) run(forced context.Context) {
 }
 
 func (h *Host) serve(ctx context.Context) error {
+	open := h.engine.Seated()
+	if h.from != nil {
+		open = h.complete // callers wait in the listener's queue until all is as it was
+	}
 	select {
-	case <-h.engine.Seated():
+	case <-open:
 	case <-ctx.Done():
 		return h.closeListener()
 	}

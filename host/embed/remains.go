@@ -1,7 +1,6 @@
 package embed
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -18,8 +17,7 @@ type remains struct {
 	data      string   // empty: a private host's
 	instances []string // whose workers its processes are
 	records   []ledger.Record
-	hasHost   bool   // the ledger is open in one
-	elsewhere string // the run folder where these very workers live
+	hasHost   bool // the ledger is open in one
 }
 
 func findRemains(f *Folder, run string) remains {
@@ -36,13 +34,12 @@ func findRemains(f *Folder, run string) remains {
 	}
 	r.records = records
 	names := []string{instanceOf(run)}
-	if r.data != "" {
-		names = append(names, instanceOf(r.data))
+	if name, err := instanceOfData(r.data); err == nil && r.data != "" {
+		names = append(names, name)
 	}
 	for _, name := range uniq(names...) {
 		if name != "" {
 			r.instances = append(r.instances, name)
-			r.elsewhere = cmp.Or(r.elsewhere, homeOf(name, run))
 		}
 	}
 	return r

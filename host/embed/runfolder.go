@@ -1,11 +1,9 @@
 package embed
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -20,23 +18,60 @@ const ownerFile = "data-dir"
 const (
 	// lockPause is how often a lock is tried that is about to be given up.
 	lockPause = 5 * time.Millisecond
-	// sweepPatience is how long a host waits for a sweep of the folders that it wants.
+	// sweepPatience is how long a host waits for a cleanup of its data directory.
 	sweepPatience = 30 * time.Second
 )
 
 // sweep removes run folders whose host is gone and whose workers nobody keeps, and
 // ends whoever of them is left all the same. Errors are left to whoever needs the name next.
 func sweep(base string) {
-	for _, dir := range runFolders(base) {
-		held, state := claim(dir)
-		if state != Abandoned {
-			continue
-		}
+	for _, dir := range abandonedUnder(base) {
 		if !anyAlive(plugin.Sweep(instanceOf(dir), nil, false)) {
 			_ = os.RemoveAll(dir)
 		}
-		_ = held.release()
 	}
+}
+
+// abandonedUnder finds them and takes their names away.
+func abandonedUnder(base string) []string {
+	release, err := lockBase(base)
+	if err != nil {
+		return nil
+	}
+	defer release()
+	var all []string
+	entries, _ := os.ReadDir(base)
+	for _, e := range entries {
+		dir, old := filepath.Join(base, e.Name()), filepath.Join(base, halfMade+randomName())
+		if e.IsDir() && abandoned(dir, e) && os.Rename(dir, old) == nil {
+			all = append(all, old)
+		}
+	}
+	return all
+}
+
+func abandoned(dir string, e fs.DirEntry) bool {
+	if strings.HasPrefix(e.Name(), halfMade) {
+		st, err := e.Info()
+		return err == nil && time.Since(st.ModTime()) > halfMadeAge
+	}
+	held, state := claimHeld(dir)
+	_ = held.release() // its folder goes now
+	return state == Abandoned
+}
+
+// lockBase keeps sweeps and those who take a folder apart: what a sweep found
+// abandoned may be a host's a moment later, under the same name.
+func lockBase(base string) (release func(), err error) {
+	f, err := openToLock(base)
+	if err != nil {
+		return nil, dirError(base, err)
+	}
+	if err := awaitLock(f); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, dirError(base, err)
+	}
+	return func() { _ = unlock(f) }, nil // nothing was written
 }
 
 func anyAlive(orphans []plugin.Orphan) bool {
@@ -76,6 +111,16 @@ func claim(dir string) (*claimed, State) {
 	if strings.HasPrefix(filepath.Base(dir), halfMade) {
 		return claimHalfMade(dir)
 	}
+	release, err := lockBase(filepath.Dir(dir))
+	if err != nil {
+		return nil, ""
+	}
+	defer release()
+	return claimHeld(dir)
+}
+
+// claimHeld is claim while nobody else takes a folder.
+func claimHeld(dir string) (*claimed, State) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
 	if err != nil {
 		return nil, ""
@@ -116,46 +161,8 @@ func inPlace(f *os.File) bool {
 	return err == nil && os.SameFile(ours, named)
 }
 
-// takeOver locks a run folder of this data directory's last host, and waits for a
-// sweep of it. It returns nil where there is no such folder.
-func takeOver(run string) (*os.File, error) {
-	for deadline := time.Now().Add(sweepPatience); ; time.Sleep(lockPause) {
-		f, err := os.OpenFile(filepath.Join(run, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		err = lock(f)
-		if err == nil && inPlace(f) {
-			return f, nil
-		}
-		_ = f.Close() // nothing was written
-		if err != nil && time.Now().After(deadline) {
-			return nil, err
-		}
-	}
-}
-
 // instanceOf says whose workers a run folder's are; empty: nobody's.
 func instanceOf(dir string) string { return word(dir, instanceFile) }
-
-// homeOf is the run folder, other than the one given, where the workers of an instance
-// are kept; empty: there's none. The data directory that names the instance is a copy then.
-func homeOf(instance, run string) string {
-	for _, dir := range runFolders(filepath.Dir(run)) {
-		if dir == run || instanceOf(dir) != instance {
-			continue
-		}
-		held, state := claim(dir)
-		_ = held.release() // only looked at
-		if state == Live || state == Waiting {
-			return dir
-		}
-	}
-	return ""
-}
 
 // ownerOf is the data directory of a run folder; empty: it's a private host's.
 func ownerOf(dir string) string { return word(dir, ownerFile) }
@@ -171,6 +178,3 @@ func word(dir, file string) string {
 	b, _ := os.ReadFile(filepath.Join(dir, file)) // none: empty
 	return strings.TrimSpace(string(b))
 }
-
-// removable reports whether a folder can go while its lock is held.
-func removable() bool { return runtime.GOOS != "windows" }

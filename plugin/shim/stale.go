@@ -6,8 +6,6 @@ import "github.com/snakepit-go/snakepit/plugin/proc"
 type StaleCgroup struct {
 	Path   string
 	Strays []Stray // whatever is still in it, or in one below
-
-	guard int
 }
 
 // Stray is a process that a worker has left, in its cgroup.

@@ -1,7 +1,6 @@
 package shim
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -17,40 +16,25 @@ import (
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
-const (
-	// guardCgroupPrefix is what the name of every guard's cgroup begins with.
-	guardCgroupPrefix = "snakepit-"
-	// strayTime is how long a stray may take to die of SIGKILL.
-	strayTime = time.Second
-)
+// strayTime is how long a stray may take to die of SIGKILL.
+const strayTime = time.Second
 
 // StaleCgroups finds the cgroups, below our own, of this user's guards that are gone.
-// Those that a process of another PID namespace is in aren't among them: there the
-// guard's pid means another process.
+// Those with a process that can't be seen from here aren't among them.
 func StaleCgroups() []StaleCgroup {
 	root, err := cgroupRoot()
 	if err != nil {
 		return nil
 	}
-	dirs, _ := filepath.Glob(filepath.Join(root, guardCgroupPrefix+"*")) // the pattern is sound
+	entries, _ := os.ReadDir(root) // none: it has just gone
 	var all []StaleCgroup
-	for _, dir := range dirs {
-		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), guardCgroupPrefix))
-		if err != nil || pid <= 0 || isGuard(pid) || !isOurs(dir) {
-			continue
-		}
-		c := StaleCgroup{Path: dir, guard: pid}
-		if c.look() {
+	for _, e := range entries {
+		c := StaleCgroup{Path: filepath.Join(root, e.Name())}
+		if guard, ok := guardOf(e.Name()); ok && !lives(guard) && isOurs(c.Path) && c.look() {
 			all = append(all, c)
 		}
 	}
 	return all
-}
-
-// isGuard reports whether a process was started as a guard, by whichever host.
-func isGuard(pid int) bool {
-	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	return err == nil && bytes.HasPrefix(line, []byte(guardName+"\x00"))
 }
 
 func isOurs(dir string) bool {
@@ -65,21 +49,19 @@ func isOurs(dir string) bool {
 // look finds the strays, and reports whether all of them can be seen from here.
 func (c *StaleCgroup) look() bool {
 	c.Strays = nil
-	namespace := proc.PIDNamespace()
 	seen := true
 	_ = filepath.WalkDir(c.Path, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Name() != "cgroup.procs" {
 			return nil //nolint:nilerr // it's just going
 		}
 		for _, pid := range procsIn(path) {
-			ns, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/pid") // pid 0 is somebody elsewhere
-			id, gone := proc.Identify(pid)
-			if pid != 0 && gone != nil {
-				continue
-			}
-			if err != nil || ns != namespace {
+			if pid == 0 { // somebody in a PID namespace that isn't below ours
 				seen = false
 				continue
+			}
+			id, err := proc.Identify(pid)
+			if err != nil {
+				continue // it has ended
 			}
 			c.Strays = append(c.Strays, Stray{ID: id, Command: proc.CommandLine(pid), Alive: true, file: path})
 		}
@@ -103,26 +85,20 @@ func procsIn(file string) []int {
 // stray is pinned, and then looked for in the cgroup once more, before it's killed.
 func (c *StaleCgroup) Sweep() bool {
 	for i := range c.Strays {
-		c.Strays[i].end(c.guard)
+		c.Strays[i].end()
 	}
-	entries, _ := os.ReadDir(c.Path) // none: it's gone
-	for _, e := range entries {
-		if e.IsDir() {
-			_ = os.Remove(filepath.Join(c.Path, e.Name())) // the kernel refuses where somebody is in it
-		}
-	}
-	return os.Remove(c.Path) == nil
+	return removeCgroups(c.Path)
 }
 
-func (s *Stray) end(guard int) {
+func (s *Stray) end() {
 	p, err := proc.Pin(s.ID)
 	if err != nil {
 		s.Alive = !errors.Is(err, proc.ErrGone)
 		return
 	}
 	defer p.Close()
-	if isGuard(guard) || !slices.Contains(procsIn(s.file), s.PID) {
-		return // it has moved, or the pid is another guard's by now
+	if !slices.Contains(procsIn(s.file), s.PID) {
+		return // it has moved
 	}
 	if p.Signal(unix.SIGKILL) == nil {
 		s.Alive = !p.Exited(strayTime)
