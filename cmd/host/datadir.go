@@ -99,7 +99,7 @@ func (p *program) target() (string, error) {
 }
 
 // noHost says that there is no live host, and how to get one.
-func noHost(format string, args ...any) error {
+func noHost(format string, args ...any) *errdefs.Error {
 	e := errdefs.New(errdefs.HostUnreachable, format, args...)
 	e.Hint = "start one with `snakepit serve --adapter FILE.py`, or say where it is with --data-dir or --host"
 	return e

@@ -218,6 +218,16 @@ func TestHostThatDoesNotAnswerIsNamed(t *testing.T) {
 	}
 }
 
+func TestCallOnAHostThatDiedMayHaveRun(t *testing.T) {
+	t.Parallel()
+	e := errdefs.New(errdefs.HostUnreachable, "EOF")
+	e.MayHaveRun = true
+	o := runWith(t.Context(), t, &fakeHost{err: e}, nil, "call", "f", "--host", "/s")
+	if o.code != 1 || !strings.Contains(o.stderr, "the call may have run") {
+		t.Errorf("exit %d, %s", o.code, o.stderr)
+	}
+}
+
 func TestFailuresOfToolsShowTheTraceback(t *testing.T) {
 	t.Parallel()
 	o := runOn(t, &fakeHost{err: toolFailure()}, "call", "f")
