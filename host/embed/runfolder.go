@@ -109,7 +109,7 @@ func (c *claimed) release() error {
 // state says whether it's one. Empty: it isn't a run folder, or is going away.
 func claim(dir string) (*claimed, State) {
 	if strings.HasPrefix(filepath.Base(dir), halfMade) {
-		return claimHalfMade(dir)
+		return nil, stateOfHalfMade(dir)
 	}
 	release, err := lockBase(filepath.Dir(dir))
 	if err != nil {
@@ -141,14 +141,14 @@ func claimHeld(dir string) (*claimed, State) {
 	}
 }
 
-// claimHalfMade takes a folder that a host didn't finish to make. Nobody looks for it
-// under that name, so there is nothing to lock.
-func claimHalfMade(dir string) (*claimed, State) {
+// stateOfHalfMade tells of a folder that a host didn't finish to make. Nobody looks for
+// it under that name, so there is nothing to lock.
+func stateOfHalfMade(dir string) State {
 	st, err := os.Stat(dir)
 	if err != nil || time.Since(st.ModTime()) < halfMadeAge {
-		return nil, ""
+		return ""
 	}
-	return nil, Abandoned
+	return Abandoned
 }
 
 // inPlace reports whether an open file still is the one with its name.
