@@ -231,14 +231,19 @@ func (p *place) wantNobodyLeft(t *testing.T) {
 // eventually waits until f holds.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	eventuallyWithin(t, 10*time.Second, what, f)
+}
+
+func eventuallyWithin(t *testing.T, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("after 10 s: %s", what)
+			t.Fatalf("after %s: %s", limit, what)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 
 // lastLines is how long the last of what a dead worker printed may take to get
 // through the log.
-const lastLines = 200 * time.Millisecond
+const lastLines = time.Second
 
 // process is one worker's process, leader of a group of its own, and go-plugin's
 // runner. It is started once, and its end is known whoever else waits for it.
@@ -138,9 +138,9 @@ func (p *process) listen() {
 	})
 }
 
-// print is told what the process printed. It never blocks: the process, and those
+// hear is told what the process printed. It never blocks: the process, and those
 // beside it, must not wait for our log.
-func (p *process) print(stream byte, data []byte) {
+func (p *process) hear(stream byte, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.silent {

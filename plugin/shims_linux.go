@@ -299,7 +299,7 @@ func (c shimChild) kill() { c.Kill() }
 type shimSink struct{ p *process }
 
 // Printed implements shim.Sink.
-func (s shimSink) Printed(stream byte, data []byte) { s.p.print(stream, data) }
+func (s shimSink) Printed(stream byte, data []byte) { s.p.hear(stream, data) }
 
 // Stopped implements shim.Sink.
 func (s shimSink) Stopped(stopped bool) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"iter"
+	"os"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,6 +27,9 @@ type engine interface {
 	Workers(ctx context.Context) ([]workerStatus, error)
 	// Close lets go of the host, and ends it where it runs in this process.
 	Close() error
+	// Upgrade has the host's program started anew, to take over; it gives the new
+	// process's pid once that one is ready to.
+	Upgrade(ctx context.Context) (pid int, err error)
 }
 
 // localHost is a host that runs in this process.
@@ -38,6 +42,8 @@ type localHost interface {
 	Shutdown(ctx context.Context) error
 	// Socket is where the host listens; empty where it doesn't.
 	Socket() string
+	// HandedOver reports whether one has.
+	HandedOver() bool
 }
 
 // invocation is one call.
@@ -73,8 +79,11 @@ type launch struct {
 	DataDir string // empty: private, removed at the end
 	Set     []string
 	Serve   bool // listen on the data directory's socket
-	Logger  hclog.Logger
-	Version string
+	// Successor starts the program that takes over; nil: none can.
+	Successor func(files []*os.File) (*os.Process, error)
+	Inherit   []*os.File // what a host handed to this process; nil: nothing
+	Logger    hclog.Logger
+	Version   string
 }
 
 // hostStatus is how a host is, as `status` shows it.

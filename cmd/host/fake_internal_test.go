@@ -202,3 +202,10 @@ func bareProgram() (p *program, stderr *bytes.Buffer) {
 	p.getenv = func(string) string { return "" }
 	return p, stderr
 }
+
+func (h *fakeHost) Upgrade(context.Context) (int, error) {
+	h.status.PID = 4712
+	return 4712, nil
+}
+
+func (h *fakeHost) HandedOver() bool { return false }

@@ -43,7 +43,7 @@ func golden(t *testing.T, path, got string) {
 
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "version", "completion"} {
+	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "upgrade", "version", "completion"} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
 		if o.code != 0 || o.stderr != "" {

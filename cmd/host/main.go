@@ -17,6 +17,9 @@ func start() int {
 	force := make(chan struct{})
 	p.force = force
 
+	renew := make(chan struct{})
+	p.renew = renew
+
 	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	// A reader that goes away shows as a failed write, so that workers are stopped
@@ -26,6 +29,9 @@ func start() int {
 	var wg sync.WaitGroup
 	ended := make(chan struct{})
 	wg.Go(func() { relay(stop, ended, cancel, force) })
+	usr2 := make(chan os.Signal, 1)
+	notifyRenew(usr2)
+	wg.Go(func() { relayRenew(usr2, ended, renew) })
 
 	code := p.run(ctx, os.Args[1:])
 	cancel()
@@ -45,4 +51,20 @@ func relay(stop <-chan os.Signal, ended <-chan struct{}, cancel context.CancelFu
 		}
 	}
 	<-ended
+}
+
+// relayRenew passes on every request for an upgrade that somebody waits for.
+func relayRenew(usr2 <-chan os.Signal, ended <-chan struct{}, renew chan<- struct{}) {
+	for {
+		select {
+		case <-usr2:
+			select {
+			case renew <- struct{}{}:
+			case <-ended:
+				return
+			}
+		case <-ended:
+			return
+		}
+	}
 }

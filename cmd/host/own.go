@@ -23,7 +23,7 @@ var _ localHost = ownHost{}
 func launchHost(ctx context.Context, l launch) (localHost, error) {
 	h, err := embed.Start(ctx, embed.Config{
 		Adapter: l.Adapter, Workers: l.Workers, DataDir: l.DataDir, Set: l.Set,
-		Logger: l.Logger, Version: l.Version, Serve: l.Serve,
+		Logger: l.Logger, Version: l.Version, Serve: l.Serve, Successor: l.Successor, Inherit: l.Inherit,
 	})
 	if err != nil {
 		return nil, err

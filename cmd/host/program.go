@@ -18,6 +18,7 @@ type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	force          <-chan struct{} // closed by the second signal
+	renew          <-chan struct{} // gets SIGUSR2
 	dial           func(ctx context.Context, target string) (engine, error)
 	launch         func(ctx context.Context, l launch) (localHost, error)
 
@@ -106,7 +107,7 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
 	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.toolsCommand(),
-		p.workersCommand(), p.versionCommand(), p.completionCommand())
+		p.workersCommand(), p.upgradeCommand(), p.versionCommand(), p.completionCommand())
 	return root
 }
 

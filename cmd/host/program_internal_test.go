@@ -415,3 +415,16 @@ func TestToolChosenIsTheOneInThePool(t *testing.T) {
 		}
 	}
 }
+
+func TestUpgradeWaitsForTheNextHost(t *testing.T) {
+	t.Parallel()
+	h := &fakeHost{status: fixedStatus()}
+	o := runOn(t, h, "upgrade")
+	if o.code != 0 || o.stdout != "upgraded old_pid=4711 pid=4712\n" || !strings.Contains(o.stderr, "process 4712 takes over") {
+		t.Errorf("exit %d, %q, %q", o.code, o.stdout, o.stderr)
+	}
+	o = runOn(t, &fakeHost{status: fixedStatus()}, "upgrade", "-o", "json")
+	if want := "{\n  \"old_pid\": 4711,\n  \"pid\": 4712\n}\n"; o.stdout != want {
+		t.Errorf("%q, want %q", o.stdout, want)
+	}
+}

@@ -32,7 +32,11 @@ With -o json that line is an object with event ("ready"), node, pid, socket, wor
 lines go to stderr; the knob log_level says how many (--set log_level=debug).
 
 The first signal lets running calls finish and stops the workers, and the exit code is 0. A second one
-stops the workers at once, and the exit code is 1.`,
+stops the workers at once, and the exit code is 1. SIGUSR2, or snakepit upgrade, lets a new process take
+over, which prints a ready line of its own, and the exit code is 0.
+
+A host that died leaves its workers for the knob orphan_grace: serve on the same data directory goes on
+with them, and with what they hold in memory.`,
 		Example: `  snakepit serve --adapter tools.py
   snakepit serve --adapter tools.py:Digits --workers 4 --data-dir /var/lib/snakepit`,
 		Args:              cobra.NoArgs,
@@ -64,7 +68,10 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if l.DataDir, err = p.dataDir(); err != nil {
 		return err
 	}
-	l.Serve = true
+	l.Serve, l.Successor = true, successor
+	if l.Inherit, err = handed(); err != nil {
+		return err
+	}
 	h, err := p.launch(ctx, l)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		_, _ = fmt.Fprintln(p.stderr, "snakepit: stopped before it was ready")
@@ -102,13 +109,34 @@ func (p *program) serveUntilDone(ctx context.Context, h localHost) error {
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if err := h.Wait(ctx); ctx.Err() == nil {
-		if err == nil {
+	if err := p.await(ctx, h); ctx.Err() == nil {
+		if err == nil && !h.HandedOver() {
 			err = errdefs.New(errdefs.Internal, "the host ended by itself")
 		}
 		return err
 	}
 	return p.drain(ctx, h)
+}
+
+// await waits until the host has ended or ctx is done, and upgrades it when asked to.
+func (p *program) await(ctx context.Context, h localHost) error {
+	waiting, done := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer done()
+	wg.Go(func() {
+		for {
+			select {
+			case <-p.renew:
+				if _, err := h.Upgrade(waiting); err != nil {
+					report(p.stderr, err, false)
+				}
+			case <-waiting.Done():
+				return
+			}
+		}
+	})
+	return h.Wait(ctx)
 }
 
 // drain lets the running calls end; the second signal cuts them off.

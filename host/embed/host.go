@@ -35,6 +35,7 @@ type Host struct {
 	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
 
+	complete  chan struct{}        // closed when every pool has its workers
 	from      *inheritance         // nil: nobody's place was taken
 	upgrading atomic.Bool          // a new process is being started, or has taken over
 	heir      atomic.Pointer[heir] // nil: nobody takes over
@@ -59,12 +60,13 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, errors.Join(err, h.dirs.pass())
 	}
 	if err := h.openParts(ctx); err != nil {
-		return nil, errors.Join(err, h.abandon())
+		return nil, errors.Join(err, h.abandon(ctx))
 	}
 	h.launchParts(ctx)
 	if err := h.ready(ctx); err != nil {
 		return nil, errors.Join(err, h.Close()) // ctx may be what ended the start
 	}
+	close(h.complete)
 	return h, nil
 }
 
@@ -137,10 +139,10 @@ func (h *Host) registryDone() <-chan struct{} {
 
 // abandon gives up what a failed start has opened. Workers that it found stay for
 // the next one.
-func (h *Host) abandon() error {
+func (h *Host) abandon(ctx context.Context) error {
 	var errs []error
 	if h.launcher != nil {
-		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended()))
+		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended(ctx)))
 		h.dirs.left = shim.InUse(h.dirs.run)
 	}
 	return errors.Join(append(errs, h.closeFiles())...)
@@ -162,8 +164,8 @@ func (h *Host) closeFiles() error {
 }
 
 // ended is a context that is done.
-func ended() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
+func ended(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel()
 	return ctx
 }
@@ -193,7 +195,7 @@ func prepare(cfg Config) (*Host, error) {
 			PID: os.Getpid(), Node: set.host.Node, Socket: d.socket(), StartedAt: time.Now(),
 			Version: cmp.Or(cfg.Version, version()),
 		},
-		quit: make(chan struct{}), done: make(chan struct{}),
+		complete: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}, nil
 }
 
@@ -277,8 +279,11 @@ func (h *Host) run(forced context.Context) {
 		apiDone <- nil
 	case <-h.registryDone(): // closing it says why
 	}
-	if h.HandedOver() {
-		endAPI() // first: whoever calls from now on waits for the heir
+	if h.HandedOver() { // whoever calls from now on waits for the heir; who came before is still served
+		endAPI()
+		apiErr := <-apiDone
+		err = errors.Join(err, apiErr)
+		apiDone <- nil
 	}
 	endEngine() // drains: calls under way finish, and their answers still go out
 	err = errors.Join(err, <-engineDone)
@@ -293,8 +298,12 @@ func (h *Host) run(forced context.Context) {
 }
 
 func (h *Host) serve(ctx context.Context) error {
+	open := h.engine.Seated()
+	if h.from != nil {
+		open = h.complete // callers wait in the listener's queue until all is as it was
+	}
 	select {
-	case <-h.engine.Seated():
+	case <-open:
 	case <-ctx.Done():
 		return h.closeListener()
 	}

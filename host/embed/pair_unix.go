@@ -28,3 +28,28 @@ func controlPair() (ours net.Conn, theirs *os.File, err error) {
 	}
 	return ours, theirs, nil
 }
+
+// copyOf gives a copy of a listener's descriptor; the listener's end doesn't remove
+// its path any more. It isn't the listener's own File, since giving that one's
+// descriptor to a process makes both blocking, and an Accept that blocks in the kernel
+// can't be ended.
+func copyOf(l net.Listener) (*os.File, error) {
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil, fmt.Errorf("a %T can't be handed over", l)
+	}
+	u.SetUnlinkOnClose(false)
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var copied int
+	var dupErr error
+	if err := raw.Control(func(fd uintptr) { copied, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return nil, err
+	}
+	if dupErr != nil {
+		return nil, fmt.Errorf("copy the listener: %w", dupErr)
+	}
+	return os.NewFile(uintptr(copied), "listener"), nil
+}

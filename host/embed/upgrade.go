@@ -74,7 +74,7 @@ func (h *Host) startHeir(ctx context.Context) (*heir, error) {
 		return nil, err
 	}
 	defer func() { _ = theirs.Close() }() // the new process has its own
-	listener, err := fileOf(h.listener)
+	listener, err := copyOf(h.listener)
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
@@ -118,16 +118,6 @@ func (h *Host) handOver() error {
 	}
 	_, err := next.control.Write([]byte(goLine))
 	return errors.Join(err, next.control.Close(), next.process.Release())
-}
-
-// fileOf gives a listener's descriptor, whose end doesn't remove its path any more.
-func fileOf(l net.Listener) (*os.File, error) {
-	u, ok := l.(*net.UnixListener)
-	if !ok {
-		return nil, fmt.Errorf("a %T can't be handed over", l)
-	}
-	u.SetUnlinkOnClose(false)
-	return u.File()
 }
 
 // inheritance is what a process got from the host that it takes over from.

@@ -2,7 +2,11 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -230,4 +234,66 @@ func TestTooManyOffersAreRefused(t *testing.T) {
 	if err != nil || len(list.GetTools()) != 1 {
 		t.Errorf("%d tools, %v", len(list.GetTools()), err)
 	}
+}
+
+func TestWhoConnectsWhileAServerStopsIsServedOrLeftForTheNext(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sp-rpc-") //nolint:usetesting // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	first, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "api.sock"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.SetUnlinkOnClose(false)
+	f, err := first.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	engine, err := host.New(host.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listener net.Listener = first
+	for round := range 50 { // servers on one socket, one after the other, and a client that comes anew each time
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- rpc.NewServer(engine, rpc.Config{}).Serve(ctx, listener) }()
+		asked := make(chan error, 1)
+		go func() { asked <- askStatus(t.Context(), first.Addr().String()) }()
+		if round%2 == 0 {
+			runtime.Gosched()
+		}
+		cancel()
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+		if listener, err = net.FileListener(f); err != nil {
+			t.Fatal(err)
+		}
+		last, end := context.WithCancel(t.Context())
+		go func() { served <- rpc.NewServer(engine, rpc.Config{}).Serve(last, listener) }()
+		if err := <-asked; err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
+		end()
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+		if listener, err = net.FileListener(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = listener.Close()
+}
+
+func askStatus(ctx context.Context, socket string) error {
+	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	_, err = snakepitv1.NewHostClient(conn).Status(ctx, &snakepitv1.StatusRequest{})
+	return errors.Join(err, conn.Close())
 }

@@ -52,7 +52,8 @@ type api struct {
 
 	engine *host.Host
 	cfg    Config
-	ending chan struct{} // closed when Serve's ctx has ended
+	calls  requests
+	ending chan struct{} // closed when clients that serve tools are to go
 
 	// readers are the goroutines that read streams beside their handlers. gRPC
 	// ends a stream when its handler has returned, and not before: so Serve waits
@@ -84,12 +85,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	)
 	snakepitv1.RegisterHostServer(g, s.api)
 	stopped := make(chan struct{})
+	quiet := newQuietListener(l)
 	defer context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		close(s.api.ending)
-		stop(g, s.api.cfg.StopTimeout())
+		s.api.stop(ctx, g, quiet)
 	})()
-	err := g.Serve(l)
+	err := g.Serve(quiet)
 	if ctx.Err() != nil {
 		<-stopped
 	}
@@ -101,19 +102,72 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// stop ends the server within a bound, politely if it can.
-func stop(g *grpc.Server, within time.Duration) {
-	t := time.AfterFunc(within, g.Stop)
-	defer t.Stop()
-	g.GracefulStop()
+// stop ends the server within StopTimeout, politely if it can: nobody who comes or
+// calls now is turned away, what runs may finish, and then the clients that serve
+// tools are told to go.
+func (a *api) stop(ctx context.Context, g *grpc.Server, l *quietListener) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.StopTimeout())
+	defer cancel()
+	l.quiet(ctx)
+	defer context.AfterFunc(ctx, g.Stop)()
+	var polite sync.WaitGroup
+	polite.Go(g.GracefulStop)
+	a.calls.wait(ctx)
+	close(a.ending)
+	polite.Wait()
+}
+
+// requests counts the requests under way, but for those that last as long as their client.
+type requests struct {
+	mu   sync.Mutex // guards the fields below
+	n    int
+	idle chan struct{} // closed when n gets to zero; nil: nobody waits
+}
+
+func (r *requests) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n++
+}
+
+func (r *requests) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n--
+	if r.n == 0 && r.idle != nil {
+		close(r.idle)
+		r.idle = nil
+	}
+}
+
+// wait waits until none is under way, or ctx has ended.
+func (r *requests) wait(ctx context.Context) {
+	r.mu.Lock()
+	if r.n == 0 {
+		r.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	r.idle = idle
+	r.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
 }
 
 func (a *api) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	a.calls.begin()
+	defer a.calls.end()
 	defer func() { err = a.outcome(info.FullMethod, recover(), err) }()
 	return next(ctx, req)
 }
 
 func (a *api) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	if info.FullMethod != snakepitv1.Host_Serve_FullMethodName {
+		a.calls.begin()
+		defer a.calls.end()
+	}
 	defer func() { err = a.outcome(info.FullMethod, recover(), err) }()
 	return next(srv, ss)
 }

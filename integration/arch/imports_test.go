@@ -53,6 +53,8 @@ func mayImport() map[string][]string {
 		"examples/kv/kvpb":     {},
 		"examples/kv/kvplugin": {"examples/kv/kvpb"},
 		"integration/arch":     {},
+		"integration/census":   {"plugin/proc"},
+		"integration/chaos":    {},
 		"integration":          {},
 	}
 }

@@ -9,16 +9,31 @@ import (
 // Getenv is a variable of the environment that a process was started with; empty
 // when it has none, or its environment can't be read.
 func Getenv(pid int, name string) string {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return ""
-	}
-	for kv := range bytes.SplitSeq(env, []byte{0}) {
+	for kv := range bytes.SplitSeq(environ(pid), []byte{0}) {
 		if value, ok := bytes.CutPrefix(kv, []byte(name+"=")); ok {
 			return string(value)
 		}
 	}
 	return ""
+}
+
+// environ reads a process's environment. When its first thread has ended, only the
+// others still show it.
+func environ(pid int) []byte {
+	dir := "/proc/" + strconv.Itoa(pid)
+	if env, err := os.ReadFile(dir + "/environ"); err == nil && len(env) > 0 {
+		return env
+	}
+	threads, err := os.ReadDir(dir + "/task")
+	if err != nil {
+		return nil
+	}
+	for _, t := range threads {
+		if env, err := os.ReadFile(dir + "/task/" + t.Name() + "/environ"); err == nil && len(env) > 0 {
+			return env
+		}
+	}
+	return nil
 }
 
 // CommandLine is a process's command line, its words parted by spaces, for people.

@@ -13,11 +13,13 @@ type Stat struct {
 	ID
 
 	PPID, PGID, Session int
-	State               byte // R, S, D, T, t, Z, X, …
+	State               byte // R, S, D, T, t, Z, X, …; its first thread's
+	Threads             int
 }
 
-// Dead reports whether the process only waits to be reaped.
-func (s Stat) Dead() bool { return s.State == 'Z' || s.State == 'X' }
+// Dead reports whether the process only waits to be reaped. One whose first thread
+// has ended while others run looks like that, and is alive.
+func (s Stat) Dead() bool { return (s.State == 'Z' || s.State == 'X') && s.Threads <= 1 }
 
 // Stopped reports whether a signal has stopped it.
 func (s Stat) Stopped() bool { return s.State == 'T' }

@@ -6,23 +6,28 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Pinned is one process, held by a pidfd: whatever becomes of its pid, a signal
-// through it reaches this process or nobody.
+// through it reaches this process or nobody. It's safe for concurrent use, Close included.
 type Pinned struct {
 	id ID
 	fd int
+
+	mu     sync.Mutex // guards the fields below
+	users  int        // of fd just now
+	closed bool
 }
 
 // Pin takes hold of a process and makes sure that it's the one meant. It fails
 // with [ErrGone]; then nothing was signalled and nothing is held.
 func Pin(id ID) (*Pinned, error) {
 	fd, err := unix.PidfdOpen(id.PID, 0)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		return nil, ErrGone
 	}
 	if err != nil {
@@ -48,13 +53,20 @@ func Adopt(fd int) (*Pinned, error) {
 		_ = unix.Close(fd) // nothing was written
 		return nil, err
 	}
-	id := ID{PID: pid}
-	if pid > 0 {
-		if now, err := Identify(pid); err == nil {
-			id = now
-		}
+	return &Pinned{id: identityBehind(fd, pid), fd: fd}, nil
+}
+
+// identityBehind reads who has a pid, and makes sure that it was still the
+// descriptor's process: after that one is reaped, its pid may be anybody's.
+func identityBehind(fd, pid int) ID {
+	now, err := Identify(pid)
+	if err != nil {
+		return ID{PID: pid}
 	}
-	return &Pinned{id: id, fd: fd}, nil
+	if still, err := pidOf(fd); err != nil || still != pid {
+		return ID{PID: pid}
+	}
+	return now
 }
 
 func pidOf(fd int) (int, error) {
@@ -73,8 +85,12 @@ func pidOf(fd int) (int, error) {
 // ID is which process it is.
 func (p *Pinned) ID() ID { return p.id }
 
-// Signal sends a signal to the process alone. It fails with [ErrGone].
+// Signal sends a signal to the process alone. It fails with [ErrGone], also after Close.
 func (p *Pinned) Signal(sig unix.Signal) error {
+	if !p.use() {
+		return ErrGone
+	}
+	defer p.unuse()
 	err := unix.PidfdSendSignal(p.fd, sig, nil, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return ErrGone
@@ -83,8 +99,12 @@ func (p *Pinned) Signal(sig unix.Signal) error {
 }
 
 // Exited waits until the process has ended, zombies included, for at most the given
-// time, and reports whether it has.
+// time, and reports whether it has. After Close it's unknown, which counts as not.
 func (p *Pinned) Exited(within time.Duration) bool {
+	if !p.use() {
+		return false
+	}
+	defer p.unuse()
 	deadline := time.Now().Add(within)
 	for {
 		fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor is small
@@ -98,8 +118,35 @@ func (p *Pinned) Exited(within time.Duration) bool {
 	}
 }
 
-// Close lets go of the process.
-func (p *Pinned) Close() { _ = unix.Close(p.fd) } // nothing was written
+// Close lets go of the process. A second one does nothing.
+func (p *Pinned) Close() {
+	if p.use() {
+		p.mu.Lock()
+		p.closed = true
+		p.mu.Unlock()
+		p.unuse()
+	}
+}
+
+// use keeps the descriptor open until unuse: its number may be another file's after that.
+func (p *Pinned) use() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.users++
+	return true
+}
+
+func (p *Pinned) unuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users--
+	if p.closed && p.users == 0 {
+		_ = unix.Close(p.fd) // nothing was written
+	}
+}
 
 // Kill sends SIGKILL to the process with this identity, if it still is that. It
 // reports whether it was alive.

@@ -25,15 +25,16 @@ func Read(pid int) (Stat, error) {
 	return parseStat(pid, b)
 }
 
-// parseStat counts fields after the last parenthesis, since names may hold anything.
+// parseStat counts fields after the last parenthesis, since names may hold anything:
+// the first there is the line's third.
 func parseStat(pid int, b []byte) (Stat, error) {
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 20 || len(fields[0]) != 1 {
 		return Stat{}, fmt.Errorf("process %d: a stat line of %d fields", pid, len(fields))
 	}
 	s := Stat{ID: ID{PID: pid}, State: fields[0][0]}
-	for i, into := range []*int{&s.PPID, &s.PGID, &s.Session} {
-		n, err := strconv.Atoi(string(fields[1+i]))
+	for at, into := range map[int]*int{1: &s.PPID, 2: &s.PGID, 3: &s.Session, 17: &s.Threads} {
+		n, err := strconv.Atoi(string(fields[at]))
 		if err != nil {
 			return Stat{}, fmt.Errorf("process %d: %w", pid, err)
 		}

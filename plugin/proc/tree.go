@@ -1,18 +1,35 @@
 package proc
 
-// Below returns those of all that descend from root, parents before their children.
-func Below(root int, all []Stat) []Stat {
-	children := map[int][]Stat{}
+// Tree is a process table by parent.
+type Tree map[int][]Stat
+
+// NewTree sorts a table by parent.
+func NewTree(all []Stat) Tree {
+	t := make(Tree, len(all))
 	for _, s := range all {
-		if s.PID != s.PPID {
-			children[s.PPID] = append(children[s.PPID], s)
-		}
+		t[s.PPID] = append(t[s.PPID], s)
 	}
-	var below []Stat
-	for queue := children[root]; len(queue) > 0; queue = queue[1:] {
-		below = append(below, queue[0])
-		queue = append(queue, children[queue[0].PID]...)
-		delete(children, queue[0].PID) // a table read in pieces may hold a ring
-	}
-	return below
+	return t
 }
+
+// Below returns those that descend from root, parents before their children. Root
+// is never among them: a table read in pieces may hold a ring.
+func (t Tree) Below(root int) []Stat {
+	seen := map[int]bool{root: true}
+	var below []Stat
+	for at, parent := 0, root; ; at++ {
+		for _, s := range t[parent] {
+			if !seen[s.PID] {
+				seen[s.PID] = true
+				below = append(below, s)
+			}
+		}
+		if at == len(below) {
+			return below
+		}
+		parent = below[at].PID
+	}
+}
+
+// Below returns those of all that descend from root, as [Tree.Below] does.
+func Below(root int, all []Stat) []Stat { return NewTree(all).Below(root) }

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
 // cgroupRoot is the folder of our own cgroup v2; an error where there is none.
@@ -46,18 +49,25 @@ func cgroupMount() (string, error) {
 	return "", errors.New("cgroup v2 isn't mounted")
 }
 
+// cgroupMode is that of the folders: only their owner is to move processes.
+const cgroupMode = 0o700
+
 // cgroups is the folder with a cgroup for each worker. A nil one is that of a
 // system without.
-type cgroups struct{ dir string }
+type cgroups struct {
+	dir   string
+	next  int
+	stale []string // couldn't be removed yet
+}
 
-// openCgroups makes the folder, below our own cgroup; nil where that can't be written.
-func openCgroups(guard int) *cgroups {
+// openCgroups makes a pair's folder below our own cgroup; nil where that can't be written.
+func openCgroups(name string) *cgroups {
 	root, err := cgroupRoot()
 	if err != nil {
 		return nil
 	}
-	dir := filepath.Join(root, guardCgroup(guard))
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir := filepath.Join(root, name)
+	if err := os.Mkdir(dir, cgroupMode); err != nil {
 		return nil
 	}
 	for _, file := range []string{"cgroup.kill", "cgroup.freeze"} {
@@ -66,21 +76,23 @@ func openCgroups(guard int) *cgroups {
 			return nil
 		}
 	}
-	return &cgroups{dir}
+	return &cgroups{dir: dir}
 }
 
 // cgroup is one worker's. A nil one does nothing.
 type cgroup struct {
+	of     *cgroups
 	dir    string
 	handle *os.File // for the fork into it
 }
 
-func (c *cgroups) open(name string) *cgroup {
+func (c *cgroups) open() *cgroup {
 	if c == nil {
 		return nil
 	}
-	dir := filepath.Join(c.dir, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir := filepath.Join(c.dir, fmt.Sprintf("w%d", c.next))
+	c.next++
+	if err := os.Mkdir(dir, cgroupMode); err != nil {
 		return nil
 	}
 	f, err := os.Open(dir)
@@ -88,13 +100,13 @@ func (c *cgroups) open(name string) *cgroup {
 		_ = os.Remove(dir) // it's empty
 		return nil
 	}
-	return &cgroup{dir, f}
+	return &cgroup{c, dir, f}
 }
 
 // kill ends every process in it, whatever session it moved to.
 func (c *cgroup) kill() {
 	if c != nil {
-		_ = c.write("cgroup.kill", "1") // the group and the tree are killed as well
+		_ = writeCgroup(c.dir, "cgroup.kill", "1") // the group and the tree are killed as well
 	}
 }
 
@@ -104,40 +116,91 @@ func (c *cgroup) freeze(on bool) error {
 	if on {
 		value = "1"
 	}
-	return c.write("cgroup.freeze", value)
+	return writeCgroup(c.dir, "cgroup.freeze", value)
 }
 
-func (c *cgroup) write(file, value string) error {
-	if err := os.WriteFile(filepath.Join(c.dir, file), []byte(value), 0); err != nil {
+func writeCgroup(dir, file, value string) error {
+	if err := os.WriteFile(filepath.Join(dir, file), []byte(value), 0); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
 }
 
-// remove removes an empty one. The kernel refuses while a process in it isn't
-// reaped: the pair's end tries again.
+// remove removes an empty one. The kernel refuses while somebody killed in it hasn't
+// quite ended: the next one to be removed tries again, and so does the pair's end.
 func (c *cgroup) remove() {
-	if c != nil {
-		_ = c.handle.Close() // only read
-		_ = os.Remove(c.dir) // see above
+	if c == nil {
+		return
 	}
+	_ = c.handle.Close() // only read
+	var stale []string
+	for _, dir := range append(c.of.stale, c.dir) {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			stale = append(stale, dir)
+		}
+	}
+	c.of.stale = stale
 }
 
-// removeCgroups removes the folder of a guard's workers, once they are gone.
-func removeCgroups(guard int) {
-	root, err := cgroupRoot()
-	if err != nil {
-		return
-	}
-	dir := filepath.Join(root, guardCgroup(guard))
+// cgroupName names the folder of a guard's workers after the guard, so that it's
+// told from every other that lives or has lived on this machine.
+func cgroupName(guard proc.ID) string {
+	var ns unix.Stat_t
+	_ = unix.Stat("/proc/self/ns/pid", &ns) // zero: then pids of other namespaces look like ours, as ever
+	return fmt.Sprintf("snakepit-%d-%d-%d", ns.Ino, guard.PID, guard.Start)
+}
+
+// guardOf reads whose folder it is, if it's a guard's of our PID namespace.
+func guardOf(name string) (guard proc.ID, ok bool) {
+	var ns uint64
+	n, err := fmt.Sscanf(name, "snakepit-%d-%d-%d", &ns, &guard.PID, &guard.Start)
+	return guard, err == nil && n == 3 && cgroupName(guard) == name
+}
+
+// removeCgroups removes the folder of a guard's workers, once they are gone, and
+// reports whether it's gone too.
+func removeCgroups(dir string) bool {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return
+		return true
 	}
 	for _, e := range entries {
 		if e.IsDir() {
 			_ = os.Remove(filepath.Join(dir, e.Name())) // not empty: somebody is in state D
 		}
 	}
-	_ = os.Remove(dir) // as above
+	return os.Remove(dir) == nil
+}
+
+// sweepCgroups kills whoever is left of pairs that were killed whole, and removes
+// their folders. A process in such a folder descends from that pair's workers.
+func sweepCgroups() {
+	root, err := cgroupRoot()
+	if err != nil {
+		return
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if guard, ok := guardOf(e.Name()); ok && !lives(guard) {
+			sweepCgroup(filepath.Join(root, e.Name()))
+		}
+	}
+}
+
+func lives(id proc.ID) bool {
+	s, err := proc.Read(id.PID)
+	return err == nil && s.ID == id && !s.Dead()
+}
+
+func sweepCgroup(dir string) {
+	const rounds = 100
+	for range rounds {
+		if writeCgroup(dir, "cgroup.kill", "1") != nil || removeCgroups(dir) {
+			return // it's another user's, or gone
+		}
+		time.Sleep(time.Millisecond) // they are being killed
+	}
 }

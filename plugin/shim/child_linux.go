@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,6 +16,15 @@ import (
 // tokenVariable names a worker in its environment and in that of what it starts.
 const tokenVariable = "SNAKEPIT_WORKER_TOKEN"
 
+const (
+	// filesPerWorker is how many descriptors the shim has for one: a pidfd, two pipes,
+	// a log, a cgroup.
+	filesPerWorker = 5
+	// filesInReserve is how many the shim keeps for itself: a fork, a look at the process
+	// table, a kill and a host that connects must never fail for want of one.
+	filesInReserve = 32 + maxGreeted
+)
+
 // child is one worker's process, leader of a session and group of its own.
 type child struct {
 	shim   *shim
@@ -22,7 +32,7 @@ type child struct {
 	token  string
 	note   string // for the next host
 	pid    int
-	pidfd  int
+	pidfd  *handle
 	slot   int
 	mark   Mark
 	cgroup *cgroup
@@ -30,29 +40,35 @@ type child struct {
 	pipes   []*os.File
 	reading int // pipes that haven't ended
 	exit    *event
+	killed  bool // by us
 	stopped bool // by a signal that isn't ours
 
 	frozen    bool
-	asGroup   bool // frozen by its cgroup
+	asGroup   bool             // frozen by its cgroup
+	held      map[proc.ID]bool // whom we have stopped, where it isn't
 	stopAfter *time.Timer
 }
 
 // spawn forks a worker. It runs on the main thread: PDEATHSIG is tied to it.
-func (s *shim) spawn(r *Spawn) (*child, error) {
+func (s *shim) spawn(o *order) (*child, error) {
 	switch {
-	case r == nil || r.Worker == "" || len(r.Worker) > maxID || len(r.Args) == 0:
+	case o == nil || o.Worker == "" || len(o.Worker) > maxID || len(o.Args) == 0:
 		return nil, errors.New("a spawn without a worker or a command")
-	case s.workers[r.Worker] != nil:
-		return nil, fmt.Errorf("worker %s is there already", r.Worker)
+	case s.workers[o.Worker] != nil:
+		return nil, fmt.Errorf("worker %s is there already", o.Worker)
+	}
+	if err := s.roomForFiles(); err != nil {
+		return nil, err
 	}
 	slot, err := s.takeSlot()
 	if err != nil {
 		return nil, err
 	}
+	r := o.spawn()
 	c := &child{shim: s, id: r.Worker, token: r.Token, slot: slot, mark: s.page.at(slot)}
-	c.mark.reset()
+	s.setMark(c)
 	if s.settings.Cgroups {
-		c.cgroup = s.cgroups.open(fmt.Sprintf("w%d", slot))
+		c.cgroup = s.cgroups.open()
 	}
 	if err := c.fork(r); err != nil {
 		c.cgroup.remove()
@@ -63,11 +79,27 @@ func (s *shim) spawn(r *Spawn) (*child, error) {
 	return c, nil
 }
 
+// roomForFiles refuses a worker whose descriptors would eat up the reserve.
+func (s *shim) roomForFiles() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("the limit of open files: %w", err)
+	}
+	if need := uint64(len(s.workers)+1)*filesPerWorker + filesInReserve; need > limit.Cur {
+		return fmt.Errorf("%d workers live already, and with %d open files there is no room for more: %w",
+			len(s.workers), limit.Cur, syscall.EMFILE)
+	}
+	return nil
+}
+
+// takeSlot gives a place in the page of marks. One whose last worker has ended is
+// given again when the host has taken back all its marks.
 func (s *shim) takeSlot() (int, error) {
-	if n := len(s.slots); n > 0 {
-		slot := s.slots[n-1]
-		s.slots = s.slots[:n-1]
-		return slot, nil
+	for i, slot := range slices.Backward(s.slots) {
+		if !s.page.at(slot).marked() {
+			s.slots = append(s.slots[:i], s.slots[i+1:]...)
+			return slot, nil
+		}
 	}
 	if s.used == Slots {
 		return 0, fmt.Errorf("%d workers live already, which is the most", Slots)
@@ -77,7 +109,7 @@ func (s *shim) takeSlot() (int, error) {
 }
 
 // fork starts the process and the reading of what it prints.
-func (c *child) fork(r *Spawn) error {
+func (c *child) fork(r Spawn) error {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err
@@ -94,9 +126,7 @@ func (c *child) fork(r *Spawn) error {
 		return err
 	}
 	defer func() { _ = errW.Close() }() // the child has its own
-	c.pidfd = -1
-	err = c.exec(r, []uintptr{null.Fd(), outW.Fd(), errW.Fd()})
-	if err != nil {
+	if err := c.exec(r, []uintptr{null.Fd(), outW.Fd(), errW.Fd()}); err != nil {
 		_ = outR.Close() // nothing was written
 		_ = errR.Close()
 		return err
@@ -104,20 +134,21 @@ func (c *child) fork(r *Spawn) error {
 	expendable(c.pid)
 	c.pipes = []*os.File{outR, errR}
 	c.reading = len(c.pipes)
-	go c.read(Stdout, outR, &LogFile{})
-	go c.read(Stderr, errR, &LogFile{Path: r.Log, Max: c.shim.settings.LogBytes})
+	c.shim.goes.Go(func() { c.read(Stdout, outR, &LogFile{}) })
+	c.shim.goes.Go(func() { c.read(Stderr, errR, &LogFile{Path: r.Log, Max: c.shim.settings.LogBytes}) })
 	return nil
 }
 
-func (c *child) exec(r *Spawn, files []uintptr) error {
+func (c *child) exec(r Spawn, files []uintptr) error {
+	pidfd := -1
 	attr := &syscall.ProcAttr{Dir: r.Dir, Env: r.Env, Files: files, Sys: &syscall.SysProcAttr{
-		Setsid: true, Pdeathsig: unix.SIGKILL, PidFD: &c.pidfd,
+		Setsid: true, Pdeathsig: unix.SIGKILL, PidFD: &pidfd,
 	}}
 	if c.cgroup != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(c.cgroup.handle.Fd())
 	}
 	pid, err := syscall.ForkExec(r.Path, r.Args, attr) //nolint:gosec // the command is the operator's
-	if err != nil && c.cgroup != nil { // maybe the cgroup's fault
+	if err != nil && c.cgroup != nil {                 // maybe the cgroup's fault
 		c.cgroup.remove()
 		c.cgroup = nil
 		attr.Sys.UseCgroupFD = false
@@ -126,7 +157,11 @@ func (c *child) exec(r *Spawn, files []uintptr) error {
 	if err != nil {
 		return fmt.Errorf("exec %s: %w", r.Path, err)
 	}
-	c.pid = pid
+	if pidfd < 0 { // the kernel has none to give, and we can't do without
+		_ = unix.Kill(pid, unix.SIGKILL) // our unreaped child
+		return fmt.Errorf("exec %s: no pidfd", r.Path)
+	}
+	c.pid, c.pidfd = pid, newHandle(pidfd)
 	return nil
 }
 
@@ -137,57 +172,49 @@ func expendable(pid int) {
 }
 
 // signal sends a signal to the worker's group. The leader is our unreaped child
-// while it's in the table, so the group can't be anybody else's.
+// while it's in the table, so the group can't be anybody else's. One that is frozen
+// by SIGSTOP isn't woken by a SIGCONT: it goes on when it's thawed.
 func (c *child) signal(sig unix.Signal) {
-	if c.exit == nil {
+	switch {
+	case c.exit != nil:
+	case sig == unix.SIGKILL:
+		c.kill()
+	case c.frozen && !c.asGroup && sig == unix.SIGCONT:
+		c.held[c.process()] = true
+		c.noteStop(false)
+	default:
 		_ = unix.Kill(-c.pid, sig) // the group may be empty
 	}
 }
 
-// kill ends the worker and all that descends from it. Who is frozen dies from the
-// leaves up: a leader's end would wake the groups that it orphans.
+// process identifies the worker's process: our unreaped child.
+func (c *child) process() proc.ID {
+	id, _ := proc.Identify(c.pid) // it's there until we reap it
+	return id
+}
+
+// kill ends the worker and all that descends from it. Whoever is frozen by SIGSTOP dies from
+// the leaves up: a leader's end would wake the groups that it orphans.
 func (c *child) kill() {
 	if c.exit != nil {
 		return
 	}
-	if c.frozen {
-		for below := c.descendants(); len(below) > 0; below = below[:len(below)-1] {
-			proc.Kill(below[len(below)-1].ID)
-		}
+	c.killed = true
+	if c.frozen && !c.asGroup {
+		c.killBelow()
 	}
 	c.cgroup.kill()
-	c.signal(unix.SIGKILL)
+	_ = unix.Kill(-c.pid, unix.SIGKILL) // our unreaped child's
 }
 
-// descendants are the processes below the worker, parents first, and those that
-// left it but carry its token.
-func (c *child) descendants() []proc.Stat {
-	all, err := proc.All()
+func (c *child) killBelow() {
+	t, err := c.shim.look()
 	if err != nil {
 		_ = complain(err)
-		return nil
+		return
 	}
-	below := proc.Below(c.pid, all)
-	for _, p := range c.shim.strays(all) {
-		if c.owns(p) {
-			below = append(append(below, p), proc.Below(p.PID, all)...)
-		}
+	below := t.of(c)
+	for _, p := range slices.Backward(below) {
+		proc.Kill(p.ID)
 	}
-	return below
-}
-
-// owns reports whether a stray carries the worker's token.
-func (c *child) owns(p proc.Stat) bool {
-	return c.token != "" && proc.Getenv(p.PID, tokenVariable) == c.token
-}
-
-// strays are our children that no worker leads: their parents have ended.
-func (s *shim) strays(all []proc.Stat) []proc.Stat {
-	var out []proc.Stat
-	for _, p := range all {
-		if p.PPID == os.Getpid() && s.byPID[p.PID] == nil && !p.Dead() {
-			out = append(out, p)
-		}
-	}
-	return out
 }

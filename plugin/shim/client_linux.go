@@ -27,12 +27,12 @@ type Client struct {
 	rights *rightsReader
 	in     *bufio.Reader
 	page   *page
-	out    chan []byte
+	out    *outbox
 	done   chan struct{}
 	pid    int
+	guard  proc.ID
 	letGo  atomic.Bool // by us: the end of the connection is no error
-
-	detached atomic.Bool
+	left   atomic.Bool // with the workers in the shim's care
 
 	mu       sync.Mutex // guards the fields below
 	children map[string]*Child
@@ -50,12 +50,15 @@ type pending struct {
 func newClient(conn *net.UnixConn, socket, instance string, s Settings) (*Client, error) {
 	c := &Client{
 		socket: socket, conn: conn, rights: &rightsReader{conn: conn},
-		out: make(chan []byte, 16), done: make(chan struct{}),
+		out: newOutbox(), done: make(chan struct{}),
 		children: map[string]*Child{}, replies: map[uint64]*pending{},
 	}
 	c.in = bufio.NewReaderSize(c.rights, 64<<10)
 	if err := c.shakeHands(hello{Version: Version, Instance: instance, PID: os.Getpid(), Settings: s}); err != nil {
 		c.rights.close()
+		for _, ch := range c.children {
+			ch.leave()
+		}
 		return nil, errors.Join(err, conn.Close())
 	}
 	return c, nil
@@ -88,18 +91,18 @@ func (c *Client) welcome() (more bool, err error) {
 	}
 	var w welcome
 	if k != kindWelcome {
-		return false, fmt.Errorf("the shim's first frame is %q", k)
+		return false, fmt.Errorf("the shim's first frame is of the kind %q", byte(k))
 	}
 	if err := json.Unmarshal(body, &w); err != nil {
 		return false, fmt.Errorf("the shim's welcome: %w", err)
 	}
 	switch {
 	case w.Attached != 0:
-		return false, &AttachedError{PID: w.Attached}
+		return false, &AttachedError{PID: max(w.Attached, 0)} // unseen is below
 	case w.Error != "":
 		return false, fmt.Errorf("the shim refuses: %s", w.Error)
 	}
-	c.pid = w.PID
+	c.pid, c.guard = w.PID, proc.ID{PID: w.Guard, Start: w.GuardStart}
 	if err := c.mapPage(); err != nil {
 		return false, err
 	}
@@ -116,23 +119,28 @@ func (c *Client) mapPage() error {
 	if c.page != nil {
 		return nil
 	}
-	fds, err := c.rights.take(1)
+	fd, err := c.rights.take()
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fds[0]), "marks")
-	c.page, err = openPage(f)
-	return errors.Join(err, f.Close()) // the mapping stays
+	c.page, err = openPage(fd)
+	return errors.Join(err, unix.Close(fd)) // the mapping stays
 }
 
 func (c *Client) addSurvivor(s survivor) error {
-	fds, err := c.rights.take(1)
+	fd, err := c.rights.take()
 	if err != nil {
 		return err
 	}
-	ch := &Child{client: c, worker: s.Worker, token: s.Token, note: s.Note, frozen: s.Frozen}
+	ch := &Child{client: c, worker: s.Worker, token: s.Token, note: s.Note}
 	c.children[s.Worker] = ch
-	return ch.born(fds[0], s.Slot)
+	if s.Frozen {
+		ch.tell(func(s Sink) { s.Frozen(true) })
+	}
+	if s.Stopped {
+		ch.tell(func(s Sink) { s.Stopped(true) })
+	}
+	return ch.born(fd, s.Slot)
 }
 
 // Run reads what the shim says until it ends, or [Client.Detach] lets go of it.
@@ -140,34 +148,18 @@ func (c *Client) addSurvivor(s survivor) error {
 // host. It returns nil after Detach and End, else why.
 func (c *Client) Run() error {
 	var writing sync.WaitGroup
-	writing.Go(c.write)
+	writing.Go(func() { c.out.write(c.conn, c.done) })
 	err := c.read()
 	close(c.done)
+	c.out.end()
+	_ = c.conn.Close() // whoever still writes there need not
 	writing.Wait()
-	_ = c.conn.Close() // nothing is left to be written
 	c.rights.close()
 	c.lose()
-	if c.letGo.Load() {
+	if c.letGo.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
 	}
 	return err
-}
-
-func (c *Client) write() {
-	for {
-		select {
-		case frame := <-c.out:
-			if frame == nil {
-				_ = c.conn.CloseWrite() // the shim sees its host go, and closes its own side
-				return
-			}
-			if _, err := c.conn.Write(frame); err != nil {
-				return // reading ends too
-			}
-		case <-c.done:
-			return
-		}
-	}
 }
 
 func (c *Client) read() error {
@@ -201,7 +193,7 @@ func (c *Client) dispatch(k kind, body []byte) error {
 		if err := json.Unmarshal(body, &r); err != nil {
 			return err
 		}
-		return c.answered(r)
+		c.answered(r)
 	case kindHello, kindWelcome, kindRequest: // not the shim's to send now
 	default: // of a later version
 	}
@@ -226,23 +218,25 @@ func (c *Client) happened(e event) {
 	case eventStopped, eventContinued:
 		ch.tell(func(s Sink) { s.Stopped(e.Event == eventStopped) })
 	case eventFrozen, eventThawed:
-		ch.noteFrozen(e.Event == eventFrozen)
+		ch.tell(func(s Sink) { s.Frozen(e.Event == eventFrozen) })
 	}
 }
 
 func (c *Client) forget(ch *Child) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.children, ch.worker)
+	if c.children[ch.worker] == ch {
+		delete(c.children, ch.worker)
+	}
 }
 
-func (c *Client) answered(r reply) error {
+func (c *Client) answered(r reply) {
 	c.mu.Lock()
 	p := c.replies[r.ID]
 	delete(c.replies, r.ID)
 	c.mu.Unlock()
 	if p == nil {
-		return nil
+		return // nobody asked
 	}
 	if r.Error != "" {
 		e := &spawnError{text: r.Error}
@@ -250,13 +244,18 @@ func (c *Client) answered(r reply) error {
 			e.errno = syscall.Errno(r.Errno)
 		}
 		p.reply <- e
-		return nil
+		return
 	}
-	fds, err := c.rights.take(1) // only a spawn waits for a reply
+	p.reply <- c.take(p.child, r.Slot)
+}
+
+// take takes hold of a process that was started.
+func (c *Client) take(ch *Child, slot int) error {
+	fd, err := c.rights.take()
 	if err == nil {
-		err = p.child.born(fds[0], r.Slot)
+		err = ch.born(fd, slot)
 	}
-	p.reply <- err
+	ch.lame = err != nil && !errors.Is(err, ErrGone)
 	return err
 }
 
@@ -266,12 +265,7 @@ func (c *Client) send(r request) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case c.out <- frame:
-		return nil
-	case <-c.done:
-		return ErrGone
-	}
+	return c.out.put(frame, r.Op == opLease)
 }
 
 // Spawn starts a worker. It returns once the process runs, and its sink hears from
@@ -280,32 +274,60 @@ func (c *Client) send(r request) error {
 func (c *Client) Spawn(s Spawn, sink Sink) (*Child, error) {
 	ch := &Child{client: c, worker: s.Worker, token: s.Token, sink: sink}
 	p := &pending{child: ch, reply: make(chan error, 1)}
-	c.mu.Lock()
-	if c.children[s.Worker] != nil {
-		c.mu.Unlock()
-		return nil, fmt.Errorf("worker %s is there already", s.Worker)
+	id, err := c.expect(p)
+	if err != nil {
+		return nil, err
 	}
-	c.next++
-	id := c.next
-	c.children[s.Worker], c.replies[id] = ch, p
-	c.mu.Unlock()
-	err := c.send(request{ID: id, Op: opSpawn, Spawn: &s})
-	if err == nil {
-		select {
-		case err = <-p.reply:
-		case <-c.done:
-			err = ErrGone // with it whatever it may have started
-		}
+	if err = c.send(request{ID: id, Op: opSpawn, Spawn: newOrder(s)}); err == nil {
+		err = c.await(p)
 	}
 	if err != nil {
-		c.forget(ch)
+		c.giveUp(id, ch)
 		return nil, err
 	}
 	return ch, nil
 }
 
+// expect notes a spawn that waits for its reply.
+func (c *Client) expect(p *pending) (id uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.children[p.child.worker] != nil {
+		return 0, fmt.Errorf("worker %s is there already", p.child.worker)
+	}
+	c.next++
+	c.children[p.child.worker], c.replies[c.next] = p.child, p
+	return c.next, nil
+}
+
+func (c *Client) await(p *pending) error {
+	select {
+	case err := <-p.reply:
+		return err
+	case <-c.done:
+	}
+	select {
+	case err := <-p.reply: // it came before the end
+		return err
+	default:
+		return ErrGone // with it whatever it may have started
+	}
+}
+
+// giveUp forgets a spawn that failed. A process that runs although we can't hold
+// it, for want of a descriptor, is killed.
+func (c *Client) giveUp(id uint64, ch *Child) {
+	c.mu.Lock()
+	delete(c.replies, id)
+	c.mu.Unlock()
+	c.forget(ch)
+	if ch.lame {
+		ch.Kill()
+	}
+}
+
 // SetLease tells when the lease ends, in nanoseconds of CLOCK_BOOTTIME ([Boottime]);
-// zero: never.
+// zero: never. It doesn't wait: where the shim is slow to read, the newest one counts.
 func (c *Client) SetLease(deadline int64) error {
 	return c.send(request{Op: opLease, Deadline: deadline})
 }
@@ -313,30 +335,36 @@ func (c *Client) SetLease(deadline int64) error {
 // Detach lets go of the shim and its workers, for another host to come within the
 // grace. Run ends.
 func (c *Client) Detach(grace time.Duration) error {
-	c.mu.Lock()
+	c.letGo.Store(true)
+	c.left.Store(true)
+	c.mu.Lock() // before the connection can end: who is still ours then is taken for lost, and killed
 	for _, ch := range c.children {
 		ch.leave()
 	}
 	clear(c.children)
 	c.mu.Unlock()
-	c.letGo.Store(true)
-	c.detached.Store(true)
-	if err := c.send(request{Op: opDetach, Grace: grace}); err != nil {
-		return err
+	err := c.send(request{Op: opDetach, Grace: grace})
+	c.out.end()
+	return errors.Join(err, c.bound(helloTime))
+}
+
+// Detached reports whether the workers were left to another host.
+func (c *Client) Detached() bool { return c.left.Load() }
+
+// bound sets how long a shim that is to end our connection may take to.
+func (c *Client) bound(within time.Duration) error {
+	err := c.conn.SetDeadline(time.Now().Add(within))
+	if errors.Is(err, net.ErrClosed) {
+		return nil // it's ended already
 	}
-	select {
-	case c.out <- nil: // behind the request
-		return nil
-	case <-c.done:
-		return ErrGone
-	}
+	return err
 }
 
 // End kills every worker that is left, with all that descends from it, and ends
-// the pair. Run ends once the shim has.
+// the pair. Run ends once the shim has, and with an error when that takes too long.
 func (c *Client) End() error {
 	c.letGo.Store(true)
-	return c.send(request{Op: opEnd})
+	return errors.Join(c.send(request{Op: opEnd}), c.bound(endTime+helloTime))
 }
 
 // Survivors are the workers that the shim kept for a host that came back. The
@@ -346,7 +374,7 @@ func (c *Client) Survivors() []*Child {
 	defer c.mu.Unlock()
 	var out []*Child
 	for _, ch := range c.children {
-		if ch.sink == nil {
+		if !ch.adopted() {
 			out = append(out, ch)
 		}
 	}
@@ -356,9 +384,6 @@ func (c *Client) Survivors() []*Child {
 // PID is the shim's, as its own PID namespace numbers it.
 func (c *Client) PID() int { return c.pid }
 
-// Detached reports whether the workers were left to another host.
-func (c *Client) Detached() bool { return c.detached.Load() }
-
 // Socket is where the next host finds the shim.
 func (c *Client) Socket() string { return c.socket }
 
@@ -366,8 +391,15 @@ func (c *Client) Socket() string { return c.socket }
 func (c *Client) Done() <-chan struct{} { return c.done }
 
 // lose deals with what a shim that died leaves to us: the kernel has killed its
-// workers by now, and that is made sure of.
+// workers by now, and that is made sure of. What they had started is the guard's to
+// kill, which can't while somebody has it stopped.
 func (c *Client) lose() {
+	if c.left.Load() {
+		return // they live on; a spawn that was under way is the next host's too
+	}
+	if g, err := proc.Read(c.guard.PID); err == nil && g.Stopped() {
+		proc.Signal(c.guard, unix.SIGCONT)
+	}
 	c.mu.Lock()
 	var lost []*Child
 	for _, ch := range c.children {
@@ -378,124 +410,5 @@ func (c *Client) lose() {
 	deadline := time.Now().Add(lossTime)
 	for _, ch := range lost {
 		ch.lost(time.Until(deadline))
-	}
-}
-
-// Child is a worker's process, whose parent the shim is.
-type Child struct {
-	client *Client
-	worker string
-	token  string
-	note   string // of a survivor
-	pinned *proc.Pinned
-	mark   Mark
-
-	mu     sync.Mutex // guards the fields below
-	sink   Sink       // nil: not adopted yet
-	exit   *Exit      // that came before it was
-	frozen bool
-}
-
-// born takes the process's pidfd.
-func (ch *Child) born(pidfd, slot int) error {
-	if slot < 0 || slot >= Slots {
-		_ = unix.Close(pidfd) // nothing was written
-		return fmt.Errorf("slot %d of the marks", slot)
-	}
-	ch.mark = ch.client.page.at(slot)
-	var err error
-	ch.pinned, err = proc.Adopt(pidfd)
-	return err
-}
-
-// ID names the process, as our PID namespace numbers it.
-func (ch *Child) ID() proc.ID { return ch.pinned.ID() }
-
-// Worker is the id that it was started under.
-func (ch *Child) Worker() string { return ch.worker }
-
-// Token is the one in its environment.
-func (ch *Child) Token() string { return ch.token }
-
-// Note is what its last host had the shim remember; empty: nothing, or it's ours.
-func (ch *Child) Note() string { return ch.note }
-
-// SetNote has the shim remember up to 16 KiB about the worker, for the next host.
-func (ch *Child) SetNote(note string) {
-	_ = ch.client.send(request{Op: opNote, Worker: ch.worker, Note: note}) // gone: the worker is too
-}
-
-// Mark is its pair of words in the page of marks.
-func (ch *Child) Mark() Mark { return ch.mark }
-
-// Signal sends a signal to the worker's group, without waiting.
-func (ch *Child) Signal(sig syscall.Signal) {
-	_ = ch.client.send(request{Op: opSignal, Worker: ch.worker, Signal: int(sig)}) // gone: the worker is too
-}
-
-// Kill kills the worker and all that descends from it, without waiting.
-func (ch *Child) Kill() {
-	_ = ch.client.send(request{Op: opKill, Worker: ch.worker}) // gone: the worker is too
-}
-
-// Adopt gives a survivor its sink.
-func (ch *Child) Adopt(sink Sink) {
-	ch.mu.Lock()
-	ch.sink = sink
-	exit, frozen := ch.exit, ch.frozen
-	ch.mu.Unlock()
-	if frozen {
-		sink.Frozen(true)
-	}
-	if exit != nil {
-		sink.Exited(*exit)
-	}
-}
-
-func (ch *Child) tell(f func(Sink)) {
-	ch.mu.Lock()
-	sink := ch.sink
-	ch.mu.Unlock()
-	if sink != nil {
-		f(sink)
-	}
-}
-
-func (ch *Child) printed(stream byte, data []byte) {
-	ch.tell(func(s Sink) { s.Printed(stream, data) })
-}
-
-func (ch *Child) noteFrozen(frozen bool) {
-	ch.mu.Lock()
-	ch.frozen = frozen
-	ch.mu.Unlock()
-	ch.tell(func(s Sink) { s.Frozen(frozen) })
-}
-
-func (ch *Child) exited(e Exit) {
-	ch.release()
-	ch.mu.Lock()
-	sink := ch.sink
-	ch.exit = &e
-	ch.mu.Unlock()
-	if sink != nil {
-		sink.Exited(e)
-	}
-}
-
-// lost makes sure of the end of a worker whose shim has died.
-func (ch *Child) lost(within time.Duration) {
-	if ch.pinned != nil && !ch.pinned.Exited(within) {
-		_ = ch.pinned.Signal(unix.SIGKILL) // pinned: nobody else can be hit
-		ch.pinned.Exited(within)
-	}
-	ch.exited(Exit{Lost: true})
-}
-
-func (ch *Child) leave() { ch.release() }
-
-func (ch *Child) release() {
-	if ch.pinned != nil {
-		ch.pinned.Close()
 	}
 }

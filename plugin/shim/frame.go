@@ -14,6 +14,9 @@ const Version = 1
 // maxFrame bounds one frame. A worker's environment is the largest thing in one.
 const maxFrame = 4 << 20
 
+// maxHello bounds the first frame, of somebody that we don't know yet.
+const maxHello = 64 << 10
+
 // kind says what a frame holds.
 type kind byte
 
@@ -49,14 +52,17 @@ func rawFrame(k kind, body []byte) ([]byte, error) {
 }
 
 // readFrame reads one frame.
-func readFrame(r io.Reader) (kind, []byte, error) {
+func readFrame(r io.Reader) (kind, []byte, error) { return readFrameOf(r, maxFrame) }
+
+// readFrameOf reads one frame of a bounded length.
+func readFrameOf(r io.Reader, most uint32) (kind, []byte, error) {
 	var head [header]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, err
 	}
 	n := binary.BigEndian.Uint32(head[:])
-	if n < 1 || n > maxFrame {
-		return 0, nil, fmt.Errorf("a frame of %d bytes, and 1 to %d are allowed", n, maxFrame)
+	if n < 1 || n > most {
+		return 0, nil, fmt.Errorf("a frame of %d bytes, and 1 to %d are allowed", n, most)
 	}
 	body := make([]byte, n-1)
 	if _, err := io.ReadFull(r, body); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,13 +32,33 @@ func runGuard(args []string) int {
 	if err := harden(); err != nil {
 		return complain(err)
 	}
-	shim, lifeline, err := startShim(args)
+	closeInherited()
+	sweepCgroups()
+	self, err := proc.Identify(os.Getpid())
+	if err != nil {
+		return complain(err)
+	}
+	name := cgroupName(self)
+	socket := socketName(listenerFD)
+	shim, lifeline, err := startShim(append([]string{name}, args...))
 	if err != nil {
 		return complain(err)
 	}
 	for _, fd := range []int{connFD, listenerFD} {
 		_ = unix.Close(fd) // the shim's now: their end must be its end
 	}
+	guardShim(shim)
+	_ = lifeline.Close() // it was ours to hold open until here
+	if root, err := cgroupRoot(); err == nil {
+		removeCgroups(filepath.Join(root, name))
+	}
+	_ = os.Remove(socket) // it may be gone with its folder
+	return 0
+}
+
+// guardShim keeps the shim awake while it lives, kills all that it leaves, and
+// returns when no child is left.
+func guardShim(shim int) {
 	dead := false
 	for {
 		var status unix.WaitStatus
@@ -46,33 +67,62 @@ func runGuard(args []string) int {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil: // no children any more
-			_ = lifeline.Close() // it was ours to hold open until here
-			removeCgroups(os.Getpid())
-			return 0
+			return
 		case pid == shim && status.Stopped():
 			_ = unix.Kill(shim, unix.SIGCONT) // our unreaped child
 		case pid == shim:
 			dead = true
 		}
 		if dead {
-			killChildren()
+			killDescendants()
 		}
 	}
 }
 
-// killChildren kills whoever is our child by now. They are unreaped, so their pids
-// are theirs.
-func killChildren() {
+// killDescendants kills whoever descends from us by now. The end of each makes its
+// children ours, and wakes us again.
+func killDescendants() {
 	all, err := proc.All()
+	for ; err != nil; all, err = proc.All() {
+		_ = complain(err)
+		time.Sleep(acceptPause)
+	}
+	for _, s := range proc.Below(os.Getpid(), all) {
+		proc.Kill(s.ID)
+	}
+}
+
+// closeInherited closes what the host had from whoever started it, which the guard
+// and every worker would hold open for as long as they live. Our own descriptors
+// end with an exec; those don't.
+func closeInherited() {
+	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		_ = complain(err)
 		return
 	}
-	for _, s := range all {
-		if s.PPID == os.Getpid() {
-			_ = unix.Kill(s.PID, unix.SIGKILL) // it may wait to be reaped
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < lifelineFD {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd) // nothing of ours
 		}
 	}
+}
+
+// socketName is where a listener listens.
+func socketName(fd int) string {
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return ""
+	}
+	if unixName, ok := name.(*unix.SockaddrUnix); ok {
+		return unixName.Name
+	}
+	return ""
 }
 
 // harden is what guard and shim have in common: they adopt orphans, and end for
@@ -82,8 +132,7 @@ func harden() error {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
 	// Ignored signals stay ignored in what we start; these don't. Nobody reads the channel.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE,
-		unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU)
+	signal.Notify(make(chan os.Signal, 1))
 	unix.Umask(0o077)
 	// No core dumps: a crash of a worker with a model in memory writes gigabytes.
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
@@ -101,13 +150,13 @@ func startShim(args []string) (pid int, lifeline *os.File, err error) {
 	}
 	defer func() { _ = r.Close() }() // the shim has its own
 	sys := &syscall.SysProcAttr{Setsid: true}
-	if len(args) > 1 && args[1] == isolatedArg {
+	if args[len(args)-1] == isolatedArg {
 		// The kernel ends a PID namespace with its first process, which is the shim. It dies
 		// with the guard, so nothing is left even when all are killed at once.
 		sys.Cloneflags = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 		sys.Pdeathsig = unix.SIGKILL
 	}
-	argv := append([]string{shimName, strconv.Itoa(os.Getpid())}, args...)
+	argv := append([]string{shimName}, args...)
 	pid, err = syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{ //nolint:gosec // this very program
 		Env:   os.Environ(),
 		Files: []uintptr{0, 1, 2, connFD, listenerFD, lockFD, r.Fd()},
@@ -125,5 +174,3 @@ func complain(err error) int {
 	_, _ = fmt.Fprintf(os.Stderr, "%s[%d]: %v\n", filepath.Base(os.Args[0]), os.Getpid(), err) // nobody else to tell
 	return 1
 }
-
-func guardCgroup(guard int) string { return "snakepit-" + strconv.Itoa(guard) }

@@ -3,43 +3,53 @@ package shim
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
 // lease is a timer on the clock that goes on while the machine sleeps. A host that
 // hangs, is dead or cut off can't set it again.
 type lease struct {
-	fd       int
+	timer    *os.File
 	deadline int64 // nanoseconds of CLOCK_BOOTTIME; zero: none
 }
 
-// newLease makes a timer that isn't set; passed is called on a goroutine of its own.
-func newLease(passed func()) (*lease, error) {
+func newLease() (*lease, error) {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("timerfd_create: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "lease")
-	go func() {
-		expirations := make([]byte, 8)
-		for {
-			if _, err := f.Read(expirations); err != nil {
-				return
-			}
-			passed()
+	return &lease{timer: os.NewFile(uintptr(fd), "lease")}, nil
+}
+
+// watch calls passed each time that the deadline has.
+func (l *lease) watch(passed func()) {
+	expirations := make([]byte, 8)
+	for {
+		if _, err := l.timer.Read(expirations); err != nil {
+			return
 		}
-	}()
-	return &lease{fd: fd}, nil
+		passed()
+	}
 }
 
 func (l *lease) set(deadline int64) error {
+	if deadline < 0 {
+		deadline = 1 // long ago
+	}
 	l.deadline = deadline
+	raw, err := l.timer.SyscallConn()
+	if err != nil {
+		return err
+	}
 	at := unix.ItimerSpec{Value: unix.NsecToTimespec(deadline)} // zero disarms; the past fires at once
-	return unix.TimerfdSettime(l.fd, unix.TFD_TIMER_ABSTIME, &at, nil)
+	var setErr error
+	if err := raw.Control(func(fd uintptr) {
+		setErr = unix.TimerfdSettime(int(fd), unix.TFD_TIMER_ABSTIME, &at, nil)
+	}); err != nil {
+		return err
+	}
+	return setErr
 }
 
 // over reports whether the deadline has passed: a timer may have been set anew
@@ -58,11 +68,11 @@ func Boottime() int64 {
 func (s *shim) setLease(deadline int64) {
 	if err := s.lease.set(deadline); err != nil {
 		_ = complain(fmt.Errorf("set the lease: %w", err))
-		s.leaseEnded() // better frozen than wrong
-		return
+		s.lease.deadline = 1 // better frozen than wrong
 	}
 	if s.lease.over() {
-		return // the timer fires
+		s.leaseEnded()
+		return
 	}
 	for _, c := range s.workers {
 		if c.frozen {
@@ -72,92 +82,36 @@ func (s *shim) setLease(deadline int64) {
 	}
 }
 
+// setMark lets calls to a worker that is new, unless the lease has ended.
+func (s *shim) setMark(c *child) {
+	if s.lease.over() {
+		c.mark.close()
+	} else {
+		c.mark.open()
+	}
+}
+
 // leaseEnded closes every worker to marked calls and freezes those that have one.
-// Marks are read twice: a host that saw the worker still open has set its mark by then.
+// Marks are read twice: a host that saw the worker still open has set its mark by
+// the first time; who sets it later is refused, and at worst frozen for nothing.
 func (s *shim) leaseEnded() {
 	if !s.lease.over() {
 		return
 	}
 	for _, c := range s.workers {
-		if c.mark.close() {
-			c.freeze()
-		}
+		c.mark.close()
 	}
+	s.freeze(s.marked())
+	s.freeze(s.marked())
+}
+
+// marked are the workers with a marked call that aren't frozen yet.
+func (s *shim) marked() []*child {
+	var out []*child
 	for _, c := range s.workers {
-		if c.mark.marked() {
-			c.freeze()
+		if c.mark.marked() && !c.frozen && c.exit == nil {
+			out = append(out, c)
 		}
 	}
-}
-
-// freeze stops the worker with all that descends from it, and gives it StopAfter
-// before it's killed.
-func (c *child) freeze() {
-	if c.frozen || c.exit != nil {
-		return
-	}
-	if c.shim.settings.StopAfter <= 0 {
-		c.kill()
-		return
-	}
-	c.frozen = true
-	c.asGroup = c.cgroup != nil && c.cgroup.freeze(true) == nil
-	if !c.asGroup {
-		c.stopTree()
-	}
-	c.stopAfter = time.AfterFunc(c.shim.settings.StopAfter, func() {
-		c.shim.posts <- func() {
-			if c.frozen {
-				c.kill()
-			}
-		}
-	})
-	c.shim.send(&event{Event: eventFrozen, Worker: c.id})
-}
-
-// stopTree sends SIGSTOP to the worker, then to its descendants, until a look finds
-// nobody new.
-func (c *child) stopTree() {
-	_ = unix.Kill(c.pid, unix.SIGSTOP) // our unreaped child
-	const rounds = 64
-	for range rounds {
-		again := false
-		for _, p := range c.descendants() {
-			if !p.Stopped() && !p.Dead() {
-				again = proc.Signal(p.ID, unix.SIGSTOP) || again
-			}
-		}
-		if !again {
-			return
-		}
-	}
-}
-
-// thaw lets the worker and its descendants go on, and tells the host.
-func (c *child) thaw() {
-	if c.asGroup {
-		if err := c.cgroup.freeze(false); err != nil {
-			_ = complain(fmt.Errorf("thaw %s: %w", c.id, err))
-		}
-	} else {
-		c.continueTree()
-	}
-	c.thawed()
-	c.shim.send(&event{Event: eventThawed, Worker: c.id})
-}
-
-func (c *child) continueTree() {
-	for _, p := range c.descendants() {
-		proc.Signal(p.ID, unix.SIGCONT)
-	}
-	_ = unix.Kill(c.pid, unix.SIGCONT) // our unreaped child
-}
-
-// thawed forgets that the worker was frozen.
-func (c *child) thawed() {
-	c.frozen = false
-	if c.stopAfter != nil {
-		c.stopAfter.Stop()
-		c.stopAfter = nil
-	}
+	return out
 }

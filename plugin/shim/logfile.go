@@ -7,8 +7,9 @@ import (
 // defaultLogBytes is when a log file is put aside.
 const defaultLogBytes = 4 << 20
 
-// LogFile is a bounded file: when it's full it becomes PATH.1, in place of the one
-// before. The zero value with a path opens it at the first write. It belongs to one goroutine.
+// LogFile is a bounded file: before it would grow beyond Max it becomes PATH.1, in
+// place of the one before. The zero value with a path opens it at the first write.
+// It belongs to one goroutine.
 type LogFile struct {
 	Path string
 	Max  int64 // zero: 4 MiB
@@ -23,21 +24,31 @@ func (l *LogFile) Write(p []byte) error {
 	if l.Path == "" {
 		return nil
 	}
-	err := l.write(p)
-	if err != nil {
-		l.Close()
-		l.Path = ""
-	}
-	return err
-}
-
-func (l *LogFile) write(p []byte) error {
 	limit := l.Max
 	if limit <= 0 {
 		limit = defaultLogBytes
 	}
-	if l.file == nil || l.size+int64(len(p)) > limit && l.size > 0 {
-		if err := l.rotate(limit); err != nil {
+	for len(p) > 0 {
+		n := min(int64(len(p)), limit)
+		if err := l.write(p[:n], limit); err != nil {
+			l.Close()
+			l.Path = ""
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// write appends what fits into an empty file.
+func (l *LogFile) write(p []byte, limit int64) error {
+	if l.file == nil {
+		if err := l.open(); err != nil {
+			return err
+		}
+	}
+	if l.size > 0 && l.size+int64(len(p)) > limit {
+		if err := l.rotate(); err != nil {
 			return err
 		}
 	}
@@ -46,14 +57,16 @@ func (l *LogFile) write(p []byte) error {
 	return err
 }
 
-// rotate opens the file, after putting a full one aside.
-func (l *LogFile) rotate(limit int64) error {
+// rotate puts a full file aside.
+func (l *LogFile) rotate() error {
 	l.Close()
-	if st, err := os.Stat(l.Path); err == nil && st.Size() >= limit/2 {
-		if err := os.Rename(l.Path, l.Path+".1"); err != nil {
-			return err
-		}
+	if err := os.Rename(l.Path, l.Path+".1"); err != nil {
+		return err
 	}
+	return l.open()
+}
+
+func (l *LogFile) open() error {
 	f, err := os.OpenFile(l.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

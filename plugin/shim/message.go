@@ -34,11 +34,18 @@ type welcome struct {
 	Version  int        `json:"version"`
 	PID      int        `json:"pid"`
 	Error    string     `json:"error,omitempty"`
-	Attached int        `json:"attached,omitempty"` // the host that has the shim, when that is the error
+	Attached int        `json:"attached,omitempty"` // the host that has the shim, when that is the error; or unseen
 	Workers  []survivor `json:"workers,omitempty"`
 	Cgroups  bool       `json:"cgroups,omitempty"`
 	More     bool       `json:"more,omitempty"` // another frame with workers follows
+	// Guard is the guard's pid, as the PID namespace around it numbers it, and
+	// GuardStart its start time: whoever outlives the shim sees to it that it's awake.
+	Guard      int    `json:"guard,omitempty"`
+	GuardStart uint64 `json:"guard_start,omitempty"`
 }
+
+// unseen stands for the pid of a host that the shim's PID namespace doesn't show.
+const unseen = -1
 
 // survivor is a worker that the shim keeps.
 type survivor struct {
@@ -47,6 +54,8 @@ type survivor struct {
 	Slot   int    `json:"slot"` // in the page of marks
 	Frozen bool   `json:"frozen,omitempty"`
 	Note   string `json:"note,omitempty"`
+
+	Stopped bool `json:"stopped,omitempty"` // by a signal that isn't ours
 }
 
 // The operations of a request.
@@ -54,8 +63,8 @@ const (
 	opSpawn  = "spawn"
 	opSignal = "signal" // to the worker's group
 	opKill   = "kill"   // the worker and all that descends from it
-	opLease  = "lease"
 	opNote   = "note"   // remember something about a worker for the next host
+	opLease  = "lease"
 	opDetach = "detach" // the host goes without its workers
 	opEnd    = "end"    // kill everything and end
 )
@@ -66,7 +75,7 @@ type request struct {
 	Op       string        `json:"op"`
 	Worker   string        `json:"worker,omitempty"`
 	Signal   int           `json:"signal,omitempty"`
-	Spawn    *Spawn        `json:"spawn,omitempty"`
+	Spawn    *order        `json:"spawn,omitempty"`
 	Deadline int64         `json:"deadline,omitempty"` // of the lease, in nanoseconds of CLOCK_BOOTTIME; zero: never
 	Grace    time.Duration `json:"grace,omitempty"`
 	Note     string        `json:"note,omitempty"`
@@ -77,13 +86,54 @@ const maxNote = 16 << 10
 
 // Spawn is a process to start.
 type Spawn struct {
+	Worker string
+	Token  string // what SNAKEPIT_WORKER_TOKEN is in Env
+	Path   string
+	Args   []string // with the name it's executed under
+	Env    []string
+	Dir    string
+	Log    string // the file for standard error; empty: none
+}
+
+// order is a Spawn on the wire. What the system takes as bytes needn't be UTF-8.
+type order struct {
 	Worker string   `json:"worker"`
-	Token  string   `json:"token"` // what SNAKEPIT_WORKER_TOKEN is in Env
-	Path   string   `json:"path"`
-	Args   []string `json:"args"` // with the name it's executed under
-	Env    []string `json:"env"`
-	Dir    string   `json:"dir"`
-	Log    string   `json:"log,omitempty"` // the file for standard error; empty: none
+	Token  string   `json:"token"`
+	Path   []byte   `json:"path"`
+	Args   [][]byte `json:"args"`
+	Env    [][]byte `json:"env"`
+	Dir    []byte   `json:"dir"`
+	Log    []byte   `json:"log,omitempty"`
+}
+
+func newOrder(s Spawn) *order {
+	return &order{
+		Worker: s.Worker, Token: s.Token, Path: []byte(s.Path), Args: toBytes(s.Args), Env: toBytes(s.Env),
+		Dir: []byte(s.Dir), Log: []byte(s.Log),
+	}
+}
+
+func (o *order) spawn() Spawn {
+	return Spawn{
+		Worker: o.Worker, Token: o.Token, Path: string(o.Path), Args: toStrings(o.Args), Env: toStrings(o.Env),
+		Dir: string(o.Dir), Log: string(o.Log),
+	}
+}
+
+func toBytes(in []string) [][]byte {
+	out := make([][]byte, len(in))
+	for i, s := range in {
+		out[i] = []byte(s)
+	}
+	return out
+}
+
+func toStrings(in [][]byte) []string {
+	out := make([]string, len(in))
+	for i, b := range in {
+		out[i] = string(b)
+	}
+	return out
 }
 
 // reply answers a request. That to a spawn carries a pidfd.

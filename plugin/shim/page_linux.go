@@ -2,7 +2,6 @@ package shim
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
@@ -25,34 +24,34 @@ type page struct {
 const pageBytes = Slots * 2 * line
 
 // newPage makes a page and its descriptor.
-func newPage() (*page, *os.File, error) {
+func newPage() (*page, int, error) {
 	fd, err := unix.MemfdCreate("snakepit-marks", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return nil, nil, fmt.Errorf("memfd_create: %w", err)
+		return nil, -1, fmt.Errorf("memfd_create: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "marks")
-	if err := f.Truncate(pageBytes); err != nil {
-		_ = f.Close() // nothing was written
-		return nil, nil, err
+	p, err := sealedPage(fd)
+	if err != nil {
+		_ = unix.Close(fd) // nothing was written
+		return nil, -1, err
+	}
+	return p, fd, nil
+}
+
+func sealedPage(fd int) (*page, error) {
+	if err := unix.Ftruncate(fd, pageBytes); err != nil {
+		return nil, fmt.Errorf("ftruncate: %w", err)
 	}
 	// Nobody can shrink it under us: a read beyond its end would be a SIGBUS.
 	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
-		_ = f.Close() // nothing was written
-		return nil, nil, fmt.Errorf("seal: %w", err)
+		return nil, fmt.Errorf("seal: %w", err)
 	}
-	p, err := openPage(f)
-	if err != nil {
-		_ = f.Close() // nothing was written
-		return nil, nil, err
-	}
-	return p, f, nil
+	return openPage(fd)
 }
 
 // openPage maps the page behind a descriptor.
-func openPage(f *os.File) (*page, error) {
+func openPage(fd int) (*page, error) {
 	var st unix.Stat_t
-	fd := int(f.Fd())
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Sink gets what happens to one worker. All of it is called by one goroutine, which
-// serves every worker: it must not block.
+// Sink gets what happens to one worker, in order and one call at a time. Most of it
+// is called by the goroutine that serves every worker: it must not block.
 type Sink interface {
 	// Printed gets what the worker printed; data is the sink's.
 	Printed(stream byte, data []byte)

@@ -44,14 +44,17 @@ func Start(cfg Config) (c *Client, wait func() error, err error) {
 	defer p.close()
 	cmd := p.guard(cfg)
 	if err := cmd.Start(); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("start the guard: %w", err), os.Remove(socket))
+		return nil, nil, errors.Join(fmt.Errorf("start the guard: %w", err), p.ours.Close(), os.Remove(socket))
 	}
 	conn, err := p.takeConn()
 	if err == nil {
 		c, err = newClient(conn, socket, cfg.Instance, cfg.Settings)
 	}
-	if err != nil { // the end of our connection is the end of the pair
-		return nil, nil, errors.Join(fmt.Errorf("start the shim: %w", err), p.ours.Close(), cmd.Wait(), os.Remove(socket))
+	if err != nil { // it has no workers yet, and the shim follows the guard
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()         // it was killed
+		_ = os.Remove(socket)  // the guard may have
+		return nil, nil, fmt.Errorf("start the shim: %w", err)
 	}
 	return c, cmd.Wait, nil
 }
@@ -99,7 +102,9 @@ func (p *parts) guard(cfg Config) *exec.Cmd {
 	if cfg.Isolated {
 		cmd.Args[2] = isolatedArg
 	}
-	cmd.Env = []string{"GOTRACEBACK=single", "GOMAXPROCS=2", "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	cmd.Env = []string{
+		"GOTRACEBACK=single", "GOMAXPROCS=2", "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + os.Getenv("GORACE"),
+	}
 	if cfg.Errors != nil { // else an exec.Cmd gives it /dev/null
 		cmd.Stderr = cfg.Errors
 	}
@@ -111,10 +116,8 @@ func (p *parts) guard(cfg Config) *exec.Cmd {
 func (p *parts) takeConn() (*net.UnixConn, error) {
 	_ = p.theirs.Close() // the guard's: ours would hide its end
 	conn, err := net.FileConn(p.ours)
+	_ = p.ours.Close() // conn has its own
 	if err != nil {
-		return nil, err
-	}
-	if err := p.ours.Close(); err != nil { // conn has its own
 		return nil, err
 	}
 	return conn.(*net.UnixConn), nil //nolint:errcheck,forcetypeassert // it's the socketpair
@@ -136,8 +139,11 @@ func Attach(socket, instance string, s Settings) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Who listens there can't be asked: the kernel names whoever made the socket, and
-	// that was the first host. Only our user can make one in the folder.
+	p, err := peerOf(conn) // of our own user, or it isn't a shim of ours
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	p.close()
 	return newClient(conn, socket, instance, s)
 }
 
@@ -147,7 +153,7 @@ func InUse(dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer func() { _ = f.Close() }()                                           // only looked at
+	defer func() { _ = f.Close() }() // only looked at
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return true
 	}

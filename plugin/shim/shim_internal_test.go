@@ -1,0 +1,184 @@
+//go:build linux
+
+package shim
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+func TestMemoryRanOutBetweenTwoLooks(t *testing.T) {
+	t.Parallel()
+	var o oomWatch
+	for _, step := range []struct {
+		text string
+		want bool
+	}{
+		{"nr_free_pages 7\noom_kill 3\nworkingset 1\n", false}, // the first look knows nothing of before
+		{"nr_free_pages 7\noom_kill 3\nworkingset 1\n", false},
+		{"nr_free_pages 7\noom_kill 4\nworkingset 1\n", true},
+		{"nr_free_pages 7\noom_kill 4\nworkingset 1\n", false},
+		{"nr_free_pages 7\n", false}, // a kernel that doesn't count
+		{"oom_kill_extra 9\n", false},
+		{"oom_kill 6", true},
+	} {
+		if got := o.compare(step.text); got != step.want {
+			t.Errorf("after %q: %v, want %v", step.text, got, step.want)
+		}
+	}
+}
+
+func TestOnlyAKillOfTheSystemsIsForMemory(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		status uint32
+		oom    bool
+		killed bool
+		want   bool
+	}{
+		{status: 9, oom: true, want: true},
+		{status: 9, oom: true, killed: true}, // by us
+		{status: 9},
+		{status: 15, oom: true},
+		{status: 9 << 8, oom: true}, // an exit code
+	} {
+		if e := newExit(&child{killed: tc.killed}, unix.WaitStatus(tc.status), 0, tc.oom); e.OOM != tc.want {
+			t.Errorf("%+v: OOM = %v", tc, e.OOM)
+		}
+	}
+}
+
+func TestASpawnArrivesAsItWas(t *testing.T) {
+	t.Parallel()
+	want := Spawn{
+		Worker: "w", Token: "t", Path: "/bin/caf\xe9", Args: []string{"caf\xe9", "", "\xff\xfe"},
+		Env: []string{"A=\x80", "B=ü"}, Dir: "/tmp/\xe4", Log: "/tmp/\xe4/log",
+	}
+	frame, err := newFrame(kindRequest, request{ID: 7, Op: opSpawn, Spawn: newOrder(want)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, body, err := readFrame(bytes.NewReader(frame))
+	if err != nil || k != kindRequest {
+		t.Fatalf("%q, %v", k, err)
+	}
+	r, err := parseRequest(body)
+	if err != nil || r.ID != 7 || r.Spawn == nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if diff := cmp.Diff(want, r.Spawn.spawn()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAFieldOfALaterVersionIsIgnored(t *testing.T) {
+	t.Parallel()
+	h, err := parseHello(kindHello, []byte(`{"version":9,"instance":"i","grace":5,"wings":[1,2]}`))
+	if err != nil || h.Version != 9 || h.Instance != "i" || h.Grace != 5 {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if _, err := parseHello(kindRequest, []byte(`{}`)); err == nil {
+		t.Error("a request was taken for a hello")
+	}
+}
+
+func FuzzReadFrame(f *testing.F) {
+	whole, err := newFrame(kindEvent, event{Event: eventExit, Worker: "w"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(whole[:3])
+	f.Add([]byte{0, 0, 0, 0, 'h'})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 'h'})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		k, body, err := readFrame(bytes.NewReader(in))
+		if err != nil {
+			if body != nil {
+				t.Errorf("%q beside %v", body, err)
+			}
+			return
+		}
+		again, err := rawFrame(k, body)
+		if err != nil || !bytes.HasPrefix(in, again) {
+			t.Errorf("%q was read from %q, %v", again, in, err)
+		}
+	})
+}
+
+func FuzzParseOutput(f *testing.F) {
+	frame, err := outputFrame(Stderr, "worker", []byte("hello"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(frame[header:])
+	f.Add([]byte{1, 0xff, 0xff, 'x'})
+	f.Add([]byte{2, 0, 0})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		stream, worker, data, err := parseOutput(in)
+		if err != nil {
+			return
+		}
+		again, err := outputFrame(stream, worker, data)
+		if err != nil || !bytes.Equal(again[header:], in) {
+			t.Errorf("%q was read as %d, %q, %q; %v", in, stream, worker, data, err)
+		}
+	})
+}
+
+func FuzzParseRequest(f *testing.F) {
+	for _, r := range []request{
+		{ID: 1, Op: opSpawn, Spawn: newOrder(Spawn{Worker: "w", Path: "/bin/sh", Args: []string{"sh"}, Env: []string{"A=\xff"}})},
+		{Op: opLease, Deadline: -1},
+		{Op: opSignal, Worker: "w", Signal: 1 << 40},
+	} {
+		b, err := json.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte(`{"op":"spawn","spawn":{"args":[null]}}`))
+	f.Add([]byte(`{"op":7}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r, err := parseRequest(in)
+		if err != nil || r.Spawn == nil {
+			return
+		}
+		o := newOrder(r.Spawn.spawn())
+		if o.Worker != r.Spawn.Worker || len(o.Args) != len(r.Spawn.Args) || !bytes.Equal(o.Path, r.Spawn.Path) {
+			t.Errorf("%+v became %+v", r.Spawn, o)
+		}
+	})
+}
+
+func FuzzParseHello(f *testing.F) {
+	f.Add(byte(kindHello), []byte(`{"version":1,"instance":"i","pid":7,"grace":1000000000,"deadline":-5}`))
+	f.Add(byte(kindHello), []byte(`{"grace":"soon"}`))
+	f.Add(byte(kindRequest), []byte(`{}`))
+	f.Fuzz(func(t *testing.T, k byte, in []byte) {
+		if h, err := parseHello(kind(k), in); err == nil && kind(k) != kindHello {
+			t.Errorf("%+v of the kind %q", h, k)
+		}
+	})
+}
+
+func TestAFrameIsBounded(t *testing.T) {
+	t.Parallel()
+	if _, err := newFrame(kindRequest, request{Op: strings.Repeat("x", maxFrame)}); err == nil {
+		t.Error("a frame beyond the bound was made")
+	}
+	frame, err := rawFrame(kindHello, make([]byte, maxHello))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := readFrameOf(bytes.NewReader(frame), maxHello); err == nil {
+		t.Error("a hello beyond the bound was read")
+	}
+}
