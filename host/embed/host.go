@@ -101,9 +101,13 @@ func (h *Host) awaitTurn(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// lockWait is how long the lock of a host that was killed may outlast it: a fork of
+// its, a moment before its exec, holds every file that the host had open.
+const lockWait = 2 * time.Second
+
 // openParts opens what is on disk and finds what the last host has left; nothing runs yet.
 func (h *Host) openParts(ctx context.Context) (err error) {
-	if h.ledger, err = ledger.Open(h.dirs.ledger(), ledger.Options{NoSync: h.dirs.data == ""}); err != nil {
+	if h.ledger, err = ledger.Open(h.dirs.ledger(), ledger.Options{NoSync: h.dirs.data == "", LockTimeout: lockWait}); err != nil {
 		return err
 	}
 	if torn := h.ledger.SetAside(); torn != "" {

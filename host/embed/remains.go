@@ -25,7 +25,7 @@ func findRemains(f *Folder, run string) remains {
 	if r.run == "" && r.data == "" {
 		return r
 	}
-	records, _, err := ledger.Read(r.ledger())
+	records, err := ledger.Read(r.ledger())
 	switch {
 	case errdefs.ReasonOf(err) == errdefs.Conflict:
 		r.hasHost = true
