@@ -102,6 +102,7 @@ func (h *Host) Run(ctx context.Context) error {
 	var seats errgroup.Group
 	left := h.seatSurvivors()
 	if err := h.restoreSessions(ctx); err != nil {
+		h.giveUp()
 		return err
 	}
 	close(h.seated)
@@ -119,6 +120,15 @@ func (h *Host) Run(ctx context.Context) error {
 	h.work.Wait()
 	h.records.flush(ctx)
 	return nil
+}
+
+// giveUp refuses whoever waits for a host that never came to run. The survivors stay
+// the launcher's.
+func (h *Host) giveUp() {
+	h.gate.shut(gateClosed)
+	for _, p := range h.order {
+		p.close()
+	}
 }
 
 func (h *Host) startWorkers(life context.Context, group *errgroup.Group, left map[*pool][]*member) {

@@ -92,9 +92,10 @@ func (p *pool) startFailed(ctx context.Context, m *member, err error) {
 	close(changed)
 }
 
-// asStartFailed makes an error that isn't start_failed, such as a timeout, one.
+// asStartFailed makes an error that doesn't say what to do about the start, such as
+// a timeout, start_failed.
 func (p *pool) asStartFailed(m *member, err error) error {
-	if errdefs.ReasonOf(err) != errdefs.StartFailed && errdefs.ReasonOf(err) != errdefs.VersionMismatch {
+	if !saysWhatToDo(errdefs.ReasonOf(err)) {
 		if fromContext(err) {
 			err = errdefs.Wrap(errdefs.StartFailed, err, "the worker wasn't ready after %s", p.cfg.StartTimeout)
 		} else {
@@ -102,6 +103,10 @@ func (p *pool) asStartFailed(m *member, err error) error {
 		}
 	}
 	return locate(err, errdefs.Where{Node: p.node, Pool: p.cfg.Name, Worker: string(m.id)})
+}
+
+func saysWhatToDo(r errdefs.Reason) bool {
+	return r == errdefs.StartFailed || r == errdefs.VersionMismatch || r == errdefs.DiskFull
 }
 
 // welcome takes a worker into service and gives its slots to those who wait.

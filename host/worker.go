@@ -54,7 +54,8 @@ type Launcher interface {
 	// answers the worker's calls to the host, from any number of goroutines.
 	//
 	// On error no process is left. An adapter that can't start gives start_failed
-	// with the exception or the exit at once, not at the timeout.
+	// with the exception or the exit at once, not at the timeout; a disk that has no
+	// room for the worker's record gives disk_full.
 	Launch(ctx context.Context, spec Spec, serve ToolServer) (Worker, error)
 }
 

@@ -167,7 +167,7 @@ func (c *directChild) read(p *process, stream byte, pipe io.Reader) {
 		buf := make([]byte, maxLine)
 		n, err := pipe.Read(buf)
 		if n > 0 {
-			p.print(stream, buf[:n])
+			p.hear(stream, buf[:n])
 		}
 		if err != nil {
 			return

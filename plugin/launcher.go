@@ -3,12 +3,11 @@ package plugin
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,12 +158,17 @@ func (l *Launcher) prepare(spec host.Spec) (*startup, error) {
 	return &startup{l: l, spec: spec, dir: dir, logger: logger, proc: p}, nil
 }
 
+// workerDirDigits is how many hexadecimal digits name a worker's folder.
+const workerDirDigits = 12
+
+func isWorkerDir(name string) bool {
+	return len(name) == workerDirDigits && strings.Trim(name, "0123456789abcdef") == ""
+}
+
 // workerDir makes a folder with a name of its own: a socket's path is never used
 // twice, since gRPC binds over a live one without a word.
 func (l *Launcher) workerDir() (string, error) {
-	var id [6]byte
-	_, _ = rand.Read(id[:]) // never fails
-	dir := filepath.Join(l.cfg.Dir, hex.EncodeToString(id[:]))
+	dir := filepath.Join(l.cfg.Dir, randomHex(workerDirDigits/2))
 	const below = len("/plugin-dir1234567890/12345678.sock") // what go-plugin and the SDK add
 	if n := len(dir) + below; n > maxSocketPath {
 		return "", fmt.Errorf("sockets under %s would have paths of %d bytes, and the system takes %d; choose a shorter data directory or XDG_RUNTIME_DIR", l.cfg.Dir, n, maxSocketPath)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/snakepit-go/snakepit/host"
@@ -21,7 +22,7 @@ import (
 
 // lastLines is how long the last of what a dead worker printed may take to get
 // through the log.
-const lastLines = 200 * time.Millisecond
+const lastLines = time.Second
 
 // process is one worker's process, leader of a group of its own, and go-plugin's
 // runner. It is started once, and its end is known whoever else waits for it.
@@ -33,10 +34,9 @@ type process struct {
 	log   *workerLog
 	l     *Launcher
 
-	prints     chan printed // closed with the process; never waited for by who fills it
-	printing   sync.WaitGroup
-	toClient   *io.PipeWriter // the handshake, then EOF
-	fromWorker *io.PipeReader
+	prints chan printed  // closed with the process; never waited for by who fills it
+	heard  chan struct{} // closed when all that it printed is in the log
+	hello  *oneLine      // what go-plugin reads: the handshake
 
 	left   chan struct{} // closed when the process is left to the next host
 	exited chan struct{} // closed when it's reaped and what it printed is read
@@ -66,10 +66,9 @@ const maxPrints = 64
 var _ runner.Runner = (*process)(nil)
 
 func newProcess(id host.WorkerID, cmd *exec.Cmd, log *workerLog, l *Launcher) *process {
-	r, w := io.Pipe()
 	return &process{
-		id: id, cmd: cmd, token: newToken(l.cfg.Instance), log: log, l: l, fromWorker: r, toClient: w, prints: make(chan printed, maxPrints),
-		left: make(chan struct{}), exited: make(chan struct{}),
+		id: id, cmd: cmd, token: newToken(l.cfg.Instance), log: log, l: l, hello: newOneLine(),
+		prints: make(chan printed, maxPrints), heard: make(chan struct{}), left: make(chan struct{}), exited: make(chan struct{}),
 	}
 }
 
@@ -88,7 +87,7 @@ func (p *process) Start(ctx context.Context) error {
 	p.l.step("forked")
 	p.born(c)
 	if err := p.l.records.identify(p.id, c.identity()); err != nil {
-		p.Signal(sigKill) // none that isn't recorded
+		p.refuse(err) // none that isn't recorded
 		return err
 	}
 	p.l.step("identified")
@@ -99,7 +98,13 @@ func (p *process) Start(ctx context.Context) error {
 // on. That isn't being hung: whoever froze it also ends it.
 func (p *process) noteFrozen(frozen bool) {
 	p.goesOn()
-	p.log.logger.Warn("the worker is frozen: the host's lease has ended", "frozen", frozen)
+	p.say(hclog.Warn, "the worker is frozen: the host's lease has ended", "frozen", frozen)
+}
+
+// say logs on a goroutine of its own: whoever tells us what has become of a process
+// does so for all of them, and must not wait for a log.
+func (p *process) say(level hclog.Level, what string, args ...any) {
+	p.l.wg.Go(func() { p.log.logger.Log(level, what, args...) })
 }
 
 // born takes charge of the new process. What it prints may have doomed it already.
@@ -117,8 +122,9 @@ func (p *process) born(c child) {
 func (p *process) listen() {
 	out := &lineCutter{fn: p.stdoutLine()}
 	diagnostics := &lineCutter{fn: p.log.line}
-	p.printing.Go(func() {
-		defer func() { _ = p.toClient.Close() }() // a pipe's writer never fails to close
+	p.l.wg.Go(func() {
+		defer close(p.heard)
+		defer p.hello.end()
 		defer p.log.close()
 		for piece := range p.prints {
 			if piece.stream == stdoutStream {
@@ -132,9 +138,9 @@ func (p *process) listen() {
 	})
 }
 
-// print is told what the process printed. It never blocks: the process, and those
+// hear is told what the process printed. It never blocks: the process, and those
 // beside it, must not wait for our log.
-func (p *process) print(stream byte, data []byte) {
+func (p *process) hear(stream byte, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.silent {
@@ -157,9 +163,10 @@ func (p *process) silence() {
 	}
 }
 
-// stdoutLine passes the first line that is a handshake to go-plugin.
+// stdoutLine passes the first line that is a handshake to go-plugin. A worker that
+// an earlier host has shaken hands with has nothing more to say there.
 func (p *process) stdoutLine() func(line []byte, cut bool) {
-	seen := false
+	seen := p.shook != nil
 	return func(line []byte, cut bool) {
 		if seen || !isHandshake(string(line)) {
 			p.log.noise(line, cut)
@@ -184,9 +191,9 @@ func (p *process) pass(line string) {
 		p.mu.Lock()
 		p.shook = &h
 		p.mu.Unlock()
-		_, _ = io.WriteString(p.toClient, h.String()) // fails only when nobody reads any more
+		p.hello.put(h.String())
 	}
-	_ = p.toClient.Close()
+	p.hello.end()
 }
 
 func (p *process) refuse(why error) {
@@ -212,13 +219,8 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 }
 
 func (p *process) finishPrinting() {
-	done := make(chan struct{})
-	p.l.wg.Go(func() {
-		p.printing.Wait()
-		close(done)
-	})
 	select {
-	case <-done:
+	case <-p.heard:
 	case <-time.After(lastLines):
 	}
 	p.mu.Lock()
@@ -267,16 +269,19 @@ func (p *process) mark() (shim.Mark, bool) {
 
 // leave lets go of a process that goes on without us.
 func (p *process) leave() {
-	p.goesOn()
 	close(p.left)
+	p.goesOn()
 	p.silence()
 }
 
 // stopped is told that somebody else's signal has stopped the process. If it stays
-// that way it's as good as dead.
+// that way it's as good as dead, unless it's the next host's to judge.
 func (p *process) stopped() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if isClosed(p.left) {
+		return
+	}
 	bound := p.l.cfg.ProbeTimeout
 	p.hung = time.AfterFunc(bound, func() {
 		p.kill(errdefs.New(errdefs.WorkerHung, "a signal stopped the worker, and it didn't go on within %s", bound))
@@ -360,7 +365,7 @@ func (p *process) Kill(context.Context) error {
 }
 
 // Stdout implements runner.Runner: the handshake and nothing else.
-func (p *process) Stdout() io.ReadCloser { return p.fromWorker }
+func (p *process) Stdout() io.ReadCloser { return io.NopCloser(p.hello) }
 
 // Stderr implements runner.Runner: nothing, since we read it ourselves.
 func (p *process) Stderr() io.ReadCloser { return io.NopCloser(eof{}) }

@@ -184,6 +184,40 @@ func TestNoiseBeforeAndAfterTheHandshakeIsDropped(t *testing.T) {
 	})
 }
 
+// TestAHandshakeThatNobodyReadsHoldsNothingUp: go-plugin doesn't read that of a start
+// which failed early.
+func TestAHandshakeThatNobodyReadsHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	onEachNursery(t, func(t *testing.T, l *Launcher) {
+		t.Helper()
+		runLauncher(t, l) // whose end waits for whoever passes the handshake on
+		p := shell(t, l, `echo '1|1|unix|/x|grpc'; echo more >&2`)
+		awaitExited(t, p)
+		if said := strings.Join(p.exit.Stderr, " "); said != "more" {
+			t.Errorf("standard error is %q, want what came after the handshake", said)
+		}
+	})
+}
+
+func TestAWorkerThatHasShakenHandsDoesNotDoItAgain(t *testing.T) {
+	t.Parallel()
+	onEachNursery(t, func(t *testing.T, l *Launcher) {
+		t.Helper()
+		runLauncher(t, l)
+		cmd := exec.Command("/bin/sh", "-c", `echo '1|1|unix|/elsewhere|grpc'; echo '1|9|unix|/x|grpc'`)
+		isolate(cmd)
+		p := newProcess("test", cmd, &workerLog{logger: hclog.NewNullLogger()}, l)
+		p.shook = &handshake{core: 1, app: 1, network: "unix", addr: "/here"} // an earlier host's
+		if err := p.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		awaitExited(t, p)
+		if p.shook.addr != "/here" || p.refused() != nil {
+			t.Errorf("it's at %q now (%v), want /here", p.shook.addr, p.refused())
+		}
+	})
+}
+
 func TestAWrongProtocolVersionEndsTheWorker(t *testing.T) {
 	t.Parallel()
 	onEachNursery(t, func(t *testing.T, l *Launcher) {

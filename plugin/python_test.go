@@ -22,23 +22,6 @@ import (
 // patience is far above what a start takes; it only ends a test that hangs.
 const patience = time.Minute
 
-// interpreter is the Python that has the SDK.
-func interpreter(t *testing.T) string {
-	t.Helper()
-	if p := os.Getenv("SNAKEPIT_TEST_PYTHON"); p != "" {
-		return p
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := filepath.Join(filepath.Dir(dir), ".venv", "bin", "python")
-	if _, err := os.Stat(p); err != nil {
-		t.Fatalf("no Python environment with the SDK: run `make setup`, or set SNAKEPIT_TEST_PYTHON (%v)", err)
-	}
-	return p
-}
-
 // launcher runs a launcher for the length of a test.
 func launcher(t *testing.T) *plugin.Launcher {
 	t.Helper()
@@ -78,7 +61,7 @@ func spec(t *testing.T, source string) host.Spec {
 
 func specFor(t *testing.T, dir, adapter string) host.Spec {
 	t.Helper()
-	cmd, err := python.Target{Adapter: adapter, Dir: dir, Interpreter: interpreter(t)}.Command()
+	cmd, err := python.Target{Adapter: adapter, Dir: dir, Interpreter: plugin.Interpreter(t)}.Command()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +164,7 @@ func TestInterpretersThatCannotServeAreExplained(t *testing.T) {
 	}
 	bare := filepath.Join(dir, "bare")
 	for name, c := range map[string]struct{ path, want string }{
-		"SDK not installed": {fake("nosdk", `exec "`+interpreter(t)+`" -I -S "$@"`), "pip install"},
+		"SDK not installed": {fake("nosdk", `exec "`+plugin.Interpreter(t)+`" -I -S "$@"`), "pip install"},
 		"too old":           {fake("old", `echo "snakepit: Python 3.10.1 at $0 is too old: 3.11 or newer is needed" >&2; exit 1`), "newer interpreter"},
 		"not there":         {bare, "no such file"},
 		"no Python at all":  {fake("sh", "exit 0"), "exit code 0"},

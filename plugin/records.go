@@ -34,6 +34,23 @@ func (r records) complete(id host.WorkerID, a ledger.Reattach) error {
 	return r.ledger.Complete(id, a)
 }
 
+// restore writes down again what the ledger has lost of a process that goes on.
+func (r records) restore(rec ledger.Record) error {
+	if r.ledger == nil {
+		return nil
+	}
+	if err := r.ledger.Erase(rec.Worker); err != nil { // it may be damaged
+		return err
+	}
+	if err := r.ledger.Intend(rec); err != nil {
+		return err
+	}
+	if err := r.ledger.Identify(rec.Worker, rec.Process); err != nil {
+		return err
+	}
+	return r.ledger.Complete(rec.Worker, rec.Reattach)
+}
+
 func (r records) erase(id host.WorkerID) error {
 	if r.ledger == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,10 +29,11 @@ type shims struct {
 	pairs   sync.WaitGroup // their ends
 	opening chan struct{}  // holds a token while nobody opens a pair
 
-	mu       sync.Mutex // guards the fields below
-	client   *shim.Client
-	deadline int64 // of the lease
-	over     bool  // no pair is started any more
+	mu       sync.Mutex     // guards the fields below
+	client   *shim.Client   // whose shim forks
+	live     []*shim.Client // all; those of an earlier host beside it
+	deadline int64          // of the lease
+	over     bool           // no pair is started any more
 }
 
 func newNursery(cfg Config, wg *sync.WaitGroup) nursery { return newShims(cfg, wg) }
@@ -54,13 +56,7 @@ func newShims(cfg Config, wg *sync.WaitGroup) *shims {
 // run implements nursery.
 func (s *shims) run(ctx context.Context) error {
 	<-ctx.Done()
-	<-s.opening // whoever opens a pair has done so; nobody does from here on
-	s.mu.Lock()
-	c := s.client
-	s.over = true
-	s.mu.Unlock()
-	s.opening <- struct{}{}
-	if c != nil {
+	for _, c := range s.close() {
 		_ = c.End() // it may have ended, or been left
 	}
 	s.pairs.Wait()
@@ -68,6 +64,16 @@ func (s *shims) run(ctx context.Context) error {
 		_ = os.Remove(filepath.Join(s.cfg.Dir, shim.LockFile)) // there may be none
 	}
 	return nil
+}
+
+// close lets no further pair be started, and gives those that live.
+func (s *shims) close() []*shim.Client {
+	<-s.opening // whoever opens a pair has done so; nobody does from here on
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.opening <- struct{}{}
+	return slices.Clone(s.live)
 }
 
 // environ implements nursery: the shim watches over the worker.
@@ -128,7 +134,7 @@ func (s *shims) startPair() (*shim.Client, error) {
 	if err != nil {
 		return nil, s.cannotStart(err)
 	}
-	s.use(c, wait)
+	s.use(c, wait, cfg.Deadline)
 	return c, nil
 }
 
@@ -140,13 +146,22 @@ func (s *shims) cannotStart(err error) error {
 	return e
 }
 
-// use makes a client the one, and watches it to its end.
-func (s *shims) use(c *shim.Client, wait func() error) {
+// use makes a client the one, and watches it to its end. told is the deadline of the
+// lease that it knows of.
+func (s *shims) use(c *shim.Client, wait func() error, told int64) {
 	s.mu.Lock()
-	s.client = c
+	s.client, s.live = c, append(s.live, c)
+	deadline := s.deadline
 	s.mu.Unlock()
+	if deadline != told {
+		_ = c.SetLease(deadline) // it's queued; gone: with its workers
+	}
 	s.pairs.Go(func() {
-		if err := c.Run(); err != nil {
+		err := c.Run()
+		s.mu.Lock()
+		s.live = slices.DeleteFunc(s.live, func(other *shim.Client) bool { return other == c })
+		s.mu.Unlock()
+		if err != nil {
 			s.logger.Error("guard or shim died, and the workers with them; the next start brings a new pair", "err", err)
 		}
 		if c.Detached() {
@@ -176,26 +191,25 @@ func (s *shims) awaitGuard() error {
 func (s *shims) lease(deadline int64) error {
 	s.mu.Lock()
 	s.deadline = deadline
-	c := s.client
+	live := slices.Clone(s.live)
 	s.mu.Unlock()
-	if c == nil {
-		return nil
+	for _, c := range live {
+		if err := c.SetLease(deadline); err != nil && !errors.Is(err, shim.ErrGone) { // gone: with its workers
+			return err
+		}
 	}
-	return c.SetLease(deadline)
+	return nil
 }
 
 // leave implements nursery.
 func (s *shims) leave(grace time.Duration) error {
-	<-s.opening // whoever opens a pair has done so; nobody does from here on
-	s.mu.Lock()
-	c := s.client
-	s.over = true
-	s.mu.Unlock()
-	s.opening <- struct{}{}
-	if c == nil || isClosed(c.Done()) {
-		return nil
+	var errs []error
+	for _, c := range s.close() {
+		if err := c.Detach(grace); err != nil && !errors.Is(err, shim.ErrGone) { // gone: with its workers
+			errs = append(errs, err)
+		}
 	}
-	return c.Detach(grace)
+	return errors.Join(errs...)
 }
 
 // recover implements nursery: it goes on with the pair of the last host, if one lives.
@@ -206,7 +220,11 @@ func (s *shims) recover(context.Context) ([]found, error) {
 	}
 	var all []found
 	for _, socket := range sockets {
-		c, err := shim.Attach(socket, s.cfg.Instance, s.cfg.Settings)
+		s.mu.Lock()
+		settings := s.cfg.Settings
+		settings.Deadline = s.deadline
+		s.mu.Unlock()
+		c, err := shim.Attach(socket, s.cfg.Instance, settings)
 		var attached *shim.AttachedError
 		if errors.As(err, &attached) {
 			return nil, errdefs.Wrap(errdefs.Exists, err, "the workers in %s belong to a live host", s.cfg.Dir)
@@ -216,7 +234,7 @@ func (s *shims) recover(context.Context) ([]found, error) {
 			_ = os.Remove(socket) // it may be gone by itself
 			continue
 		}
-		s.use(c, s.awaitGuard)
+		s.use(c, s.awaitGuard, settings.Deadline)
 		all = append(all, s.foundBy(c)...)
 	}
 	return all, nil
@@ -240,7 +258,10 @@ func (s *shims) foundBy(c *shim.Client) []found {
 				gone := goneSink{make(chan struct{})}
 				ch.Kill()
 				ch.Adopt(gone)
-				<-gone.exited
+				select {
+				case <-gone.exited:
+				case <-time.After(discardTimeout): // in state D: nobody can end it now
+				}
 			},
 		})
 	}
@@ -278,7 +299,7 @@ func (c shimChild) kill() { c.Kill() }
 type shimSink struct{ p *process }
 
 // Printed implements shim.Sink.
-func (s shimSink) Printed(stream byte, data []byte) { s.p.print(stream, data) }
+func (s shimSink) Printed(stream byte, data []byte) { s.p.hear(stream, data) }
 
 // Stopped implements shim.Sink.
 func (s shimSink) Stopped(stopped bool) {
@@ -295,7 +316,7 @@ func (s shimSink) Frozen(frozen bool) { s.p.noteFrozen(frozen) }
 // Exited implements shim.Sink.
 func (s shimSink) Exited(e shim.Exit) {
 	if e.Left > 0 {
-		s.p.log.logger.Info("the worker left processes behind; they were killed", "processes", e.Left)
+		s.p.say(hclog.Info, "the worker left processes behind; they were killed", "processes", e.Left)
 	}
 	s.p.ended(exitOfShim(e))
 }

@@ -208,7 +208,7 @@ func (s *startup) cause(ctx context.Context, err error, byItself bool) *errdefs.
 			return typed
 		}
 		return errdefs.Wrap(errdefs.StartFailed, s.proc.refused(), "adapter %s", s.spec.Command.Adapter)
-	case errors.As(err, &typed) && (typed.Exception != nil || typed.Reason == errdefs.VersionMismatch || typed.Reason == errdefs.StartFailed):
+	case errors.As(err, &typed) && (typed.Exception != nil || speaksForItself(typed.Reason)):
 		return typed
 	case ctx.Err() != nil:
 		return s.timedOut(ctx)
@@ -220,6 +220,11 @@ func (s *startup) cause(ctx context.Context, err error, byItself bool) *errdefs.
 	default:
 		return errdefs.Wrap(errdefs.StartFailed, err, "adapter %s", s.spec.Command.Adapter)
 	}
+}
+
+// speaksForItself tells what start_failed would hide.
+func speaksForItself(r errdefs.Reason) bool {
+	return r == errdefs.VersionMismatch || r == errdefs.StartFailed || r == errdefs.DiskFull
 }
 
 // lastWord is the last line of standard error, which in Python names the exception.

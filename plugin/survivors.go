@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -46,20 +47,29 @@ func (l *Launcher) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var ending sync.WaitGroup
+	defer ending.Wait()
 	for _, f := range found {
 		rec := f.rec
-		if known, ok := recorded[rec.Worker]; ok && known.Token == rec.Token {
+		known, ok := recorded[rec.Worker]
+		if ok = ok && known.Token == rec.Token; ok {
 			rec = known
 		}
 		delete(recorded, rec.Worker)
 		if why := unusable(rec, f.id); why != "" {
 			l.log(rec.Worker).Warn("a worker of the last host is ended", "why", why, "pid", f.id.PID)
-			f.end()
+			ending.Go(f.end)
 			recorded[rec.Worker] = rec
 			continue
 		}
+		if !ok {
+			if err := l.records.restore(rec); err != nil {
+				return err // none that isn't recorded
+			}
+		}
 		l.survivors[rec.Worker] = &survivor{rec, f.adopt}
 	}
+	ending.Wait()
 	return l.tidy(recorded)
 }
 
@@ -68,7 +78,7 @@ type found struct {
 	rec   ledger.Record
 	id    host.Process
 	adopt func(p *process) child
-	end   func() // blocks until the process is gone
+	end   func() // blocks until the process is gone, or can't be killed
 }
 
 // unusable says why a process that is there can't be gone on with; empty: it can.
@@ -105,18 +115,38 @@ func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record) error {
 	for _, s := range l.survivors {
 		keep[s.rec.Token] = true
 	}
-	for _, o := range Sweep(l.cfg.Instance, keep, false) {
+	for _, o := range sweep(l.cfg.Instance, keep, true) {
 		l.log(host.WorkerID(o.Token)).Warn("a process that a dead host left behind was ended", "pid", o.PID, "command", o.Command)
 	}
 	var errs []error
 	for id, rec := range dead {
-		if rec.Process.Boot == proc.BootID() && rec.Process.PID > 0 {
+		if rec.Process.Boot == proc.BootID() && rec.Process.PID > 0 && isTokenOf(rec.Token, l.cfg.Instance) {
 			proc.Kill(proc.ID{PID: rec.Process.PID, Start: rec.Process.StartTime})
 		}
 		if within(rec.Dir, l.cfg.Dir) {
 			errs = append(errs, os.RemoveAll(rec.Dir))
 		}
 		errs = append(errs, l.records.erase(id))
+	}
+	return errors.Join(append(errs, l.tidyFolders())...)
+}
+
+// tidyFolders removes the folders of workers that are gone. Not every one stands in
+// a record: the ledger may have been torn, or the host killed before its first word.
+func (l *Launcher) tidyFolders() error {
+	keep := map[string]bool{}
+	for _, s := range l.survivors {
+		keep[filepath.Base(s.rec.Dir)] = true
+	}
+	entries, err := os.ReadDir(l.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() && isWorkerDir(e.Name()) && !keep[e.Name()] {
+			errs = append(errs, os.RemoveAll(filepath.Join(l.cfg.Dir, e.Name())))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -187,8 +217,9 @@ func (l *Launcher) Reattach(ctx context.Context, spec host.Spec, serve host.Tool
 	s := &startup{l: l, spec: spec, dir: sv.rec.Dir, logger: l.log(spec.Worker), proc: l.attached(spec.Worker, sv)}
 	w, err := s.reattach(ctx, sv.rec, serve)
 	if err != nil {
+		byItself := isClosed(s.proc.exited)
 		s.proc.Signal(sigKill)
-		byItself := s.discard()
+		s.discard()
 		return nil, s.explain(ctx, err, byItself).At(where)
 	}
 	return w, nil

@@ -21,26 +21,32 @@ const (
 	// sweepRounds bounds how often a sweep looks: each look finds what the last
 	// one's victims forked meanwhile.
 	sweepRounds = 16
+	// shimCommand is the name that a shim is executed under.
+	shimCommand = "snakepit-shim"
 	// sweepWait is how long a process may take to die of SIGKILL.
 	sweepWait = time.Second
 )
 
 // Sweep finds every process that carries a token of an instance, but for the
 // tokens to keep, and ends it; with dryRun it only looks. It blocks until they are
-// gone, for a second each. Whoever doesn't carry such a token isn't touched.
+// gone, for a second each. Whoever doesn't carry such a token isn't touched, and
+// neither is what a live shim keeps: that is no orphan, whatever became of its host.
 func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
-	if instance == "" {
-		return nil
+	if dryRun {
+		return look(instance, keep, false)
 	}
+	return sweep(instance, keep, false)
+}
+
+// sweep also ends what a live shim keeps, if it's told to: that of a host which is
+// verifiably gone.
+func sweep(instance string, keep map[string]bool, kept bool) []Orphan {
 	var all []Orphan
 	for range sweepRounds {
-		orphans := look(instance, keep)
-		if dryRun {
-			return orphans
-		}
+		orphans := look(instance, keep, kept)
 		ended := 0
 		for _, o := range orphans {
-			if o.end() {
+			if o.end() && !o.Alive {
 				ended++
 			}
 			all = append(all, o)
@@ -54,23 +60,37 @@ func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
 
 // look scans the process table. We and those above us are never in it: a host may
 // have been started by a worker's tool.
-func look(instance string, keep map[string]bool) []Orphan {
+func look(instance string, keep map[string]bool, kept bool) []Orphan {
 	table, err := proc.All()
-	if err != nil {
+	if err != nil || instance == "" {
 		return nil
 	}
-	above := ancestors(table)
+	spared := ancestors(table)
+	if !kept {
+		spare(spared, table)
+	}
 	var orphans []Orphan
 	for _, s := range table {
-		if s.Dead() || above[s.PID] {
+		if s.Dead() || spared[s.PID] {
 			continue
 		}
 		token := proc.Getenv(s.PID, tokenVariable)
-		if strings.HasPrefix(token, instance) && !keep[token] {
+		if isTokenOf(token, instance) && !keep[token] {
 			orphans = append(orphans, Orphan{PID: s.PID, Start: s.Start, Token: token, Command: proc.CommandLine(s.PID), Alive: true})
 		}
 	}
 	return orphans
+}
+
+// spare adds whatever descends from a shim, which kills it when its time has come.
+func spare(spared map[int]bool, table []proc.Stat) {
+	for _, s := range table {
+		if !s.Dead() && strings.HasPrefix(proc.CommandLine(s.PID), shimCommand+" ") {
+			for _, below := range proc.Below(s.PID, table) {
+				spared[below.PID] = true
+			}
+		}
+	}
 }
 
 func ancestors(table []proc.Stat) map[int]bool {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 
 	"github.com/snakepit-go/snakepit/host"
 )
@@ -18,7 +19,17 @@ const tokenVariable = "SNAKEPIT_WORKER_TOKEN"
 func NewInstance() string { return randomHex(8) }
 
 // newToken is a worker's: the instance, and 16 digits of its own.
-func newToken(instance string) string { return instance + randomHex(8) }
+func newToken(instance string) string { return instance + randomHex(tokenDigits/2) }
+
+// tokenDigits is how many digits of a token are the worker's own.
+const tokenDigits = 16
+
+// isTokenOf tells a token of this instance from those of all others, even if it's
+// half of another's name.
+func isTokenOf(token, instance string) bool {
+	own, ok := strings.CutPrefix(token, instance)
+	return ok && len(own) == tokenDigits
+}
 
 func randomHex(bytes int) string {
 	b := make([]byte, bytes)

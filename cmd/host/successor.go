@@ -20,7 +20,7 @@ func successor(files []*os.File) (*os.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(path) //nolint:noctx // it outlives us on purpose
+	cmd := exec.Command(path) //nolint:noctx,gosec // it outlives us on purpose; it's this very program
 	cmd.Args = os.Args
 	cmd.Env = append(os.Environ(), handedVariable+"="+strconv.Itoa(len(files)))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

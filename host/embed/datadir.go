@@ -28,7 +28,7 @@ const (
 	registryFolder = "registry"
 	// instanceFile names whose workers a folder's are: the tokens of all of them begin with it.
 	instanceFile = "instance"
-	// halfMade marks folders that aren't locked yet.
+	// halfMade marks folders that aren't locked yet, or are going away.
 	halfMade = ".new-"
 	// halfMadeAge is how old a half-made folder must be to count as left behind.
 	halfMadeAge = time.Hour
@@ -75,18 +75,20 @@ func openDirs(data string, in *inheritance) (*dirs, error) {
 	return d, nil
 }
 
-// nameInstance reads the instance of the data directory, or names a new one's.
+// nameInstance reads the instance of the data directory, or names a new one's. The
+// name stands with the directory's own: in a copy, which may be in use beside the
+// original, it doesn't count.
 func (d *dirs) nameInstance() error {
 	path := filepath.Join(d.data, instanceFile)
 	b, err := os.ReadFile(path)
-	if name := strings.TrimSpace(string(b)); err == nil && len(name) == len(d.instance) {
-		d.instance = name
-		return nil
-	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return replaceFile(path, d.instance+"\n")
+	if name, ok := strings.CutSuffix(string(b), "\n"+d.data+"\n"); ok && len(name) == len(d.instance) {
+		d.instance = name
+		return nil
+	}
+	return replaceFile(path, d.instance+"\n"+d.data+"\n")
 }
 
 // replaceFile writes a file in one step, durably.
@@ -139,6 +141,11 @@ func writePID(f *os.File) error {
 }
 
 func dirError(dir string, err error) error {
+	if isDiskFull(err) {
+		e := errdefs.Wrap(errdefs.DiskFull, err, "data directory %s", dir)
+		e.Hint = "make room there, or give another folder with --data-dir"
+		return e
+	}
 	e := errdefs.Wrap(errdefs.InvalidConfig, err, "data directory %s", dir)
 	e.Hint = "give a folder that this user can write, with --data-dir"
 	return e
@@ -149,6 +156,11 @@ func dirError(dir string, err error) error {
 // it's that very folder.
 func (d *dirs) openRun(base string) error {
 	run := filepath.Join(base, d.runName())
+	release, err := lockBase(base)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if shim.InUse(run) {
 		return d.takeRun(run)
 	}
@@ -181,6 +193,14 @@ func (d *dirs) takeRun(run string) error {
 // never takes a live one.
 func (d *dirs) makeRun(base, run string) error {
 	fresh := filepath.Join(base, halfMade+randomName())
+	if err := d.fillRun(base, fresh, run); err != nil {
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	d.run = run
+	return nil
+}
+
+func (d *dirs) fillRun(base, fresh, run string) error {
 	if err := os.Mkdir(fresh, 0o700); err != nil {
 		return dirError(base, err)
 	}
@@ -201,8 +221,21 @@ func (d *dirs) makeRun(base, run string) error {
 	if err := os.Rename(fresh, run); err != nil {
 		return dirError(base, err)
 	}
-	d.run = run
 	return nil
+}
+
+// lockBase keeps sweeps and those who take a folder apart: what a sweep found
+// abandoned may be a host's a moment later, under the same name.
+func lockBase(base string) (release func(), err error) {
+	f, err := openToLock(base)
+	if err != nil {
+		return nil, dirError(base, err)
+	}
+	if err := awaitLock(f); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, dirError(base, err)
+	}
+	return func() { _ = unlock(f) }, nil // nothing was written
 }
 
 func randomName() string {
@@ -300,12 +333,19 @@ func sweep(base string) {
 	}
 }
 
+// abandonedUnder finds them and takes their names away.
 func abandonedUnder(base string) []string {
+	release, err := lockBase(base)
+	if err != nil {
+		return nil
+	}
+	defer release()
 	var all []string
 	entries, _ := os.ReadDir(base)
 	for _, e := range entries {
-		if dir := filepath.Join(base, e.Name()); e.IsDir() && abandoned(dir, e) {
-			all = append(all, dir)
+		dir, old := filepath.Join(base, e.Name()), filepath.Join(base, halfMade+randomName())
+		if e.IsDir() && abandoned(dir, e) && os.Rename(dir, old) == nil {
+			all = append(all, old)
 		}
 	}
 	return all
@@ -373,5 +413,8 @@ func (d *dirs) writeRecord(r Record) error {
 	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
 		return dirError(d.data, err)
 	}
-	return os.Rename(tmp, filepath.Join(d.data, recordFile))
+	if err := os.Rename(tmp, filepath.Join(d.data, recordFile)); err != nil {
+		return dirError(d.data, err)
+	}
+	return nil
 }

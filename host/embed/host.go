@@ -60,7 +60,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, errors.Join(err, h.dirs.pass())
 	}
 	if err := h.openParts(ctx); err != nil {
-		return nil, errors.Join(err, h.abandon())
+		return nil, errors.Join(err, h.abandon(ctx))
 	}
 	h.launchParts(ctx)
 	if err := h.ready(ctx); err != nil {
@@ -139,10 +139,10 @@ func (h *Host) registryDone() <-chan struct{} {
 
 // abandon gives up what a failed start has opened. Workers that it found stay for
 // the next one.
-func (h *Host) abandon() error {
+func (h *Host) abandon(ctx context.Context) error {
 	var errs []error
 	if h.launcher != nil {
-		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended()))
+		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended(ctx)))
 		h.dirs.left = shim.InUse(h.dirs.run)
 	}
 	return errors.Join(append(errs, h.closeFiles())...)
@@ -164,8 +164,8 @@ func (h *Host) closeFiles() error {
 }
 
 // ended is a context that is done.
-func ended() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
+func ended(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel()
 	return ctx
 }

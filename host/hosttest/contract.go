@@ -81,14 +81,19 @@ func newBench(ctx context.Context, t *testing.T, c Contract) *bench {
 	if err != nil {
 		t.Fatalf("Launch: %v", err)
 	}
-	t.Cleanup(func() {
+	b := &bench{t, ctx, c, w}
+	b.stopAtTheEnd(ctx, w)
+	return b
+}
+
+func (b *bench) stopAtTheEnd(ctx context.Context, w host.Worker) {
+	b.Cleanup(func() {
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		if err := w.Stop(detached); err != nil {
-			t.Errorf("Stop: %v", err)
+			b.Errorf("Stop: %v", err)
 		}
 	})
-	return &bench{t, ctx, c, w}
 }
 
 // answers is the host's side: the tool answer gives back its value.

@@ -2,7 +2,7 @@
 // a [Launcher] whose workers are Go functions in memory, which works inside a
 // testing/synctest bubble, and contract tests for whoever implements
 // host.Registry ([TestRegistry]), host.ProcessRegistry ([TestProcessRegistry]) or
-// host.Launcher ([TestLauncher]).
+// host.Launcher ([TestLauncher], and [TestReattacher] where workers outlive a host).
 //
 // # Concurrency
 //

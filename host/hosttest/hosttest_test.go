@@ -18,3 +18,16 @@ func TestFakeLauncherKeepsTheContract(t *testing.T) {
 		return hosttest.Contract{Launcher: l}
 	})
 }
+
+func TestFakeLauncherKeepsTheReattachersContract(t *testing.T) {
+	t.Parallel()
+	hosttest.TestReattacher(t, func(*testing.T) hosttest.Handover {
+		l := &hosttest.Launcher{Tools: hosttest.ContractTools()}
+		return hosttest.Handover{Launcher: l, Next: func(*testing.T) host.Launcher {
+			next := &hosttest.Launcher{Tools: hosttest.ContractTools()}
+			next.Inherit(l)
+			l = next
+			return next
+		}}
+	})
+}

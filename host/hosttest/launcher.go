@@ -8,13 +8,18 @@ import (
 	"github.com/snakepit-go/snakepit/host"
 )
 
-// Launcher is a host.Launcher of workers in memory. Its fields are set before the
+// firstPID is below those of the fake workers.
+const firstPID = 1000
+
+// Launcher is a host.Launcher of workers in memory, and a host.Reattacher. Its fields are set before the
 // first launch.
 type Launcher struct {
 	Tools []Tool // what every worker offers
 	Slots int    // of every worker; zero: 1
 	// OnLaunch runs at each launch, which it may fail or delay; nil: nothing. n counts from 1.
 	OnLaunch func(ctx context.Context, spec host.Spec, n int) error
+	// OnReattach runs at each reattaching, which it may fail or delay; nil: nothing.
+	OnReattach func(ctx context.Context, spec host.Spec) error
 	// OnStart runs when a call reaches a worker, which it may refuse; nil: nothing.
 	OnStart func(w *Worker, inv host.Invocation) error
 
@@ -24,6 +29,9 @@ type Launcher struct {
 	mu      sync.Mutex // guards all below
 	count   int
 	workers []*Worker
+
+	survivors map[host.WorkerID]*Worker // of the last host
+	forsaken  []host.WorkerID
 }
 
 // Tool is a function that the fake workers offer.
@@ -44,7 +52,7 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 			return nil, err
 		}
 	}
-	w := newWorker(l, spec, serve, n)
+	w := newWorker(l, spec, serve, firstPID+n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.workers = append(l.workers, w)

@@ -11,7 +11,7 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// Worker is one fake worker. It's a host.Killer.
+// Worker is one fake worker. It's a host.Killer and a host.Leaver.
 type Worker struct {
 	Spec host.Spec
 
@@ -26,10 +26,11 @@ type Worker struct {
 	running map[*running]struct{}
 	most    int
 	stopped bool
+	left    bool // to another host; as far as this one is concerned it's dead
 }
 
-func newWorker(l *Launcher, spec host.Spec, serve host.ToolServer, n int) *Worker {
-	return &Worker{Spec: spec, launcher: l, serve: serve, pid: 1000 + n, done: make(chan struct{}), running: map[*running]struct{}{}}
+func newWorker(l *Launcher, spec host.Spec, serve host.ToolServer, pid int) *Worker {
+	return &Worker{Spec: spec, launcher: l, serve: serve, pid: pid, done: make(chan struct{}), running: map[*running]struct{}{}}
 }
 
 // Description implements host.Worker.

@@ -88,7 +88,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	quiet := newQuietListener(l)
 	defer context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		s.api.stop(g, quiet)
+		s.api.stop(ctx, g, quiet)
 	})()
 	err := g.Serve(quiet)
 	if ctx.Err() != nil {
@@ -105,8 +105,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // stop ends the server within StopTimeout, politely if it can: nobody who comes or
 // calls now is turned away, what runs may finish, and then the clients that serve
 // tools are told to go.
-func (a *api) stop(g *grpc.Server, l *quietListener) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.StopTimeout())
+func (a *api) stop(ctx context.Context, g *grpc.Server, l *quietListener) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.StopTimeout())
 	defer cancel()
 	l.quiet(ctx)
 	defer context.AfterFunc(ctx, g.Stop)()

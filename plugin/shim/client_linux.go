@@ -337,14 +337,14 @@ func (c *Client) SetLease(deadline int64) error {
 func (c *Client) Detach(grace time.Duration) error {
 	c.letGo.Store(true)
 	c.left.Store(true)
-	err := c.send(request{Op: opDetach, Grace: grace})
-	c.out.end()
-	c.mu.Lock()
+	c.mu.Lock() // before the connection can end: who is still ours then is taken for lost, and killed
 	for _, ch := range c.children {
 		ch.leave()
 	}
 	clear(c.children)
 	c.mu.Unlock()
+	err := c.send(request{Op: opDetach, Grace: grace})
+	c.out.end()
 	return errors.Join(err, c.bound(helloTime))
 }
 
@@ -394,7 +394,10 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 // workers by now, and that is made sure of. What they had started is the guard's to
 // kill, which can't while somebody has it stopped.
 func (c *Client) lose() {
-	if g, err := proc.Read(c.guard.PID); err == nil && g.Stopped() && !c.left.Load() {
+	if c.left.Load() {
+		return // they live on; a spawn that was under way is the next host's too
+	}
+	if g, err := proc.Read(c.guard.PID); err == nil && g.Stopped() {
 		proc.Signal(c.guard, unix.SIGCONT)
 	}
 	c.mu.Lock()

@@ -101,13 +101,14 @@ func (s *shim) adopt(l *link, h hello) error {
 	s.dropHost()
 	s.disarmGrace()
 	s.turnPage(page)
-	s.instance, s.settings, s.host = h.Instance, h.Settings, l
+	s.instance, s.settings = h.Instance, h.Settings
 	if s.settings.Cgroups && s.cgroups == nil {
 		s.cgroups = openCgroups(os.Args[1])
 	}
+	s.setLease(h.Deadline) // before the welcome: a host that has it may send calls at once
+	s.host = l
 	s.welcome(l, newHandle(file))
 	s.audience.Store(l)
-	s.setLease(h.Deadline)
 	s.goes.Go(func() { s.listen(l) })
 	s.goes.Go(func() {
 		if l.peer.awaitEnd() { // a process that it forked may keep the connection open

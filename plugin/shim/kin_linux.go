@@ -17,12 +17,12 @@ type table struct {
 // look reads the process table. Whoever was seen below a worker once is remembered
 // as its own: when its parents have ended, it may have no other sign of it.
 func (s *shim) look() (*table, error) {
-	all, err := proc.All()
+	all, err := whole()
 	if err != nil {
 		return nil, err
 	}
 	t := &table{shim: s, tree: proc.NewTree(all), strays: map[*child][]proc.Stat{}}
-	for _, p := range slices.Concat(t.tree[os.Getpid()], orphans(all)) {
+	for _, p := range t.tree[os.Getpid()] {
 		t.claim(p)
 	}
 	kin := map[proc.ID]*child{}
@@ -52,19 +52,24 @@ func (t *table) claim(p proc.Stat) {
 	}
 }
 
-// orphans are those whose parent ended while the table was read.
-func orphans(all []proc.Stat) []proc.Stat {
+// whole reads the process table until nobody in it has lost a parent meanwhile: such
+// a one hangs below nobody. It's tried a few times, on a system that is never still.
+func whole() (all []proc.Stat, err error) {
+	const tries = 4
+	for range tries {
+		if all, err = proc.All(); err != nil || !torn(all) {
+			break
+		}
+	}
+	return all, err
+}
+
+func torn(all []proc.Stat) bool {
 	there := make(map[int]bool, len(all))
 	for _, p := range all {
 		there[p.PID] = true
 	}
-	var out []proc.Stat
-	for _, p := range all {
-		if p.PPID != 0 && !there[p.PPID] {
-			out = append(out, p)
-		}
-	}
-	return out
+	return slices.ContainsFunc(all, func(p proc.Stat) bool { return p.PPID != 0 && !there[p.PPID] })
 }
 
 // ownerOf finds whose descendant a stray is, a child of ours that no worker leads:

@@ -200,6 +200,7 @@ func attach(t *testing.T, socket string, cfg shim.Config) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = c.End() }) // most have
 	return run(c, cfg.Dir)
 }
 

@@ -4,6 +4,7 @@ package shim_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,6 +26,13 @@ func files(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+func names(all []*shim.Child) (out string) {
+	for _, ch := range all {
+		out += fmt.Sprintf(" %s %v", ch.Worker(), ch.ID())
+	}
+	return out
 }
 
 // quick starts a program that needs nothing.
@@ -68,7 +76,8 @@ func TestNoDescriptorIsLeftBehind(t *testing.T) {
 	for i := range 50 {
 		next := attach(t, p.Socket(), cfg)
 		if left := next.Survivors(); len(left) != 1 || left[0].ID() != keeper.ID() {
-			t.Fatalf("round %d: survivors %v", i, left)
+			next.finish(t)
+			t.Fatalf("round %d: %d survivors: %s, want %v", i, len(left), names(left), keeper.ID())
 		}
 		if i == 49 {
 			settled("50 hosts")

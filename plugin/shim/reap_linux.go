@@ -168,7 +168,7 @@ func (c *child) hurry() {
 	for _, pipe := range c.pipes {
 		_ = pipe.SetReadDeadline(deadline) // it may have ended, and be closed
 	}
-	time.AfterFunc(2*drainTime, func() { c.shim.posts <- c.finish })
+	time.AfterFunc(diskTime, func() { c.shim.posts <- c.finish })
 }
 
 func (c *child) pipeEnded() {

@@ -20,6 +20,8 @@ const (
 	// drainTime is how long the pipes of a dead worker are still read. A process
 	// that holds them open can't make it longer.
 	drainTime = 200 * time.Millisecond
+	// diskTime is how long the log of a dead worker may hold up the word of its end.
+	diskTime = time.Second
 	// endTime is how long the shim insists on the end of everything. What is still
 	// there then can't be killed now; the guard waits for it.
 	endTime = 5 * time.Second

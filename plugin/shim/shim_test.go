@@ -349,7 +349,7 @@ func TestAnotherHostGoesOnWithTheWorkers(t *testing.T) {
 	cfg := config(t)
 	cfg.Grace = patience
 	p := start(t, cfg)
-	ch, out := p.shell(t, "w", `echo up; trap 'echo got it >&2' USR1; while :; do sleep 0.01; done`)
+	ch, out := p.shell(t, "w", `trap 'echo got it >&2' USR1; echo up; while :; do sleep 0.01; done`)
 	out.await(t, "up")
 	ch.SetNote("remember me")
 	if _, err := shim.Attach(p.Socket(), cfg.Instance, cfg.Settings); !errors.As(err, new(*shim.AttachedError)) {
@@ -429,4 +429,16 @@ func privateDirty(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return kib
+}
+
+func TestTheLastWordsOfADeadWorkerAreReadInAHurry(t *testing.T) {
+	t.Parallel()
+	p := start(t, config(t))
+	for i := range 20 { // a pipe full, and then the end: some of it is still there when the leader is reaped
+		_, out := p.shell(t, "w"+strconv.Itoa(i), "head -c 60000 /dev/zero | tr '\\0' x >&2; echo the end >&2; kill -KILL $$")
+		out.awaitExit(t)
+		if !strings.HasSuffix(out.text(), "the end\n") {
+			t.Fatalf("the last words are missing behind %d bytes", len(out.text()))
+		}
+	}
 }
