@@ -46,6 +46,8 @@ type world struct {
 	guards map[int]bool // every guard there was
 	starts int
 
+	waiting []census.Entry // workers that wait for the next host
+
 	log   []string // one line a fault
 	tally map[string]int
 	gone  []time.Duration // from a death until nothing of it was left
