@@ -14,6 +14,9 @@ BUF_VERSION := v1.69.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 PROTOC_GEN_GO_GRPC_VERSION := v1.6.2
 
+# How many faults `make chaos` brings about, and from which seed; 0: a new one, which it prints.
+FAULTS ?= 1000
+SEED ?= 0
 # How long each fuzz target runs under `make fuzz`.
 FUZZTIME ?= 60s
 # The last number of "[1/4]": how many steps the goal has.
@@ -90,6 +93,11 @@ test-python-%: $(abspath .)/.venv-%/.dev
 .PHONY: integration
 integration: need-go need-cc setup dev ## Black-box tests: real Python workers, the built program
 	go test -race -count=1 -tags integration -timeout 10m ./integration/...
+
+.PHONY: chaos
+chaos: need-go setup ## Kill at random: FAULTS faults from SEED; and 50 restarts in a row
+	SNAKEPIT_TEST_RESTARTS=50 go test -v -count=1 -tags integration -timeout 15m -run '^TestAHostKilledInARow' ./integration
+	go test -v -count=1 -tags integration -timeout 0 ./integration/chaos -seed $(SEED) -faults $(FAULTS) -for 0
 
 .PHONY: need-cc
 need-cc:

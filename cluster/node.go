@@ -137,7 +137,7 @@ func (n *Node) ended() error {
 // before Raft does: Raft may leave an entry unanswered that is under way then.
 func (n *Node) run(proposing *sync.WaitGroup) {
 	<-n.ending
-	if n.cause != nil {
+	if n.cause != nil && errdefs.ReasonOf(n.cause) != errdefs.Cancelled { // whoever gave up an Open has it from there
 		n.log.Error("the registry ends", "error", n.cause)
 	}
 	proposing.Wait()

@@ -64,7 +64,7 @@ func killings() []killing {
 	var all []killing
 	for _, crowd := range []bool{false, true} {
 		for _, cgroups := range []string{"auto", "off"} {
-			for _, victims := range []string{"host", "shim", "guard", "host shim", "host guard", "host shim guard"} {
+			for _, victims := range []string{"host", "shim", "guard", "shim guard", "host shim", "host guard", "host shim guard"} {
 				all = append(all, killing{victims, 0, cgroups, "none", crowd})
 			}
 			all = append(all, killing{"host", 3 * time.Second, cgroups, "none", crowd})

@@ -120,6 +120,9 @@ func TestASignalDuringTheStartLeavesNothing(t *testing.T) {
 				if code := cmd.ProcessState.ExitCode(); code != 0 && stage != "executed" && stage != "locked" {
 					t.Errorf("exit code %d: %s", code, stderr)
 				}
+				if strings.Contains(stderr.String(), "[ERROR]") {
+					t.Errorf("nothing went wrong, and yet it says: %s", stderr)
+				}
 				p.wantNothingLeft(t)
 			})
 		}

@@ -318,6 +318,9 @@ func (s shimSink) Exited(e shim.Exit) {
 	if e.Left > 0 {
 		s.p.say(hclog.Info, "the worker left processes behind; they were killed", "processes", e.Left)
 	}
+	if e.Lost { // with the guard, maybe, and then nobody ends whom the worker has left behind
+		s.p.l.wg.Go(func() { sweepBelow(s.p.token) })
+	}
 	s.p.ended(exitOfShim(e))
 }
 

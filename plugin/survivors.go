@@ -115,7 +115,7 @@ func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record) error {
 	for _, s := range l.survivors {
 		keep[s.rec.Token] = true
 	}
-	for _, o := range sweep(l.cfg.Instance, keep, true) {
+	for _, o := range sweep(tokensOf(l.cfg.Instance, keep), true) {
 		l.log(host.WorkerID(o.Token)).Warn("a process that a dead host left behind was ended", "pid", o.PID, "command", o.Command)
 	}
 	var errs []error

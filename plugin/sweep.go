@@ -36,18 +36,30 @@ const (
 // neither is what a live shim keeps: that is no orphan, whatever became of its host.
 func Sweep(instance string, keep map[string]bool, dryRun bool) []Orphan {
 	if dryRun {
-		return look(instance, keep, false)
+		return look(tokensOf(instance, keep), false)
 	}
-	return sweep(instance, keep, false)
+	return sweep(tokensOf(instance, keep), false)
+}
+
+// tokensOf tells the tokens of an instance, but for some. Without an instance there are none.
+func tokensOf(instance string, keep map[string]bool) func(token string) bool {
+	return func(token string) bool {
+		return instance != "" && isTokenOf(token, instance) && !keep[token]
+	}
+}
+
+// sweepBelow ends what a worker that is gone has left behind.
+func sweepBelow(worker string) {
+	sweep(func(token string) bool { return token == worker && token != "" }, true)
 }
 
 // sweep also ends what a live shim keeps, if it's told to: that of a host which is
 // verifiably gone.
-func sweep(instance string, keep map[string]bool, kept bool) []Orphan {
+func sweep(wanted func(token string) bool, kept bool) []Orphan {
 	var all []Orphan
 	stuck := map[proc.ID]bool{} // tried already
 	for range sweepRounds {
-		orphans := look(instance, keep, kept)
+		orphans := look(wanted, kept)
 		ended := 0
 		for _, o := range orphans {
 			id := proc.ID{PID: o.PID, Start: o.Start}
@@ -69,7 +81,7 @@ func sweep(instance string, keep map[string]bool, kept bool) []Orphan {
 
 // Kept finds every process that carries a token of an instance, those too that a live
 // shim keeps. It only looks.
-func Kept(instance string) []Orphan { return look(instance, nil, true) }
+func Kept(instance string) []Orphan { return look(tokensOf(instance, nil), true) }
 
 // SweepRecorded is Sweep for the processes of an instance that a dead host's ledger names.
 // It finds those that no longer carry their token. Whoever isn't the very process,
@@ -109,9 +121,9 @@ func orphan(s proc.Stat, token string) Orphan {
 
 // look scans the process table. We and those above us are never in it: a host may
 // have been started by a worker's tool.
-func look(instance string, keep map[string]bool, kept bool) []Orphan {
+func look(wanted func(token string) bool, kept bool) []Orphan {
 	table, err := proc.All()
-	if err != nil || instance == "" {
+	if err != nil {
 		return nil
 	}
 	spared := ancestors(table)
@@ -124,7 +136,7 @@ func look(instance string, keep map[string]bool, kept bool) []Orphan {
 			continue
 		}
 		token := proc.Getenv(s.PID, tokenVariable)
-		if isTokenOf(token, instance) && !keep[token] {
+		if wanted(token) {
 			orphans = append(orphans, orphan(s, token))
 		}
 	}

@@ -79,7 +79,7 @@ func PairIn(run string) (Pair, bool) {
 		}
 	}
 	for _, e := range found {
-		if p.Guard.PID != 0 && strings.HasPrefix(e.Command, fmt.Sprintf("snakepit-shim %d ", p.Guard.PID)) {
+		if e.PPID == p.Guard.PID && strings.HasPrefix(e.Command, "snakepit-shim ") {
 			p.Shim = e.ID
 		}
 	}

@@ -71,13 +71,28 @@ func (w *world) suffer(i int) {
 	w.log = append(w.log, fmt.Sprintf("%d: %s while %q", i, f.name, tool))
 	w.tally[f.name]++
 	rest := w.occupy(tool)
+	w.waiting = nil
 	f.strike(w, r)
 	rest()
-	if w.host == nil {
-		w.finish(w.begin(w.throwSettings(r)))
+	if w.host != nil {
+		w.heal()
 		return
 	}
-	w.heal()
+	w.finish(w.begin(w.throwSettings(r)))
+	if tool == "" { // else one of them is killed for its call
+		w.wantSame(w.waiting)
+	}
+}
+
+// wantSame checks that workers that waited for a host have gone on.
+func (w *world) wantSame(before []census.Entry) {
+	w.t.Helper()
+	now := w.workers()
+	for _, b := range before {
+		if !slices.ContainsFunc(now, func(e census.Entry) bool { return e.ID == b.ID }) {
+			w.t.Errorf("a host came back within the grace, and this worker is gone: %s\n%s", b, w.everybody())
+		}
+	}
 }
 
 // throwSettings chooses how the next host is set up.
@@ -207,10 +222,14 @@ func (w *world) killKeepers(r *rand.Rand, victims []string) {
 		ids = append(ids, roles[v])
 	}
 	r.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	doomed := slices.DeleteFunc(w.census(), func(e census.Entry) bool {
-		waits := hostDies && len(victims) == 1 && h.grace > 0
-		spared := !notEscaped(e) && len(victims) > 1 && !slices.Contains(victims, "host") || !notEscaped(e) && len(victims) == 3
-		return e.ID == h.id || waits || spared
+	all := w.census()
+	wait := hostDies && len(victims) == 1 && h.grace > 0
+	if wait {
+		w.waiting = w.workers()
+	}
+	allDie := len(victims) == 3
+	doomed := slices.DeleteFunc(all, func(e census.Entry) bool {
+		return e.ID == h.id || wait || allDie && !notEscaped(e) // nobody is left to end those who escaped
 	})
 	watched := w.hold(doomed)
 	killers, err := census.Hold(ids...)
@@ -231,7 +250,8 @@ func (w *world) killKeepers(r *rand.Rand, victims []string) {
 func (w *world) killStart(r *rand.Rand) {
 	w.t.Helper()
 	w.killKeepers(r, []string{"host"})
-	waiting := w.census() // for a host; the one to come may not get as far as them
+	waiting := w.census() // for a host; the one to come may not get as far as them, or be their end
+	w.waiting = nil
 	h := w.begin(0, "auto")
 	reached := []func([]census.Entry) bool{
 		func(all []census.Entry) bool { return len(all) > 0 },

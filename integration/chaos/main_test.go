@@ -19,7 +19,7 @@ var (
 
 	seed   = flag.Uint64("seed", 0, "fixes the faults and their order; 0: a new one")
 	faults = flag.Int("faults", 40, "how many faults")
-	limit  = flag.Duration("for", 75*time.Second, "no new fault after this time; 0: never mind")
+	limit  = flag.Duration("for", time.Minute, "no new fault after this time; 0: never mind")
 )
 
 func TestMain(m *testing.M) {

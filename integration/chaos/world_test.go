@@ -46,9 +46,12 @@ type world struct {
 	guards map[int]bool // every guard there was
 	starts int
 
+	waiting []census.Entry // workers that wait for the next host
+
 	log   []string // one line a fault
 	tally map[string]int
 	gone  []time.Duration // from a death until nothing of it was left
+	worst string          // what took longest to be gone
 	back  []time.Duration // from a host's start until it was ready
 }
 
@@ -261,6 +264,9 @@ func (w *world) expectEnd(watched *census.Held, who []census.Entry, since time.T
 			continue
 		}
 		last = max(last, end.Sub(since)-grace)
+	}
+	if len(w.gone) == 0 || last > slices.Max(w.gone) {
+		w.worst = w.log[len(w.log)-1]
 	}
 	w.gone = append(w.gone, last)
 }

@@ -287,7 +287,7 @@ func TestPrivateLedgerNeedsNoSync(t *testing.T) {
 		must(t, l.Intend(intent(fmt.Sprint(want))))
 		must(t, l.Close())
 	}
-	if records, _, err := ledger.Read(path); err != nil || len(records) != 3 {
+	if records, err := ledger.Read(path); err != nil || len(records) != 3 {
 		t.Errorf("Read: %v, %v", records, err)
 	}
 }
