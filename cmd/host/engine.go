@@ -42,8 +42,8 @@ type localHost interface {
 	Shutdown(ctx context.Context) error
 	// Socket is where the host listens; empty where it doesn't.
 	Socket() string
-	// HandedOver reports whether one has.
-	HandedOver() bool
+	// Heir is the process that takes over, or has; zero: none does.
+	Heir() int
 }
 
 // invocation is one call.

@@ -215,4 +215,4 @@ func (h *fakeHost) Upgrade(context.Context) (int, error) {
 	return 4712, nil
 }
 
-func (h *fakeHost) HandedOver() bool { return false }
+func (h *fakeHost) Heir() int { return 0 }

@@ -8,7 +8,12 @@ import (
 	"syscall"
 )
 
-func main() { os.Exit(start()) }
+func main() {
+	if firstProcess() {
+		os.Exit(runAsFirst())
+	}
+	os.Exit(start())
+}
 
 // start runs the program under the process's own streams and signals.
 func start() int {

@@ -106,16 +106,22 @@ func (p *program) serveUntilDone(ctx context.Context, h localHost) error {
 	if err == nil {
 		err = printReady(p.stdout, h.Socket(), st, p.json())
 	}
+	if err == nil {
+		err = p.notifySystemd("READY=1", fmt.Sprintf("MAINPID=%d", st.PID))
+	}
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if err := p.await(ctx, h); ctx.Err() == nil {
-		if err == nil && !h.HandedOver() {
-			err = errdefs.New(errdefs.Internal, "the host ended by itself")
-		}
-		return err
+	err = p.await(ctx, h)
+	switch {
+	case ctx.Err() != nil:
+		return p.drain(ctx, h)
+	case err == nil && h.Heir() == 0:
+		return errdefs.New(errdefs.Internal, "the host ended by itself")
+	case err == nil:
+		return p.notifySystemd(fmt.Sprintf("MAINPID=%d", h.Heir()))
 	}
-	return p.drain(ctx, h)
+	return err
 }
 
 // await waits until the host has ended or ctx is done, and upgrades it when asked to.

@@ -165,7 +165,7 @@ func (h *Host) closeFiles() error {
 	if h.ledger != nil {
 		errs = append(errs, h.ledger.Close())
 	}
-	if h.HandedOver() {
+	if h.Heir() != 0 {
 		return errors.Join(append(errs, h.dirs.pass())...)
 	}
 	return errors.Join(append(errs, h.dirs.close())...)
@@ -290,7 +290,7 @@ func (h *Host) run(forced context.Context) {
 		apiDone <- nil
 	case <-h.registryDone(): // closing it says why
 	}
-	if h.HandedOver() { // whoever calls from now on waits for the heir; who came before is still served
+	if h.Heir() != 0 { // whoever calls from now on waits for the heir; who came before is still served
 		endAPI()
 		apiErr := <-apiDone
 		err = errors.Join(err, apiErr)
@@ -300,7 +300,7 @@ func (h *Host) run(forced context.Context) {
 	err = errors.Join(err, <-engineDone)
 	endAPI()
 	err = errors.Join(err, <-apiDone)
-	if h.HandedOver() {
+	if h.Heir() != 0 {
 		err = errors.Join(err, h.launcher.Leave(max(h.set.host.OrphanGrace, heirGrace)))
 	}
 	endLaunching()
@@ -338,7 +338,7 @@ func (h *Host) upgradeFunc() func(context.Context) (int, error) {
 // stopTimeout is how long running calls may still use the API: at the end they have
 // been drained before, at an upgrade they are being.
 func (h *Host) stopTimeout() time.Duration {
-	if h.HandedOver() {
+	if h.Heir() != 0 {
 		return h.set.host.UpgradeWait + h.slowest()
 	}
 	return apiStopTimeout

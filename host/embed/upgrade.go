@@ -36,6 +36,7 @@ const (
 // heir is the process that takes over.
 type heir struct {
 	process *os.Process
+	pid     int
 	control net.Conn
 }
 
@@ -56,16 +57,20 @@ func (h *Host) Upgrade(ctx context.Context) (pid int, err error) {
 		h.upgrading.Store(false)
 		return 0, err
 	}
-	h.logger.Info("another process takes over", "pid", next.process.Pid)
+	h.logger.Info("another process takes over", "pid", next.pid)
 	h.heir.Store(next)
 	h.engine.Leave()
 	h.quitOnce.Do(func() { close(h.quit) })
-	return next.process.Pid, nil
+	return next.pid, nil
 }
 
-// HandedOver reports whether this host has ended, or is about to, because another
-// process of it took over.
-func (h *Host) HandedOver() bool { return h.heir.Load() != nil }
+// Heir is the pid of the process of this host that takes over, or has; zero: none does.
+func (h *Host) Heir() int {
+	if next := h.heir.Load(); next != nil {
+		return next.pid
+	}
+	return 0
+}
 
 // startHeir starts the new process and waits for its word.
 func (h *Host) startHeir(ctx context.Context) (*heir, error) {
@@ -84,7 +89,7 @@ func (h *Host) startHeir(ctx context.Context) (*heir, error) {
 		return nil, errors.Join(fmt.Errorf("start the new process: %w", err), ours.Close())
 	}
 	_ = theirs.Close() // or its end would never be seen
-	next := &heir{process, ours}
+	next := &heir{process, process.Pid, ours}
 	if err := next.awaitWord(ctx); err != nil {
 		_ = process.Kill() // it may have ended
 		_, _ = process.Wait()

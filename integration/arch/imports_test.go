@@ -47,7 +47,7 @@ func mayImport() map[string][]string {
 		"cluster":              {"host", "host/boltfile", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"adapters/python":      {"host", "proto/errdefs"},
 		"host/embed":           {"", "adapters/python", "host", "cluster", "host/config", "host/rpc", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
-		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "host/nearest", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "host/nearest", "plugin/proc", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"examples/digits":      {"", "host/embed"},
 		"examples/kv":          {"examples/kv/kvpb", "examples/kv/kvplugin"},
 		"examples/kv/kvpb":     {},
