@@ -151,7 +151,7 @@ func TestWorkerThatTheLedgerNamesWronglyIsEnded(t *testing.T) {
 // forge changes the one record in the ledger.
 func (h testHost) forge(t *testing.T, change func(*ledger.Record)) {
 	t.Helper()
-	l, err := ledger.Open(h.ledgerPath(), ledger.Options{})
+	l, err := ledger.Open(h.ledgerPath(), ledger.Options{LockTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestWorkerThatDoesNotAnswerIsEndedInTime(t *testing.T) {
 func TestWorkerStuckInCIsEndedInTime(t *testing.T) {
 	t.Parallel()
 	h := newTestHost(t, countingCommand(t))
-	records, err := ledger.Open(h.ledgerPath(), ledger.Options{})
+	records, err := ledger.Open(h.ledgerPath(), ledger.Options{LockTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,16 +5,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
-// Orphan is a process that carries the token of a dead host's worker.
+// Orphan is a process that a dead host left behind.
 type Orphan struct {
 	PID     int
 	Start   uint64 // in clock ticks since boot
-	Token   string
+	Token   string // its worker's
 	Command string // its command line, for people
 	Alive   bool   // it couldn't be ended, or wasn't to be
+
+	recorded bool // known by its record, and not by a token that it carries
 }
 
 const (
@@ -54,13 +57,19 @@ func sweepBelow(worker string) {
 // verifiably gone.
 func sweep(wanted func(token string) bool, kept bool) []Orphan {
 	var all []Orphan
+	stuck := map[proc.ID]bool{} // tried already
 	for range sweepRounds {
 		orphans := look(wanted, kept)
 		ended := 0
 		for _, o := range orphans {
+			id := proc.ID{PID: o.PID, Start: o.Start}
+			if stuck[id] {
+				continue
+			}
 			if o.end() && !o.Alive {
 				ended++
 			}
+			stuck[id] = o.Alive
 			all = append(all, o)
 		}
 		if ended == 0 {
@@ -68,6 +77,46 @@ func sweep(wanted func(token string) bool, kept bool) []Orphan {
 		}
 	}
 	return all
+}
+
+// Kept finds every process that carries a token of an instance, those too that a live
+// shim keeps. It only looks.
+func Kept(instance string) []Orphan { return look(tokensOf(instance, nil), true) }
+
+// SweepRecorded is Sweep for the processes of an instance that a dead host's ledger names.
+// It finds those that no longer carry their token. Whoever isn't the very process,
+// by boot and start time, isn't touched.
+func SweepRecorded(instance string, records []ledger.Record, dryRun bool) []Orphan {
+	boot := proc.BootID()
+	table, err := proc.All()
+	if err != nil || boot == "" {
+		return nil
+	}
+	spared := ancestors(table)
+	spare(spared, table)
+	tokens := map[proc.ID]string{}
+	for _, r := range records {
+		if p := r.Process; p.Boot == boot && isTokenOf(r.Token, instance) {
+			tokens[proc.ID{PID: p.PID, Start: p.StartTime}] = r.Token
+		}
+	}
+	var all []Orphan
+	for _, s := range table {
+		token, known := tokens[s.ID]
+		if !known || s.Dead() || spared[s.PID] {
+			continue
+		}
+		o := orphan(s, token)
+		if o.recorded = true; !dryRun {
+			o.end()
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+func orphan(s proc.Stat, token string) Orphan {
+	return Orphan{PID: s.PID, Start: s.Start, Token: token, Command: proc.CommandLine(s.PID), Alive: true}
 }
 
 // look scans the process table. We and those above us are never in it: a host may
@@ -88,7 +137,7 @@ func look(wanted func(token string) bool, kept bool) []Orphan {
 		}
 		token := proc.Getenv(s.PID, tokenVariable)
 		if wanted(token) {
-			orphans = append(orphans, Orphan{PID: s.PID, Start: s.Start, Token: token, Command: proc.CommandLine(s.PID), Alive: true})
+			orphans = append(orphans, orphan(s, token))
 		}
 	}
 	return orphans

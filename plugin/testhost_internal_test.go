@@ -73,7 +73,8 @@ func (h testHost) spec(id host.WorkerID) host.Spec {
 
 // launcher makes the launcher; whoever called it closes the ledger.
 func (h testHost) launcher(logger hclog.Logger) (*Launcher, *ledger.Ledger, error) {
-	l, err := ledger.Open(h.ledgerPath(), ledger.Options{})
+	// A fork of the dead host may hold its lock until the exec.
+	l, err := ledger.Open(h.ledgerPath(), ledger.Options{LockTimeout: patience})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -121,7 +121,7 @@ func (p *program) connect(ctx context.Context, f callFlags) (engine, string, err
 	if l.Workers == 0 && !p.sets("pool_size") {
 		l.Workers = 1
 	}
-	if p.opts.dataDir != "" {
+	if p.opts.dataDir != "" || p.opts.instance != "" {
 		if l.DataDir, err = p.dataDir(); err != nil {
 			return nil, "", err
 		}

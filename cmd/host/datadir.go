@@ -5,14 +5,31 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/snakepit-go/snakepit/host/embed"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// dataDir is the data directory: the flag's, else below XDG_STATE_HOME, else
-// below the home folder.
+// dataDir is the host's data directory: that of the instance, where one is named.
 func (p *program) dataDir() (string, error) {
+	dir, err := p.baseDir()
+	if err != nil {
+		return "", err
+	}
+	dir, err = embed.InstanceDir(dir, p.opts.instance)
+	if err != nil {
+		return "", &usageError{err}
+	}
+	return dir, nil
+}
+
+// baseDir is the data directory before any instance: the flag's, else below
+// XDG_STATE_HOME, else below the home folder.
+func (p *program) baseDir() (string, error) {
 	if p.opts.dataDir != "" {
 		dir, err := filepath.Abs(p.opts.dataDir)
 		if err != nil {
@@ -27,6 +44,35 @@ func (p *program) dataDir() (string, error) {
 		return filepath.Join(home, ".local", "state", "snakepit"), nil
 	}
 	return "", usagef("there is no home folder (HOME isn't set): say where the host keeps its data with --data-dir DIR")
+}
+
+// instanceName is a flag that takes the name of an instance.
+type instanceName struct{ value *string }
+
+var _ pflag.Value = (*instanceName)(nil)
+
+func (n *instanceName) String() string { return *n.value }
+func (n *instanceName) Type() string   { return "name" }
+
+func (n *instanceName) Set(text string) error {
+	if _, err := embed.InstanceDir(".", text); err != nil {
+		return errors.New("want up to 64 letters, digits, '_', '.' and '-', a letter or digit first")
+	}
+	*n.value = text
+	return nil
+}
+
+// completeInstance completes the names of the instances that there are.
+func (p *program) completeInstance(_ *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if dir, err := p.baseDir(); err == nil {
+		for _, name := range embed.Instances(dir) {
+			if strings.HasPrefix(name, word) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // target is the address of the live host: the flag's, else the socket of the data
@@ -53,7 +99,7 @@ func (p *program) target() (string, error) {
 }
 
 // noHost says that there is no live host, and how to get one.
-func noHost(format string, args ...any) error {
+func noHost(format string, args ...any) *errdefs.Error {
 	e := errdefs.New(errdefs.HostUnreachable, format, args...)
 	e.Hint = "start one with `snakepit serve --adapter FILE.py`, or say where it is with --data-dir or --host"
 	return e

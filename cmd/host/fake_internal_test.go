@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host/embed"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/values"
 )
@@ -24,6 +25,7 @@ type fakeHost struct {
 	block    bool     // it ends with its context only
 	ended    error    // why the host ends by itself
 	onWait   func()   // called when a command begins to wait
+	report   embed.Report
 
 	calls  []invocation
 	closed int
@@ -104,6 +106,7 @@ type outcome struct {
 	stdout, stderr string
 	launched       []launch
 	dialled        []string
+	swept          []embed.CleanupConfig
 }
 
 // runWith runs a command line in which every host is h.
@@ -121,6 +124,10 @@ func runWith(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct
 	p.launch = func(ctx context.Context, l launch) (localHost, error) {
 		o.launched = append(o.launched, l)
 		return h, ctx.Err()
+	}
+	p.sweep = func(_ context.Context, cfg embed.CleanupConfig) (embed.Report, error) {
+		o.swept = append(o.swept, cfg)
+		return h.report, h.err
 	}
 	o.code = p.run(ctx, args)
 	o.stdout, o.stderr = stdout.String(), stderr.String()

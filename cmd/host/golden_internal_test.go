@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host/embed"
 )
 
 // update rewrites the golden files and docs/cli.md: go test ./cmd/host -update.
@@ -43,7 +44,7 @@ func golden(t *testing.T, path, got string) {
 
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "upgrade", "version", "completion"} {
+	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "upgrade", "cleanup", "version", "completion"} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
 		if o.code != 0 || o.stderr != "" {
@@ -71,6 +72,7 @@ func TestTablesAreAsRecorded(t *testing.T) {
 	for _, err := range []error{
 		printStatus(&b, st, now), printWorkers(&b, fixedWorkers(), now),
 		printToolTable(&b, fixedTools()), printTools(&b, fixedTools()),
+		printReport(&b, fixedReport(embed.Ended)), printReport(&b, fixedReport(embed.WouldEnd)), printReport(&b, embed.Report{}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -81,10 +83,14 @@ func TestTablesAreAsRecorded(t *testing.T) {
 
 func TestJSONHasTheKeysThatScriptsRelyOn(t *testing.T) {
 	t.Parallel()
-	h := &fakeHost{tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers()}
+	h := &fakeHost{tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers(), report: fixedReport(embed.Ended)}
 	var b bytes.Buffer
-	for _, args := range []string{"status", "workers", "workers --pool ml", "tools", "tools predict", "tools --pool default train"} {
-		o := runOn(t, h, append(strings.Fields(args), "-o", "json")...)
+	for _, args := range []string{"status", "workers", "workers --pool ml", "tools", "tools predict", "tools --pool default train", "cleanup"} {
+		words := append(strings.Fields(args), "-o", "json")
+		if args != "cleanup" { // which talks to no host
+			words = append(words, "--host", "/fake.sock")
+		}
+		o := runWith(t.Context(), t, h, nil, words...)
 		if o.code != 0 || !json.Valid([]byte(o.stdout)) {
 			t.Fatalf("%s: exit %d, %s%s", args, o.code, o.stdout, o.stderr)
 		}
@@ -115,6 +121,10 @@ func TestTextFromToolsCantDriveTheTerminal(t *testing.T) {
 	for _, err := range []error{
 		printToolTable(&b, []snakepit.Tool{tool}), printTools(&b, []snakepit.Tool{tool}),
 		printStatus(&b, st, time.Time{}), printWorkers(&b, []workerStatus{{ID: evil, State: evil}}, time.Time{}),
+		printReport(&b, embed.Report{Cgroups: []embed.Cgroup{{Path: evil}}, Folders: []embed.Folder{{
+			State: embed.Abandoned, DataDir: evil, RunDir: evil, Note: evil, Processes: []embed.Process{{Command: evil, Token: evil}},
+			Removed: []string{evil}, Records: []string{evil},
+		}}}),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -87,7 +87,9 @@ func unreachable(err error, target string) error {
 	if target == "" || !errors.As(err, &e) || e.Reason != errdefs.HostUnreachable || e.Where != (errdefs.Where{}) {
 		return err
 	}
-	return noHost("no host answers at %s: %s", target, lastPart(e.Message))
+	gone := noHost("no host answers at %s: %s", target, lastPart(e.Message))
+	gone.MayHaveRun = e.MayHaveRun
+	return gone
 }
 
 // lastPart is the root of a message that names each layer it came through.

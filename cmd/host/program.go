@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/snakepit-go/snakepit/host/embed"
 )
 
 // program is one run of the command line, with everything that it touches.
@@ -21,6 +23,7 @@ type program struct {
 	renew          <-chan struct{} // gets SIGUSR2
 	dial           func(ctx context.Context, target string) (engine, error)
 	launch         func(ctx context.Context, l launch) (localHost, error)
+	sweep          func(ctx context.Context, cfg embed.CleanupConfig) (embed.Report, error)
 
 	opts    options
 	started bool // a command's own code has run, so the command line was right
@@ -28,14 +31,15 @@ type program struct {
 
 // options are the flags of every command.
 type options struct {
-	dataDir string
-	host    string
-	set     []string
-	output  string
+	dataDir  string
+	instance string
+	host     string
+	set      []string
+	output   string
 }
 
 func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
-	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, dial: dialHost, launch: launchHost}
+	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, dial: dialHost, launch: launchHost, sweep: embed.Cleanup}
 }
 
 // run runs one command line and returns the exit code. When ctx is done a call is
@@ -107,7 +111,7 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
 	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.toolsCommand(),
-		p.workersCommand(), p.upgradeCommand(), p.versionCommand(), p.completionCommand())
+		p.workersCommand(), p.upgradeCommand(), p.cleanupCommand(), p.versionCommand(), p.completionCommand())
 	return root
 }
 
@@ -115,12 +119,14 @@ func (p *program) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
 	flags.StringVar(&p.opts.dataDir, "data-dir", "", "the host's state is in `DIR` (default $XDG_STATE_HOME/snakepit, else ~/.local/state/snakepit)")
+	flags.Var(&instanceName{&p.opts.instance}, "instance", "one of several hosts beside each other: its state is in DIR/instances/`NAME`")
 	flags.StringVar(&p.opts.host, "host", "", "talk to the live host at `ADDR`: a socket's path or HOST:PORT (default: the data directory's)")
 	flags.StringArrayVar(&p.opts.set, "set", nil, "set a knob, as `KNOB=VALUE`; may be given again")
 	p.opts.output = outputText
 	flags.VarP(&choice{&p.opts.output, []string{outputText, outputJSON}}, "output", "o", "print `text|json` (default text)")
 	complete(root, "output", cobra.FixedCompletions([]string{outputText, outputJSON}, cobra.ShellCompDirectiveNoFileComp))
 	complete(root, "data-dir", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs))
+	complete(root, "instance", p.completeInstance)
 	complete(root, "set", completeKnob)
 }
 

@@ -114,6 +114,10 @@ func TestWrongCommandLinesExitWithTwo(t *testing.T) {
 		{"serve", "--adapter"},
 		{"serve --adapter x.py extra", "extra"},
 		{"serve --adapter x.py", "--host"},
+		{"cleanup", "--host"},
+		{"cleanup extra", "extra"},
+		{"status --instance a/b", "up to 64 letters"},
+		{"serve --adapter x.py --instance -x", "a letter or digit first"},
 		{"completion tcsh", "tcsh"},
 		{"tools a b", "at most 1"},
 		{"call f --set nosuch=1", "nosuch"},
@@ -210,6 +214,16 @@ func TestHostThatDoesNotAnswerIsNamed(t *testing.T) {
 	e.Hint = "is the host running?"
 	o := runWith(t.Context(), t, &fakeHost{err: e}, nil, "call", "f", "--host", "/s")
 	if o.code != 1 || !strings.Contains(o.stderr, "no host answers at /s: connection refused\n") || !strings.Contains(o.stderr, "snakepit serve") {
+		t.Errorf("exit %d, %s", o.code, o.stderr)
+	}
+}
+
+func TestCallOnAHostThatDiedMayHaveRun(t *testing.T) {
+	t.Parallel()
+	e := errdefs.New(errdefs.HostUnreachable, "EOF")
+	e.MayHaveRun = true
+	o := runWith(t.Context(), t, &fakeHost{err: e}, nil, "call", "f", "--host", "/s")
+	if o.code != 1 || !strings.Contains(o.stderr, "the call may have run") {
 		t.Errorf("exit %d, %s", o.code, o.stderr)
 	}
 }

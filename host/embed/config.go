@@ -18,6 +18,9 @@ type Config struct {
 	// DataDir keeps the host's lock, record and logs; empty: a private host, which
 	// leaves nothing behind.
 	DataDir string
+	// Instance runs a second host beside the first of DataDir: its data directory is
+	// DataDir/instances/NAME. See [InstanceDir].
+	Instance string
 	// Set holds knobs for all pools, as "knob=value". docs/configuration.md lists them.
 	Set []string
 	// Logger gets our own log and the workers'; nil: none.

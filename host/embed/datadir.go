@@ -47,12 +47,12 @@ type dirs struct {
 // openDirs makes and locks a host's folders. data empty means a private host. With
 // an inheritance they are there, and locked.
 func openDirs(data string, in *inheritance) (*dirs, error) {
+	data, err := absolute(data)
+	if err != nil {
+		return nil, err
+	}
 	if in != nil {
-		abs, err := filepath.Abs(data)
-		if err != nil {
-			return nil, dirError(data, err)
-		}
-		d := &dirs{data: abs, instance: plugin.NewInstance()}
+		d := &dirs{data: data, instance: plugin.NewInstance()}
 		return d, d.inherit(in.locks)
 	}
 	base, err := runBase(data)
@@ -75,20 +75,41 @@ func openDirs(data string, in *inheritance) (*dirs, error) {
 	return d, nil
 }
 
+// absolute is a path from the root; empty stays empty.
+func absolute(data string) (string, error) {
+	if data == "" {
+		return "", nil
+	}
+	abs, err := filepath.Abs(data)
+	if err != nil {
+		return "", dirError(data, err)
+	}
+	return abs, nil
+}
+
 // nameInstance reads the instance of the data directory, or names a new one's. The
 // name stands with the directory's own: in a copy, which may be in use beside the
 // original, it doesn't count.
 func (d *dirs) nameInstance() error {
-	path := filepath.Join(d.data, instanceFile)
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	name, err := instanceOfData(d.data)
+	if err != nil {
 		return err
 	}
-	if name, ok := strings.CutSuffix(string(b), "\n"+d.data+"\n"); ok && len(name) == len(d.instance) {
+	if len(name) == len(d.instance) {
 		d.instance = name
 		return nil
 	}
-	return replaceFile(path, d.instance+"\n"+d.data+"\n")
+	return replaceFile(filepath.Join(d.data, instanceFile), d.instance+"\n"+d.data+"\n")
+}
+
+// instanceOfData says whose workers a data directory's are; empty: nobody's, or it's a copy.
+func instanceOfData(data string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(data, instanceFile))
+	name, ok := strings.CutSuffix(string(b), "\n"+data+"\n")
+	if !ok {
+		name = ""
+	}
+	return name, ignoreMissing(err)
 }
 
 // replaceFile writes a file in one step, durably.
@@ -106,11 +127,6 @@ func replaceFile(path, text string) error {
 
 // lockData takes the data directory, or says who has it.
 func (d *dirs) lockData() error {
-	abs, err := filepath.Abs(d.data)
-	if err != nil {
-		return dirError(d.data, err)
-	}
-	d.data = abs
 	if err := os.MkdirAll(filepath.Join(d.data, logFolder), 0o700); err != nil {
 		return dirError(d.data, err)
 	}
@@ -118,25 +134,47 @@ func (d *dirs) lockData() error {
 	if err != nil {
 		return dirError(d.data, err)
 	}
-	if err := lock(f); err != nil {
-		owner, _ := os.ReadFile(f.Name()) // empty: it has only just locked it
-		_ = f.Close()                     // read only so far
-		e := errdefs.New(errdefs.Exists, "data directory %s belongs to a live host, process %s", d.data, strings.TrimSpace(string(owner)))
-		e.Hint = "use another --data-dir, or stop that host"
-		return e
+	if err := lockForHost(f); err != nil {
+		_ = f.Close() // read only so far
+		return belongsTo(d.data)
 	}
 	d.locks = append(d.locks, f)
-	if err := writePID(f); err != nil {
+	if err := writePID(f, ""); err != nil {
 		return errors.Join(dirError(d.data, err), d.close())
 	}
 	return nil
 }
 
-func writePID(f *os.File) error {
+// cleanupMark stands behind the pid in the lock of a data directory while it's swept.
+const cleanupMark = " cleanup"
+
+// lockForHost locks a data directory, and waits for a cleanup of it.
+func lockForHost(f *os.File) error {
+	for deadline := time.Now().Add(sweepPatience); ; time.Sleep(lockPause) {
+		err := lock(f)
+		if err == nil || !strings.HasSuffix(word(filepath.Dir(f.Name()), lockFile), cleanupMark) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// belongsTo says who has a data directory.
+func belongsTo(dir string) error {
+	who := "process " + strconv.Itoa(holderOf(dir))
+	if holderOf(dir) == 0 {
+		who = "which has only just started"
+	}
+	e := errdefs.New(errdefs.Exists, "data directory %s belongs to a live host, %s", dir, who)
+	e.Hint = "stop that host, or run a second one beside it, with --instance NAME or another --data-dir"
+	return e
+}
+
+// writePID says in a lock file who has it, and what for.
+func writePID(f *os.File, what string) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
-	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+what+"\n"), 0)
 	return err
 }
 
@@ -171,7 +209,15 @@ func (d *dirs) runName() string {
 	if d.data == "" {
 		return randomName()
 	}
-	sum := sha256.Sum256([]byte(d.data))
+	return runName(d.data)
+}
+
+// runName is the name of a data directory's run folder, whatever the path to it.
+func runName(data string) string {
+	if path, err := filepath.EvalSymlinks(data); err == nil {
+		data = path
+	}
+	sum := sha256.Sum256([]byte(data))
 	return hex.EncodeToString(sum[:4])
 }
 
@@ -186,6 +232,9 @@ func (d *dirs) takeRun(run string) error {
 		return dirError(run, err)
 	}
 	d.run = run
+	if err := writePID(f, ""); err != nil {
+		return dirError(run, err)
+	}
 	return ignoreMissing(os.Remove(d.socket()))
 }
 
@@ -212,7 +261,11 @@ func (d *dirs) fillRun(base, fresh, run string) error {
 	if err := lock(f); err != nil {
 		return dirError(base, err)
 	}
-	if err := os.WriteFile(filepath.Join(fresh, instanceFile), []byte(d.instance+"\n"), 0o600); err != nil {
+	if err := errors.Join(
+		writePID(f, ""),
+		os.WriteFile(filepath.Join(fresh, instanceFile), []byte(d.instance+"\n"), 0o600),
+		os.WriteFile(filepath.Join(fresh, ownerFile), []byte(d.data+"\n"), 0o600),
+	); err != nil {
 		return dirError(base, err)
 	}
 	if err := os.RemoveAll(run); err != nil { // of a host that is gone: its data directory's lock is ours
@@ -222,20 +275,6 @@ func (d *dirs) fillRun(base, fresh, run string) error {
 		return dirError(base, err)
 	}
 	return nil
-}
-
-// lockBase keeps sweeps and those who take a folder apart: what a sweep found
-// abandoned may be a host's a moment later, under the same name.
-func lockBase(base string) (release func(), err error) {
-	f, err := openToLock(base)
-	if err != nil {
-		return nil, dirError(base, err)
-	}
-	if err := awaitLock(f); err != nil {
-		_ = f.Close() // nothing was written
-		return nil, dirError(base, err)
-	}
-	return func() { _ = unlock(f) }, nil // nothing was written
 }
 
 func randomName() string {
@@ -291,28 +330,36 @@ func (d *dirs) socket() string { return filepath.Join(d.run, socketFile) }
 
 // runBase is the parent of all run folders: in memory, short, private to the user.
 func runBase(data string) (string, error) {
-	var base string
-	switch xdg := os.Getenv("XDG_RUNTIME_DIR"); {
-	case xdg != "" && writable(xdg):
-		base = filepath.Join(xdg, "snakepit")
-	case os.Getuid() == 0 && writable("/run"):
-		base = "/run/snakepit"
-	case data != "":
-		base = filepath.Join(data, "run")
-	default:
-		base = filepath.Join(os.TempDir(), fmt.Sprintf("snakepit-%d", os.Getuid()))
-	}
+	base := runBaseOf(data)
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return "", dirError(base, err)
 	}
+	return base, checkPrivate(base)
+}
+
+// runBaseOf is where it is; it may not be there.
+func runBaseOf(data string) string {
+	switch xdg := os.Getenv("XDG_RUNTIME_DIR"); {
+	case xdg != "" && writable(xdg):
+		return filepath.Join(xdg, "snakepit")
+	case os.Getuid() == 0 && writable("/run"):
+		return "/run/snakepit"
+	case data != "":
+		return filepath.Join(data, "run")
+	default:
+		return filepath.Join(os.TempDir(), fmt.Sprintf("snakepit-%d", os.Getuid()))
+	}
+}
+
+func checkPrivate(base string) error {
 	st, err := os.Lstat(base)
 	if err != nil {
-		return "", dirError(base, err)
+		return dirError(base, err)
 	}
 	if !st.IsDir() || !ownedByUs(st) || st.Mode().Perm()&0o077 != 0 {
-		return "", dirError(base, errors.New("it isn't a folder that only this user can open"))
+		return dirError(base, errors.New("it isn't a folder that only this user can open"))
 	}
-	return base, nil
+	return nil
 }
 
 func writable(dir string) bool {
@@ -322,62 +369,6 @@ func writable(dir string) bool {
 	}
 	_ = f.Close()
 	return os.Remove(f.Name()) == nil
-}
-
-// sweep removes run folders whose host is gone and whose workers nobody keeps, and
-// ends whoever of them is left all the same. Errors are left to whoever needs the name next.
-func sweep(base string) {
-	for _, dir := range abandonedUnder(base) {
-		plugin.Sweep(instanceOf(dir), nil, false)
-		_ = os.RemoveAll(dir)
-	}
-}
-
-// abandonedUnder finds them and takes their names away.
-func abandonedUnder(base string) []string {
-	release, err := lockBase(base)
-	if err != nil {
-		return nil
-	}
-	defer release()
-	var all []string
-	entries, _ := os.ReadDir(base)
-	for _, e := range entries {
-		dir, old := filepath.Join(base, e.Name()), filepath.Join(base, halfMade+randomName())
-		if e.IsDir() && abandoned(dir, e) && os.Rename(dir, old) == nil {
-			all = append(all, old)
-		}
-	}
-	return all
-}
-
-// instanceOf says whose workers a run folder's are; empty: nobody's.
-func instanceOf(dir string) string {
-	b, err := os.ReadFile(filepath.Join(dir, instanceFile))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
-
-func abandoned(dir string, e fs.DirEntry) bool {
-	if strings.HasPrefix(e.Name(), halfMade) {
-		st, err := e.Info()
-		return err == nil && time.Since(st.ModTime()) > halfMadeAge
-	}
-	if shim.InUse(dir) {
-		return false // its workers wait for another host
-	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
-	if err != nil {
-		return false // not one of ours, or going away
-	}
-	if lock(f) != nil {
-		_ = f.Close() // only looked at
-		return false
-	}
-	_ = unlock(f) // its folder goes now
-	return true
 }
 
 // Record is what a live host tells about itself in its data directory's host.json.

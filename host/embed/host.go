@@ -94,12 +94,20 @@ func (h *Host) awaitTurn(ctx context.Context) error {
 	if err := h.from.awaitTurn(ctx); err != nil {
 		return errors.Join(err, h.from.listener.Close())
 	}
-	return writePID(h.dirs.locks[0])
+	var errs []error
+	for _, f := range h.dirs.locks {
+		errs = append(errs, writePID(f, ""))
+	}
+	return errors.Join(errs...)
 }
+
+// lockWait is how long the lock of a host that was killed may outlast it: a fork of
+// its, a moment before its exec, holds every file that the host had open.
+const lockWait = 2 * time.Second
 
 // openParts opens what is on disk and finds what the last host has left; nothing runs yet.
 func (h *Host) openParts(ctx context.Context) (err error) {
-	if h.ledger, err = ledger.Open(h.dirs.ledger(), ledger.Options{NoSync: h.dirs.data == ""}); err != nil {
+	if h.ledger, err = ledger.Open(h.dirs.ledger(), ledger.Options{NoSync: h.dirs.data == "", LockTimeout: lockWait}); err != nil {
 		return err
 	}
 	if torn := h.ledger.SetAside(); torn != "" {
@@ -179,6 +187,9 @@ func prepare(cfg Config) (*Host, error) {
 	logger := cfg.Logger
 	if logger == nil {
 		logger = hclog.NewNullLogger()
+	}
+	if cfg.DataDir, err = InstanceDir(cfg.DataDir, cfg.Instance); err != nil {
+		return nil, err
 	}
 	in, err := openInheritance(cfg)
 	if err != nil {

@@ -45,19 +45,6 @@ func checkReattach(a Reattach) error {
 	)
 }
 
-func checkShim(s Shim) error {
-	if s.Socket == "" {
-		return outOfBounds("socket", "it is empty")
-	}
-	return cmp.Or(
-		checkCount("version", s.Version),
-		checkText("socket", s.Socket, maxPath),
-		checkText("token", s.Token, maxName),
-		checkIdentity("guard", s.Guard),
-		checkIdentity("shim", s.Shim),
-	)
-}
-
 func checkName(field, s string) error {
 	if s == "" {
 		return outOfBounds(field, "it is empty")

@@ -8,15 +8,12 @@ import (
 const (
 	metaBucket    = "meta"
 	workersBucket = "workers"
-	shimsBucket   = "shims"
 )
 
 // makeBuckets makes what is missing, and returns the first.
 func makeBuckets(tx *bolt.Tx) (*bolt.Bucket, error) {
-	for _, name := range []string{workersBucket, shimsBucket} {
-		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-			return nil, err
-		}
+	if _, err := tx.CreateBucketIfNotExists([]byte(workersBucket)); err != nil {
+		return nil, err
 	}
 	return tx.CreateBucketIfNotExists([]byte(metaBucket))
 }

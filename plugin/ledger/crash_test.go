@@ -63,7 +63,7 @@ func TestNoAcknowledgedWriteIsLost(t *testing.T) {
 	said := map[host.WorkerID]string{}
 	for round := range 30 {
 		killAfter(t, path, dice.IntN(40), said)
-		records, _, err := ledger.Read(path)
+		records, err := ledger.Read(path)
 		must(t, err)
 		compare(t, round, records, said)
 	}

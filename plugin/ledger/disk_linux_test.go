@@ -65,7 +65,7 @@ func TestReadOnlyDiskIsExplained(t *testing.T) {
 	must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	_, err := ledger.Open(path, ledger.Options{})
 	refused(t, err, errdefs.InvalidConfig)
-	records, _, err := ledger.Read(path)
+	records, err := ledger.Read(path)
 	if err != nil || len(records) != 1 {
 		t.Errorf("Read: %v, %v", records, err)
 	}

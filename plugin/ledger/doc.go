@@ -10,8 +10,8 @@
 //	Complete  after the handshake: where it listens, for go-plugin's ReattachConfig
 //	Erase     after the reap
 //
-// Beside the workers stand the pairs of guard and shim that a host has started, and
-// the host's incarnation, a counter that grows each time the ledger is opened.
+// Beside the workers stands the host's incarnation, a counter that grows each time
+// the ledger is opened.
 //
 // It is a bbolt file under bbolt's lock: one host has it open. Nothing in it is a
 // secret but the tokens, and its file is the owner's alone.

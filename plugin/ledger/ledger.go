@@ -109,13 +109,13 @@ func (l *Ledger) view(fn func(*bolt.Tx) error) error {
 // Read is a look at a ledger whose host is dead. It changes nothing, the incarnation
 // included. A missing ledger holds nothing; conflict means that its host lives, and
 // internal, with [boltfile.ErrTorn], that it's torn.
-func Read(path string) (records []Record, shims []Shim, err error) {
+func Read(path string) (records []Record, err error) {
 	err = boltfile.View(path, func(tx *bolt.Tx) error {
-		records, shims = readWorkers(tx), readShims(tx)
+		records = readWorkers(tx)
 		return nil
 	})
 	if err != nil {
-		return nil, nil, explain(path, err)
+		return nil, explain(path, err)
 	}
-	return records, shims, nil
+	return records, nil
 }

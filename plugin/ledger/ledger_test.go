@@ -95,37 +95,27 @@ func TestWhatIsOutOfBoundsIsRefused(t *testing.T) {
 		change(&a)
 		return l.Complete("ok", a)
 	}
-	shim := func(change func(*ledger.Shim)) error {
-		s := pair("s")
-		change(&s)
-		return l.SetShim(s)
-	}
 	long, broken := strings.Repeat("x", 4097), "a\xffb"
 	for name, err := range map[string]error{
-		"no id":               record(func(r *ledger.Record) { r.Worker = "" }),
-		"no token":            record(func(r *ledger.Record) { r.Token = "" }),
-		"a long id":           record(func(r *ledger.Record) { r.Worker = host.WorkerID(long) }),
-		"a long token":        record(func(r *ledger.Record) { r.Token = long }),
-		"a long pool":         record(func(r *ledger.Record) { r.Pool = long }),
-		"a long fingerprint":  record(func(r *ledger.Record) { r.Fingerprint = long }),
-		"a long folder":       record(func(r *ledger.Record) { r.Dir = long }),
-		"a folder of bytes":   record(func(r *ledger.Record) { r.Dir = broken }),
-		"process 0":           l.Identify("ok", process(0)),
-		"process 1":           l.Identify("ok", process(1)),
-		"a group":             l.Identify("ok", process(-5)),
-		"a long boot":         l.Identify("ok", ledger.Identity{Process: host.Process{PID: 2}, Boot: long}),
-		"no network":          complete(func(a *ledger.Reattach) { a.Network = "" }),
-		"another network":     complete(func(a *ledger.Reattach) { a.Network = "udp" }),
-		"a name as address":   complete(func(a *ledger.Reattach) { a.Network, a.Address = "tcp", "localhost:1" }),
-		"a long address":      complete(func(a *ledger.Reattach) { a.Address = long }),
-		"negative slots":      complete(func(a *ledger.Reattach) { a.Slots = -1 }),
-		"a negative version":  complete(func(a *ledger.Reattach) { a.AppVersion = -1 }),
-		"another":             complete(func(a *ledger.Reattach) { a.ProtocolVersion = -1 }),
-		"a shim of no socket": shim(func(s *ledger.Shim) { s.Socket = "" }),
-		"a shim's version":    shim(func(s *ledger.Shim) { s.Version = -1 }),
-		"a shim's token":      shim(func(s *ledger.Shim) { s.Token = long }),
-		"a shim's guard":      shim(func(s *ledger.Shim) { s.Guard = process(1) }),
-		"a shim's process":    shim(func(s *ledger.Shim) { s.Shim = process(1) }),
+		"no id":              record(func(r *ledger.Record) { r.Worker = "" }),
+		"no token":           record(func(r *ledger.Record) { r.Token = "" }),
+		"a long id":          record(func(r *ledger.Record) { r.Worker = host.WorkerID(long) }),
+		"a long token":       record(func(r *ledger.Record) { r.Token = long }),
+		"a long pool":        record(func(r *ledger.Record) { r.Pool = long }),
+		"a long fingerprint": record(func(r *ledger.Record) { r.Fingerprint = long }),
+		"a long folder":      record(func(r *ledger.Record) { r.Dir = long }),
+		"a folder of bytes":  record(func(r *ledger.Record) { r.Dir = broken }),
+		"process 0":          l.Identify("ok", process(0)),
+		"process 1":          l.Identify("ok", process(1)),
+		"a group":            l.Identify("ok", process(-5)),
+		"a long boot":        l.Identify("ok", ledger.Identity{Process: host.Process{PID: 2}, Boot: long}),
+		"no network":         complete(func(a *ledger.Reattach) { a.Network = "" }),
+		"another network":    complete(func(a *ledger.Reattach) { a.Network = "udp" }),
+		"a name as address":  complete(func(a *ledger.Reattach) { a.Network, a.Address = "tcp", "localhost:1" }),
+		"a long address":     complete(func(a *ledger.Reattach) { a.Address = long }),
+		"negative slots":     complete(func(a *ledger.Reattach) { a.Slots = -1 }),
+		"a negative version": complete(func(a *ledger.Reattach) { a.AppVersion = -1 }),
+		"another":            complete(func(a *ledger.Reattach) { a.ProtocolVersion = -1 }),
 	} {
 		if errdefs.ReasonOf(err) != errdefs.InvalidArguments {
 			t.Errorf("%s: %v", name, err)
@@ -148,29 +138,6 @@ func TestLongestRecordFits(t *testing.T) {
 	must(t, l.Complete(r.Worker, r.Reattach))
 	r.Incarnation, r.Reattach.Incarnation = 1, 1
 	expect(t, l, r)
-}
-
-func TestSeveralShimsLiveAtOnce(t *testing.T) {
-	t.Parallel()
-	l := open(t, newPath(t))
-	if _, ok, err := l.Shim(); ok || err != nil {
-		t.Errorf("an empty ledger has a shim: %v, %v", ok, err)
-	}
-	for _, socket := range []string{"/run/b", "/run/a", "/run/c", "/run/a"} {
-		must(t, l.SetShim(pair(socket)))
-	}
-	l = reopen(t, l)
-	shims(t, l, "/run/b", "/run/c", "/run/a")
-	newest, ok, err := l.Shim()
-	must(t, err)
-	want := pair("/run/a")
-	want.Incarnation = 1
-	if diff := cmp.Diff(want, newest, cmpopts.IgnoreUnexported(ledger.Shim{})); diff != "" || !ok {
-		t.Error(diff)
-	}
-	must(t, l.EraseShim("/run/a"))
-	must(t, l.EraseShim("/run/a"))
-	shims(t, l, "/run/b", "/run/c")
 }
 
 func TestAddressIsGoPlugins(t *testing.T) {
@@ -239,7 +206,7 @@ func TestCloseEndsEverythingOnce(t *testing.T) {
 	wg.Wait()
 	must(t, l.Close())
 	_, err := l.Records()
-	for name, err := range map[string]error{"Records": err, "Erase": l.Erase("x"), "SetShim": l.SetShim(pair("s"))} {
+	for name, err := range map[string]error{"Records": err, "Erase": l.Erase("x")} {
 		if !errors.Is(err, ledger.ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -253,7 +220,7 @@ func TestOneHostHasItOpen(t *testing.T) {
 	must(t, l.Intend(intent("ml-1")))
 	_, err := ledger.Open(path, ledger.Options{})
 	refused(t, err, errdefs.Conflict)
-	_, _, err = ledger.Read(path)
+	_, err = ledger.Read(path)
 	refused(t, err, errdefs.Conflict)
 	if !errors.Is(err, boltfile.ErrLocked) {
 		t.Errorf("it doesn't say that the file is locked: %v", err)
@@ -263,19 +230,18 @@ func TestOneHostHasItOpen(t *testing.T) {
 func TestReadChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	if records, pairs, err := ledger.Read(path); records != nil || pairs != nil || err != nil {
-		t.Errorf("a missing ledger: %v, %v, %v", records, pairs, err)
+	if records, err := ledger.Read(path); records != nil || err != nil {
+		t.Errorf("a missing ledger: %v, %v", records, err)
 	}
 	l := open(t, path)
 	must(t, l.Intend(intent("ml-1")))
-	must(t, l.SetShim(pair("/run/a")))
 	must(t, l.Close())
 	before, err := os.ReadFile(path)
 	must(t, err)
-	records, pairs, err := ledger.Read(path)
+	records, err := ledger.Read(path)
 	must(t, err)
-	if len(records) != 1 || records[0].Token != intent("ml-1").Token || len(pairs) != 1 || pairs[0].Shim != pair("").Shim {
-		t.Errorf("read %+v and %+v", records, pairs)
+	if len(records) != 1 || records[0].Token != intent("ml-1").Token {
+		t.Errorf("read %+v", records)
 	}
 	if after, err := os.ReadFile(path); err != nil || string(before) != string(after) {
 		t.Errorf("the file has changed (%v)", err)
@@ -321,7 +287,7 @@ func TestPrivateLedgerNeedsNoSync(t *testing.T) {
 		must(t, l.Intend(intent(fmt.Sprint(want))))
 		must(t, l.Close())
 	}
-	if records, _, err := ledger.Read(path); err != nil || len(records) != 3 {
+	if records, err := ledger.Read(path); err != nil || len(records) != 3 {
 		t.Errorf("Read: %v, %v", records, err)
 	}
 }
@@ -382,28 +348,11 @@ func reattach() ledger.Reattach {
 	return ledger.Reattach{Network: "unix", Address: "/run/snakepit/1a2b3c4d/w.sock", ProtocolVersion: 1, AppVersion: 1, Slots: 4}
 }
 
-func pair(socket string) ledger.Shim {
-	return ledger.Shim{Socket: socket, Token: "t", Version: 1, Guard: process(10), Shim: process(11)}
-}
-
 func expect(t *testing.T, l *ledger.Ledger, want ...ledger.Record) {
 	t.Helper()
 	got, err := l.Records()
 	must(t, err)
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func shims(t *testing.T, l *ledger.Ledger, want ...string) {
-	t.Helper()
-	all, err := l.Shims()
-	must(t, err)
-	var got []string
-	for _, s := range all {
-		got = append(got, s.Socket)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

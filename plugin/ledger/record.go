@@ -57,19 +57,3 @@ func (r Reattach) Addr() (net.Addr, error) {
 		return nil, fmt.Errorf("address of a worker: network %q is neither unix nor tcp", r.Network)
 	}
 }
-
-// Shim is a pair of guard and shim.
-type Shim struct {
-	Socket      string // where the shim listens: what names the pair
-	Token       string // what its workers' host shows it
-	Version     int    // of its protocol
-	Guard       Identity
-	Shim        Identity
-	Incarnation uint64 // of the host that started it; the ledger fills it in
-
-	// Raw and Err are as in Record: only Socket is known.
-	Raw []byte
-	Err error
-
-	order uint64 // in which the pairs were set
-}

@@ -77,7 +77,7 @@ func TestTornLedgerIsReportedByRead(t *testing.T) {
 	must(t, l.Intend(intent("ml-1")))
 	must(t, l.Close())
 	must(t, os.Truncate(path, 5000))
-	if _, _, err := ledger.Read(path); !errors.Is(err, boltfile.ErrTorn) {
+	if _, err := ledger.Read(path); !errors.Is(err, boltfile.ErrTorn) {
 		t.Errorf("Read: %v", err)
 	}
 	l = open(t, path)

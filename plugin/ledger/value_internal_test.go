@@ -124,25 +124,6 @@ func TestUnreadableRecordsAreReportedAndCanBeErased(t *testing.T) {
 	}
 }
 
-func TestUnreadableShimsComeFirstAndAreNeverTheShim(t *testing.T) {
-	t.Parallel()
-	l := withRows(t, shimsBucket, map[string][]byte{"/run/z": {1, 2}, "/run/y": stored(1, `{"socket":"/run/x"}`)})
-	if _, ok, err := l.Shim(); ok || err != nil {
-		t.Errorf("Shim: %v, %v", ok, err)
-	}
-	id := Identity{Process: host.Process{PID: 5}}
-	if err := l.SetShim(Shim{Socket: "/run/a", Guard: id, Shim: id}); err != nil {
-		t.Fatal(err)
-	}
-	all, err := l.Shims()
-	if err != nil || len(all) != 3 || all[0].Err == nil || all[1].Err == nil || len(all[1].Raw) != 2 || all[2].Socket != "/run/a" {
-		t.Errorf("Shims: %+v, %v", all, err)
-	}
-	if s, ok, err := l.Shim(); !ok || err != nil || s.Socket != "/run/a" {
-		t.Errorf("Shim: %+v, %v, %v", s, ok, err)
-	}
-}
-
 // TestFaultInOneWriteBreaksTheLedgerAndHangsNobody: see closeAfter.
 func TestFaultInOneWriteBreaksTheLedgerAndHangsNobody(t *testing.T) {
 	t.Parallel()
@@ -167,7 +148,7 @@ func TestFaultInOneWriteBreaksTheLedgerAndHangsNobody(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	whole := newValue()
 	putIntent(whole, Record{Worker: "w", Token: "t", Pool: "p", Fingerprint: "f", Dir: "/d", Incarnation: 1 << 63})
-	putIdentity(whole, "", Identity{Process: host.Process{PID: 4711, StartTime: 1<<64 - 1}, Boot: "b"})
+	putIdentity(whole, Identity{Process: host.Process{PID: 4711, StartTime: 1<<64 - 1}, Boot: "b"})
 	putReattach(whole, Reattach{Network: "unix", Address: "/s", ProtocolVersion: 1, AppVersion: 1, Slots: 4, Incarnation: 9})
 	body, err := json.Marshal(whole.fields)
 	if err != nil {

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 
 	"github.com/snakepit-go/snakepit/host"
@@ -18,10 +17,10 @@ func putIntent(v value, r Record) {
 	v.put("incarnation", r.Incarnation)
 }
 
-func putIdentity(v value, prefix string, p Identity) {
-	v.put(prefix+"pid", p.PID)
-	v.put(prefix+"start_time", p.StartTime)
-	v.put(prefix+"boot", p.Boot)
+func putIdentity(v value, p Identity) {
+	v.put("pid", p.PID)
+	v.put("start_time", p.StartTime)
+	v.put("boot", p.Boot)
 }
 
 func putReattach(v value, a Reattach) {
@@ -33,21 +32,11 @@ func putReattach(v value, a Reattach) {
 	v.put("attached", a.Incarnation)
 }
 
-func putShim(v value, s Shim) {
-	v.put("socket", s.Socket)
-	v.put("token", s.Token)
-	v.put("version", s.Version)
-	v.put("incarnation", s.Incarnation)
-	v.put("order", s.order)
-	putIdentity(v, "guard_", s.Guard)
-	putIdentity(v, "shim_", s.Shim)
-}
-
-func getIdentity(v value, prefix string, p *Identity) error {
+func getIdentity(v value, p *Identity) error {
 	return cmp.Or(
-		v.small(prefix+"pid", &p.PID),
-		v.number(prefix+"start_time", &p.StartTime),
-		v.text(prefix+"boot", &p.Boot),
+		v.small("pid", &p.PID),
+		v.number("start_time", &p.StartTime),
+		v.text("boot", &p.Boot),
 	)
 }
 
@@ -87,35 +76,7 @@ func decodeRecord(raw []byte) (r Record, err error) {
 		v.text("fingerprint", &r.Fingerprint),
 		v.text("dir", &r.Dir),
 		v.number("incarnation", &r.Incarnation),
-		getIdentity(v, "", &r.Process),
+		getIdentity(v, &r.Process),
 		getReattach(v, &r.Reattach),
-	)
-}
-
-// shimOf reads a pair, as recordOf does a record.
-func shimOf(key, raw []byte) Shim {
-	s, err := decodeShim(raw)
-	if err == nil && s.Socket != string(key) {
-		err = errors.New("it is another's")
-	}
-	if err != nil {
-		return Shim{Socket: string(key), Raw: append([]byte{}, raw...), Err: fmt.Errorf("record of the shim at %q: %w", key, err)}
-	}
-	return s
-}
-
-func decodeShim(raw []byte) (s Shim, err error) {
-	v, err := parseValue(raw)
-	if err != nil {
-		return s, err
-	}
-	return s, cmp.Or(
-		v.text("socket", &s.Socket),
-		v.text("token", &s.Token),
-		v.small("version", &s.Version),
-		v.number("incarnation", &s.Incarnation),
-		v.number("order", &s.order),
-		getIdentity(v, "guard_", &s.Guard),
-		getIdentity(v, "shim_", &s.Shim),
 	)
 }

@@ -36,7 +36,7 @@ func (l *Ledger) Identify(id host.WorkerID, p Identity) error {
 		if r.Process.PID != 0 && r.Process != p {
 			return errdefs.New(errdefs.Conflict, "the ledger has it as process %d, and now it would be %d", r.Process.PID, p.PID)
 		}
-		putIdentity(v, "", p)
+		putIdentity(v, p)
 		return nil
 	})
 }
