@@ -49,7 +49,12 @@ func TestNothingIsLeftOfAnyOrderOfFaults(t *testing.T) {
 	calls := startCallers(ctx, w.door)
 	begun := time.Now()
 	for i := 0; i < *faults && (*limit == 0 || time.Since(begun) < *limit) && !t.Failed(); i++ {
+		struck := time.Now()
 		w.suffer(i)
+		w.rounds = append(w.rounds, time.Since(struck))
+		if slices.Max(w.rounds) == w.rounds[i] {
+			w.slowest = w.log[i]
+		}
 	}
 	took := time.Since(begun)
 	if !t.Failed() {
@@ -61,8 +66,8 @@ func TestNothingIsLeftOfAnyOrderOfFaults(t *testing.T) {
 	for _, wrong := range calls.wrong {
 		t.Error(wrong)
 	}
-	t.Logf("seed %d: %d faults in %s (%s)\n%d hosts started, ready: %s\nnothing left of the dead: %s (%s)\nlateness of a timer meanwhile: %s\ncalls: %s",
-		*seed, len(w.log), took.Round(time.Second), counts(w.tally), w.starts, spread(w.back), spread(w.gone), w.worst, spread(lateness()), counts(calls.reasons))
+	t.Logf("seed %d: %d faults in %s (%s)\n%d hosts started, ready: %s\nnothing left of the dead: %s (%s)\nwhole again, with the next host where it was that: %s (%s)\nlateness of a timer meanwhile: %s\ncalls: %s",
+		*seed, len(w.log), took.Round(time.Second), counts(w.tally), w.starts, spread(w.back), spread(w.gone), w.worst, spread(w.rounds), w.slowest, spread(lateness()), counts(calls.reasons))
 }
 
 // watchScheduling measures how late the machine is with a timer, for comparison.

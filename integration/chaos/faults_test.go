@@ -122,13 +122,24 @@ func (w *world) occupy(tool string) (rest func()) {
 			go call(ended)
 		default:
 		}
-		return len(w.begun()) > 0 && (tool != "brood" || len(slices.DeleteFunc(w.census(), notEscaped)) == 2)
+		return w.runs(tool)
 	})
 	return func() {
 		cancel()
 		<-ended
 		w.forgetBegun()
 	}
+}
+
+// runs reports whether a tool has begun, and whom it has started is what it'll be.
+func (w *world) runs(tool string) bool {
+	begun := w.begun()
+	if len(begun) == 0 || tool != "brood" {
+		return len(begun) > 0
+	}
+	token := strings.Split(filepath.Base(begun[0]), "-")[2]
+	escaped := slices.DeleteFunc(w.census(), func(e census.Entry) bool { return notEscaped(e) || e.Token != token })
+	return len(escaped) >= 2 // an earlier host's call may have left some in the same worker
 }
 
 func (w *world) forgetBegun() {

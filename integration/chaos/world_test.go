@@ -48,11 +48,13 @@ type world struct {
 
 	waiting []census.Entry // workers that wait for the next host
 
-	log   []string // one line a fault
-	tally map[string]int
-	gone  []time.Duration // from a death until nothing of it was left
-	worst string          // what took longest to be gone
-	back  []time.Duration // from a host's start until it was ready
+	log     []string // one line a fault
+	tally   map[string]int
+	gone    []time.Duration // from a death until nothing of it was left
+	worst   string          // what took longest to be gone
+	rounds  []time.Duration // from a fault until the pool was whole
+	slowest string          // the longest of them
+	back    []time.Duration // from a host's start until it was ready
 }
 
 // host is one run of the program.
