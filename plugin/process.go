@@ -245,14 +245,16 @@ func (p *process) record() ledger.Record {
 	return rec
 }
 
-// setNote leaves word for a later host with whoever keeps the process.
-func (p *process) setNote(text string) {
+// setNote leaves word for a later host with whoever keeps the process. It fails when
+// that one is gone, and the process with it.
+func (p *process) setNote(text string) error {
 	p.mu.Lock()
 	c := p.child
 	p.mu.Unlock()
-	if keeper, ok := c.(interface{ SetNote(note string) }); ok {
-		keeper.SetNote(text)
+	if keeper, ok := c.(interface{ SetNote(note string) error }); ok {
+		return keeper.SetNote(text)
 	}
+	return nil
 }
 
 // mark is what whoever keeps the process looks at when the lease ends.

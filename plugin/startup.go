@@ -73,8 +73,7 @@ func (s *startup) complete(desc host.Description) error {
 	if err := s.l.records.complete(s.spec.Worker, rec.Reattach); err != nil {
 		return err
 	}
-	s.proc.setNote(note(rec))
-	return nil
+	return s.proc.setNote(note(rec))
 }
 
 // watch ends a start whose process has died, and kills the process of one whose

@@ -42,7 +42,7 @@ type Client struct {
 
 // pending is a request that waits for its reply.
 type pending struct {
-	child *Child // of a spawn
+	child *Child // of a spawn; nil: of anything else
 	reply chan error
 }
 
@@ -246,6 +246,10 @@ func (c *Client) answered(r reply) {
 		p.reply <- e
 		return
 	}
+	if p.child == nil {
+		p.reply <- nil
+		return
+	}
 	p.reply <- c.take(p.child, r.Slot)
 }
 
@@ -298,6 +302,24 @@ func (c *Client) expect(p *pending) (id uint64, err error) {
 	c.next++
 	c.children[p.child.worker], c.replies[c.next] = p.child, p
 	return c.next, nil
+}
+
+// ask sends a request and waits until the shim has done it. It fails with [ErrGone].
+func (c *Client) ask(r request) error {
+	p := &pending{reply: make(chan error, 1)}
+	c.mu.Lock()
+	c.next++
+	r.ID = c.next
+	c.replies[r.ID] = p
+	c.mu.Unlock()
+	err := c.send(r)
+	if err == nil {
+		err = c.await(p)
+	}
+	c.mu.Lock()
+	delete(c.replies, r.ID)
+	c.mu.Unlock()
+	return err
 }
 
 func (c *Client) await(p *pending) error {

@@ -351,7 +351,9 @@ func TestAnotherHostGoesOnWithTheWorkers(t *testing.T) {
 	p := start(t, cfg)
 	ch, out := p.shell(t, "w", `trap 'echo got it >&2' USR1; echo up; while :; do sleep 0.01; done`)
 	out.await(t, "up")
-	ch.SetNote("remember me")
+	if err := ch.SetNote("remember me"); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := shim.Attach(p.Socket(), cfg.Instance, cfg.Settings); !errors.As(err, new(*shim.AttachedError)) {
 		t.Errorf("Attach beside a live host = %v, want AttachedError", err)
 	}

@@ -62,9 +62,10 @@ func (ch *Child) Token() string { return ch.token }
 // Note is what its last host had the shim remember; empty: nothing, or it's ours.
 func (ch *Child) Note() string { return ch.note }
 
-// SetNote has the shim remember up to 16 KiB about the worker, for the next host.
-func (ch *Child) SetNote(note string) {
-	_ = ch.client.send(request{Op: opNote, Worker: ch.worker, Note: note}) // gone: the worker is too
+// SetNote has the shim remember up to 16 KiB about the worker, for the next host,
+// and returns once it does. It fails with [ErrGone]: the worker is gone too, then.
+func (ch *Child) SetNote(note string) error {
+	return ch.client.ask(request{Op: opNote, Worker: ch.worker, Note: note})
 }
 
 // Mark is its pair of words in the page of marks.
