@@ -63,7 +63,7 @@ check: lint test-fast ## What must pass before a commit: lint and fast tests
 
 .PHONY: test
 test: need-go ## Everything that CI runs, with its own set-up
-	@MAKE='$(MAKE)' .ci/slices prepare lint generate-check test-go test-python integration
+	@MAKE='$(MAKE)' .ci/slices prepare lint cross generate-check test-go test-python integration
 
 .PHONY: prepare
 prepare: ## Build the tools and make the environments that the tests need
@@ -110,6 +110,10 @@ lint: lint-go lint-proto lint-python ## Every linter, changing nothing
 lint-go: need-go tools-go
 	golangci-lint run --allow-serial-runners
 	go mod tidy -diff
+
+.PHONY: cross
+cross: need-go ## Build for the systems that nobody runs here
+	@for os in darwin windows; do echo "GOOS=$$os go build ./..."; GOOS=$$os go build ./...; done
 
 .PHONY: lint-proto
 lint-proto: need-go tools-proto

@@ -43,7 +43,7 @@ func (d *disk) mendLog(damage error, known bool) error {
 		damage = d.checkLog()
 	}
 	if damage != nil {
-		if err := d.close(); err != nil && !errors.Is(err, errFault) {
+		if err := d.close(); err != nil && !errors.Is(err, boltfile.ErrTorn) {
 			return err
 		}
 		if err := d.loseLog(damage); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/snakepit-go/snakepit/host/boltfile"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -37,7 +38,7 @@ func (n *Node) raftConfig() *raft.Config {
 func (n *Node) startRaft() error {
 	err := errors.New("raft ended at its start")
 	var starting sync.WaitGroup
-	starting.Go(func() { err = guarded(n.newRaft) })
+	starting.Go(func() { err = boltfile.Guard(n.newRaft) })
 	starting.Wait()
 	return err
 }

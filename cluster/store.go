@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
+	"github.com/snakepit-go/snakepit/host/boltfile"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -107,31 +107,19 @@ func (s *store) must(verb string, do func() error) {
 // until the process ends.
 func (s *store) close() error {
 	if s.faulted.Load() {
-		return errFault
+		return boltfile.ErrTorn
 	}
 	return s.guarded(s.bolt.Close)
 }
 
+// guarded runs do on the file, and remembers a fault: bbolt reads through memory, where a
+// file that became shorter, or a block that can't be read, shows as one.
 func (s *store) guarded(do func() error) error {
-	err := guarded(do)
-	if errors.Is(err, errFault) {
+	err := boltfile.Guard(do)
+	if errors.Is(err, boltfile.ErrTorn) {
 		s.faulted.Store(true)
 	}
 	return err
-}
-
-var errFault = errors.New("raft.db can't be read")
-
-// guarded runs do, and makes an error of a fault: bbolt reads its file through
-// memory, where a file that became shorter, or a block that can't be read, shows as one.
-func guarded(do func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("%w: %v", errFault, fault)
-		}
-	}()
-	return do()
 }
 
 func diskError(verb string, err error) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/host/boltfile"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -126,7 +127,7 @@ func TestStoreThatCannotGoOnNeverReturnsToRaft(t *testing.T) {
 func TestFullDiskIsToldFromABrokenOne(t *testing.T) {
 	t.Parallel()
 	for err, want := range map[error]errdefs.Reason{
-		syscall.ENOSPC: errdefs.DiskFull, syscall.EDQUOT: errdefs.DiskFull, syscall.EIO: errdefs.Internal, errFault: errdefs.Internal,
+		syscall.ENOSPC: errdefs.DiskFull, syscall.EDQUOT: errdefs.DiskFull, syscall.EIO: errdefs.Internal, boltfile.ErrTorn: errdefs.Internal,
 	} {
 		if got := errdefs.ReasonOf(diskError("write", fmt.Errorf("write raft.db: %w", err))); got != want {
 			t.Errorf("%v is %s, want %s", err, got, want)
