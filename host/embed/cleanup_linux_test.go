@@ -240,7 +240,7 @@ func TestCleanupSweepsInstancesAndForeignRunFolders(t *testing.T) {
 	data, run := deadHost(t, base)
 	lost := filepath.Join(base, "snakepit", "0badcafe") // its data directory was removed
 	makeRunFolder(t, lost, filepath.Join(data, "gone"))
-	fresh := filepath.Join(base, "snakepit", ".new-0badcafe") // a host that is starting
+	fresh := filepath.Join(base, "snakepit", ".new-0badcafe") // of a host that was killed while it started
 	makeRunFolder(t, fresh, "")
 
 	if r := sweepOf(t, embed.CleanupConfig{DataDir: data, Instance: "b"}); len(r.Folders) > 0 {
@@ -251,10 +251,10 @@ func TestCleanupSweepsInstancesAndForeignRunFolders(t *testing.T) {
 	for _, f := range r.Folders {
 		found[f.RunDir] = f.DataDir
 	}
-	if diff := cmp.Diff(map[string]string{run: data, lost: filepath.Join(data, "gone")}, found); diff != "" {
+	if diff := cmp.Diff(map[string]string{run: data, lost: filepath.Join(data, "gone"), fresh: ""}, found); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for path, want := range map[string]bool{run: false, lost: false, fresh: true, data: true} {
+	for path, want := range map[string]bool{run: false, lost: false, fresh: false, data: true} {
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) == want {
 			t.Errorf("%s is there: %v, want %v", path, !want, want)
 		}

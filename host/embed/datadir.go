@@ -30,8 +30,6 @@ const (
 	instanceFile = "instance"
 	// halfMade marks folders that aren't locked yet, or are going away.
 	halfMade = ".new-"
-	// halfMadeAge is how old a half-made folder must be to count as left behind.
-	halfMadeAge = time.Hour
 )
 
 // dirs are the folders of one host. data outlives it, unless the host is private;

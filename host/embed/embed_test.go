@@ -139,12 +139,20 @@ func TestBothDoorsOfferTheSameVerbs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for what, check := range map[string]func(*testing.T, snakepit.Caller){
-				"call": call, "stream": stream, "input": input, "session": session, "host tool": hostTool,
+				"call": call, "stream": stream, "input": input, "host tool": hostTool,
 				"progress": progress, "errors": failures, "tools": tools, "cancel": cancel,
 			} {
 				t.Run(what, func(t *testing.T) { t.Parallel(); check(t, sp) })
 			}
 		})
+	}
+}
+
+// A session's call visits another worker while its home is busy. So this has a host of
+// its own, with one call at a time.
+func TestBothDoorsKeepSessions(t *testing.T) {
+	for name, sp := range doors(t) {
+		t.Run(name, func(t *testing.T) { session(t, sp) })
 	}
 }
 

@@ -1,7 +1,6 @@
 package embed
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,17 +42,17 @@ func abandonedUnder(base string) []string {
 	entries, _ := os.ReadDir(base)
 	for _, e := range entries {
 		dir, old := filepath.Join(base, e.Name()), filepath.Join(base, halfMade+randomName())
-		if e.IsDir() && abandoned(dir, e) && os.Rename(dir, old) == nil {
+		if e.IsDir() && abandoned(dir) && os.Rename(dir, old) == nil {
 			all = append(all, old)
 		}
 	}
 	return all
 }
 
-func abandoned(dir string, e fs.DirEntry) bool {
-	if strings.HasPrefix(e.Name(), halfMade) {
-		st, err := e.Info()
-		return err == nil && time.Since(st.ModTime()) > halfMadeAge
+// abandoned reports whether nobody has a folder any more, while nobody else takes one.
+func abandoned(dir string) bool {
+	if isHalfMade(dir) {
+		return true
 	}
 	held, state := claimHeld(dir)
 	_ = held.release() // its folder goes now
@@ -108,14 +107,14 @@ func (c *claimed) release() error {
 // claim takes a run folder whose host is gone and whose workers nobody keeps; the
 // state says whether it's one. Empty: it isn't a run folder, or is going away.
 func claim(dir string) (*claimed, State) {
-	if strings.HasPrefix(filepath.Base(dir), halfMade) {
-		return nil, stateOfHalfMade(dir)
-	}
 	release, err := lockBase(filepath.Dir(dir))
 	if err != nil {
 		return nil, ""
 	}
 	defer release()
+	if isHalfMade(dir) {
+		return nil, Abandoned // nobody looks for it under that name: there's nothing to lock
+	}
 	return claimHeld(dir)
 }
 
@@ -141,15 +140,10 @@ func claimHeld(dir string) (*claimed, State) {
 	}
 }
 
-// stateOfHalfMade tells of a folder that a host didn't finish to make. Nobody looks for
-// it under that name, so there is nothing to lock.
-func stateOfHalfMade(dir string) State {
-	st, err := os.Stat(dir)
-	if err != nil || time.Since(st.ModTime()) < halfMadeAge {
-		return ""
-	}
-	return Abandoned
-}
+// isHalfMade reports whether a folder is one that a host didn't finish to make, or
+// that is going away. Hosts make theirs under the base's lock: who has that sees none
+// but those of the dead.
+func isHalfMade(dir string) bool { return strings.HasPrefix(filepath.Base(dir), halfMade) }
 
 // inPlace reports whether an open file still is the one with its name.
 func inPlace(f *os.File) bool {
