@@ -48,7 +48,11 @@ func TestAHostThatIsTheFirstProcessReapsStrangersAndIsUpgraded(t *testing.T) {
 	}
 	eventually(t, "strangers aren't reaped, or there's no new guard", func() bool {
 		left := childrenOf(t, init.PID)
-		return len(left) == 1 && len(childrenOf(t, left[0].PID)) == 1 && childrenOf(t, left[0].PID)[0].PID != guard.PID
+		if len(left) != 1 {
+			return false
+		}
+		guards := childrenOf(t, left[0].PID)
+		return len(guards) == 1 && guards[0].ID != guard.ID
 	})
 
 	if got := p.run(t, "upgrade", "--data-dir", data, "-o", "json"); got.code != 0 {
