@@ -65,7 +65,7 @@ func startCallers(ctx context.Context, d *door) *callers {
 // call calls one after the other until ctx ends. A process's memory of a session
 // only ever grows.
 func (c *callers) call(ctx context.Context, session string) {
-	seen := map[int]int{} // by pid, how often it has served us
+	seen := map[int]int{} // by process, how often it has served us
 	for ctx.Err() == nil {
 		sp, changed := c.door.open()
 		var opts []snakepit.CallOption

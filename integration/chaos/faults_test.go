@@ -71,10 +71,12 @@ func (w *world) suffer(i int) {
 	w.log = append(w.log, fmt.Sprintf("%d: %s while %q", i, f.name, tool))
 	w.tally[f.name]++
 	rest := w.occupy(tool)
+	stuck := w.stuck(tool)
 	w.waiting = nil
 	f.strike(w, r)
 	rest()
 	if w.host != nil {
+		w.awaitEnd(stuck)
 		w.heal()
 		return
 	}
@@ -82,6 +84,28 @@ func (w *world) suffer(i int) {
 	if tool == "" { // else one of them is killed for its call
 		w.wantSame(w.waiting)
 	}
+}
+
+// stuck gives the token of the worker that runs a tool which nothing but its end stops;
+// empty: none does.
+func (w *world) stuck(tool string) string {
+	begun := w.begun()
+	if tool != "stuck" || len(begun) == 0 {
+		return ""
+	}
+	return strings.Split(filepath.Base(begun[0]), "-")[2]
+}
+
+// awaitEnd waits until a worker is killed for its call. The caller is free before that,
+// and the pool looks whole: the next fault would strike what is about to end.
+func (w *world) awaitEnd(token string) {
+	w.t.Helper()
+	if token == "" {
+		return
+	}
+	w.eventually("a worker that is stuck lives on", func() bool {
+		return !slices.ContainsFunc(w.workers(), func(e census.Entry) bool { return e.Token == token })
+	})
 }
 
 // wantSame checks that workers that waited for a host have gone on.

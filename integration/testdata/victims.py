@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import secrets
 import subprocess
 import threading
 import time
@@ -36,6 +37,7 @@ class Victim(Adapter):
     def setup(self) -> None:
         self.kept: dict[str, list[int]] = {}
         self.counts: dict[str, int] = {}
+        self.me = secrets.randbits(48)  # a long run sees pids again
 
     @tool
     def pid(self) -> int:
@@ -54,7 +56,7 @@ class Victim(Adapter):
         """Tells how often this process has served this session."""
         session = ctx.session.id if ctx.session else ""
         self.counts[session] = self.counts.get(session, 0) + 1
-        return [os.getpid(), self.counts[session]]
+        return [self.me, self.counts[session]]
 
     @tool
     def sleep(self) -> None:
