@@ -173,13 +173,19 @@ func (w *world) heal() {
 	w.eventually("the pool isn't whole", func() bool {
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
-		st, err := c.Status(ctx)
-		if err != nil || st.GetPools()[0].GetReady() != workers {
+		list, err := c.Workers(ctx, "")
+		if err != nil {
 			return false
+		}
+		ready := map[int]bool{}
+		for _, worker := range list {
+			ready[int(worker.GetPid())] = worker.GetState() == "ready"
 		}
 		pair, ok := census.PairIn(w.host.run)
 		w.host.pair = pair
-		return ok && len(w.workers()) == workers // else the host doesn't know yet who is dead
+		live := w.workers()
+		// The very ones, or the host doesn't know yet who is dead, or who has just been forked.
+		return ok && len(live) == workers && !slices.ContainsFunc(live, func(e census.Entry) bool { return !ready[e.PID] })
 	})
 	w.guards[w.host.pair.Guard.PID] = true
 }
