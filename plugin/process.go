@@ -245,13 +245,17 @@ func (p *process) record() ledger.Record {
 	return rec
 }
 
+// kept is the process as whoever forked it sees it; nil before it's forked.
+func (p *process) kept() child {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.child
+}
+
 // setNote leaves word for a later host with whoever keeps the process. It fails when
 // that one is gone, and the process with it.
 func (p *process) setNote(text string) error {
-	p.mu.Lock()
-	c := p.child
-	p.mu.Unlock()
-	if keeper, ok := c.(interface{ SetNote(note string) error }); ok {
+	if keeper, ok := p.kept().(interface{ SetNote(note string) error }); ok {
 		return keeper.SetNote(text)
 	}
 	return nil
@@ -259,10 +263,7 @@ func (p *process) setNote(text string) error {
 
 // mark is what whoever keeps the process looks at when the lease ends.
 func (p *process) mark() (shim.Mark, bool) {
-	p.mu.Lock()
-	c := p.child
-	p.mu.Unlock()
-	marked, ok := c.(interface{ Mark() shim.Mark })
+	marked, ok := p.kept().(interface{ Mark() shim.Mark })
 	if !ok {
 		return shim.Mark{}, false
 	}
@@ -338,12 +339,10 @@ func (p *process) refused() error {
 
 // identity is the process's; zero before it was started.
 func (p *process) identity() host.Process {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.child == nil {
-		return host.Process{}
+	if c := p.kept(); c != nil {
+		return c.identity()
 	}
-	return p.child.identity()
+	return host.Process{}
 }
 
 // Wait implements runner.AttachedRunner.

@@ -24,7 +24,6 @@ type shims struct {
 	cfg    shim.Config
 	logger hclog.Logger
 	errors string // the file for what guard and shim complain about; empty: none
-	wg     *sync.WaitGroup
 
 	pairs   sync.WaitGroup // their ends
 	opening chan struct{}  // holds a token while nobody opens a pair
@@ -36,15 +35,16 @@ type shims struct {
 	over     bool           // no pair is started any more
 }
 
-func newNursery(cfg Config, wg *sync.WaitGroup) nursery { return newShims(cfg, wg) }
+// newNursery leaves the group of the workers' goroutines alone: the pairs have one of their own.
+func newNursery(cfg Config, _ *sync.WaitGroup) nursery { return newShims(cfg) }
 
-func newShims(cfg Config, wg *sync.WaitGroup) *shims {
+func newShims(cfg Config) *shims {
 	s := &shims{
 		cfg: shim.Config{
 			Dir: cfg.Dir, Instance: cfg.Instance, Isolated: cfg.Isolated,
 			Settings: shim.Settings{Grace: cfg.OrphanGrace, StopAfter: cfg.StopAfter, Cgroups: !cfg.NoCgroups},
 		},
-		logger: cfg.Logger.Named("shim"), wg: wg, opening: make(chan struct{}, 1),
+		logger: cfg.Logger.Named("shim"), opening: make(chan struct{}, 1),
 	}
 	if cfg.LogDir != "" {
 		s.errors = filepath.Join(cfg.LogDir, "shim.log")

@@ -3,5 +3,5 @@
 // compared with who it should be, and only then signalled, all in one breath.
 //
 // It imports the standard library and x/sys alone, since the shim is built of it.
-// Off Linux there is no /proc: [Supported] says so, and what asks finds nobody.
+// Off Linux there is no /proc: what asks finds nobody.
 package proc

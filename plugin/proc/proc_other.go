@@ -2,9 +2,6 @@
 
 package proc
 
-// Supported reports whether this system has what the package needs.
-func Supported() bool { return false }
-
 // Identify names a process by its pid alone: there is no start time here.
 func Identify(pid int) (ID, error) { return ID{PID: pid}, nil }
 

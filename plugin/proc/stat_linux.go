@@ -10,9 +10,6 @@ import (
 	"syscall"
 )
 
-// Supported reports whether this system has what the package needs.
-func Supported() bool { return true }
-
 // Read reads one process's line. It fails with [ErrGone].
 func Read(pid int) (Stat, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

@@ -14,9 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Supported reports whether this system has guards and shims.
-func Supported() bool { return true }
-
 // LockFile is the file in a pair's folder whose lock is held for as long as guard
 // or shim live. The lock is shared: a folder may see several pairs.
 const LockFile = "guard.lock"
