@@ -48,7 +48,7 @@ func (c *Call) Pool() string {
 	if c.target.pool == nil {
 		return ""
 	}
-	return c.target.pool.cfg.Name
+	return c.target.pool.name
 }
 
 // Worker is the worker that runs the call; empty for a host tool.
@@ -114,7 +114,7 @@ func (c *Call) failure(ctx context.Context, err error) error {
 func (c *Call) locate(err error) *errdefs.Error {
 	w := errdefs.Where{Node: c.host.cfg.Node, Pool: c.req.Pool, Session: string(c.req.Session), Tool: names.Cut(c.req.Tool), Call: c.id}
 	if c.target.pool != nil {
-		w.Pool = c.target.pool.cfg.Name
+		w.Pool = c.target.pool.name
 	}
 	if a := c.attempt.Load(); a != nil {
 		w.Worker = string(c.Worker())
@@ -215,12 +215,12 @@ func (a *attempt) cancel(cause *errdefs.Error) {
 // tool stuck in C must not hold its slot for ever.
 func (a *attempt) reclaim(ctx context.Context) {
 	p := a.grant.member.pool
-	grace := time.NewTimer(p.cfg.CancelGrace)
+	grace := time.NewTimer(p.cfg().CancelGrace)
 	defer grace.Stop()
 	select {
 	case <-a.run.Done():
 	case <-grace.C:
-		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg.CancelGrace)
+		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
 		p.kill(ctx, a.grant, a.call.locate(cause))
 	}
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Machine         MachineID     // where the host runs, for its records of processes
 	Launcher        Launcher      // starts the workers of every pool
 	Logger          hclog.Logger  // nil: silent
+	Events          func(Event)   // told of everything that happens to pools and workers; it mustn't block; nil: nobody
 	CallTimeout     time.Duration // for calls whose context has no deadline; zero: 30 s
 	ShutdownTimeout time.Duration // how long Run lets running calls finish; zero: 10 s; negative: not at all
 	LeaveWait       time.Duration // the same, when the workers outlive the host (Host.Leave); zero: 30 s
@@ -31,19 +32,6 @@ type Config struct {
 	MaxSessions     int           // open at once; zero: 10,000
 	LaunchLimit     int           // workers that start at once; zero: one a CPU, at least 2
 	HostToolLimit   int           // host tools that run at once for workers; zero: 256
-}
-
-// PoolConfig describes one pool.
-type PoolConfig struct {
-	Name         string // 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*; empty: "default"
-	Command      Command
-	Settings     WorkerSettings
-	Size         int           // workers; zero: 2
-	QueueSize    int           // calls that may wait; zero: 1,000; negative: none
-	QueueTimeout time.Duration // how long a call may wait for a worker; zero: 5 s
-	StartTimeout time.Duration // how long a worker may take to start; zero: 60 s
-	CancelGrace  time.Duration // how long a cancelled tool may go on before its worker is killed; zero: 500 ms
-	SessionTTL   time.Duration // zero: Config.SessionTTL
 }
 
 const (
@@ -73,19 +61,6 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
-	p.Name = cmp.Or(p.Name, "default")
-	p.Size = cmp.Or(p.Size, 2)
-	p.QueueSize = max(cmp.Or(p.QueueSize, 1000), 0)
-	p.QueueTimeout = cmp.Or(p.QueueTimeout, 5*time.Second)
-	p.StartTimeout = cmp.Or(p.StartTimeout, time.Minute)
-	p.CancelGrace = cmp.Or(p.CancelGrace, 500*time.Millisecond)
-	p.SessionTTL = max(cmp.Or(p.SessionTTL, ttl), 0)
-	p.Settings.StopTimeout = cmp.Or(p.Settings.StopTimeout, 2*time.Second)
-	p.Settings.MaxPayload = cmp.Or(p.Settings.MaxPayload, defaultMaxPayload)
-	return p
-}
-
 // validate reports everything that's wrong at once.
 func (c Config) validate() error {
 	var errs []error
@@ -106,18 +81,6 @@ func (c Config) validate() error {
 		p.validate(check)
 	}
 	return invalidConfig(errs)
-}
-
-func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
-	name := names.Cut(p.Name)
-	check(names.Valid(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
-	check(p.Command.Path != "", "pool %q has no command", name)
-	check(p.Size > 0 && p.Size <= maxPoolSize, "pool %q: Size %d isn't 1 to %d", name, p.Size, maxPoolSize)
-	check(p.QueueTimeout > 0, "pool %q: QueueTimeout is negative", name)
-	check(p.StartTimeout > 0, "pool %q: StartTimeout is negative", name)
-	check(p.CancelGrace > 0, "pool %q: CancelGrace is negative", name)
-	check(p.Settings.StopTimeout > 0, "pool %q: StopTimeout is negative", name)
-	check(p.Settings.MaxPayload > 0, "pool %q: MaxPayload is negative", name)
 }
 
 func invalidConfig(errs []error) error {

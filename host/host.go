@@ -69,10 +69,10 @@ func New(cfg Config) (*Host, error) {
 		stopped:  make(chan struct{}),
 	}
 	for _, p := range cfg.Pools {
-		h.pools[p.Name] = newPool(p, cfg.Node, cfg.Logger)
+		h.pools[p.Name] = newPool(p, cfg.Node, cfg.Events, cfg.Logger)
 		h.order = append(h.order, h.pools[p.Name])
 	}
-	slices.SortFunc(h.order, func(a, b *pool) int { return strings.Compare(a.cfg.Name, b.cfg.Name) })
+	slices.SortFunc(h.order, func(a, b *pool) int { return strings.Compare(a.name, b.name) })
 	return h, nil
 }
 
@@ -141,7 +141,7 @@ func (h *Host) startWorkers(life context.Context, group *errgroup.Group, left ma
 		leaving:  &h.leaving,
 	}
 	for _, p := range h.order {
-		for seat := range p.cfg.Size {
+		for seat := range p.cfg().Size {
 			var survivor *member
 			if seat < len(left[p]) {
 				survivor = left[p][seat]
@@ -167,7 +167,7 @@ func (h *Host) drain(ctx context.Context) {
 	var grace time.Duration
 	for _, p := range h.order {
 		p.close()
-		grace = max(grace, p.cfg.CancelGrace)
+		grace = max(grace, p.cfg().CancelGrace)
 	}
 	close(h.stopping)
 	h.gate.waitFor(ctx, grace)
@@ -187,7 +187,7 @@ func (h *Host) Seated() <-chan struct{} { return h.seated }
 func (h *Host) sweepEvery() time.Duration {
 	every := sweepAtMost
 	for _, p := range h.order {
-		if ttl := p.cfg.SessionTTL; ttl > 0 {
+		if ttl := p.cfg().SessionTTL; ttl > 0 {
 			every = min(every, ttl/4)
 		}
 	}
@@ -200,7 +200,7 @@ func (h *Host) sweepEvery() time.Duration {
 func (h *Host) Ready(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range h.order {
-		group.Go(func() error { return p.awaitWorkers(ctx, p.cfg.Size) })
+		group.Go(func() error { return p.awaitWorkers(ctx, p.cfg().Size) })
 	}
 	return group.Wait()
 }

@@ -73,7 +73,7 @@ func (t target) check(r Request) error {
 func (t target) checkPayload(payload []byte) error {
 	limit := int64(defaultMaxPayload)
 	if t.pool != nil {
-		limit = t.pool.cfg.Settings.MaxPayload
+		limit = t.pool.cfg().Settings.MaxPayload
 	}
 	if size := int64(len(payload)); size > limit {
 		return errdefs.New(errdefs.PayloadTooLarge, "%d bytes; at most %d", size, limit)

@@ -16,12 +16,14 @@ import (
 // Two things always hold: while a call waits, no slot is free, since whoever
 // frees a slot hands it on; and each grant is released exactly once.
 type pool struct {
-	cfg   PoolConfig
+	name  string
+	conf  atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
 	node  string
 	log   hclog.Logger
 	tools atomic.Pointer[toolset] // nil until a worker has been ready
 	calls atomic.Uint64           // started on a worker
 	fails failures
+	event events
 
 	mu        sync.Mutex // guards all below, for memory only
 	members   []*member  // by seat; nil before the first launch
@@ -50,15 +52,21 @@ type grant struct {
 	released atomic.Bool
 }
 
-func newPool(cfg PoolConfig, node string, log hclog.Logger) *pool {
-	return &pool{
-		cfg:     cfg,
+func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *pool {
+	p := &pool{
+		name:    cfg.Name,
 		node:    node,
+		event:   events{pool: cfg.Name, tell: tell},
 		log:     log.With("pool", cfg.Name),
 		members: make([]*member, cfg.Size),
 		changed: make(chan struct{}),
 	}
+	p.conf.Store(&cfg)
+	return p
 }
+
+// cfg is the pool's configuration as it is now.
+func (p *pool) cfg() *PoolConfig { return p.conf.Load() }
 
 // checkout grants a slot: of prefer when that has one free (nil: no preference),
 // else of the worker that has been free for longest, else of whichever gets free
@@ -73,7 +81,7 @@ func (p *pool) checkout(ctx context.Context, prefer *member, t *ticket) (*grant,
 		return g, closedUnless(g)
 	case <-ctx.Done():
 		p.giveUp(w)
-		return nil, ended(ctx, "while it waited for a worker of pool "+p.cfg.Name)
+		return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
 	case <-t.expired():
 		if g = p.abandon(w); g != nil {
 			return g, nil
@@ -186,12 +194,12 @@ func (p *pool) queueTimeout() error {
 	ready, last := p.ready, p.startErr
 	p.mu.Unlock()
 	if ready > 0 {
-		return errdefs.New(errdefs.QueueTimeout, "no worker of pool %s was free for %s", p.cfg.Name, p.cfg.QueueTimeout)
+		return errdefs.New(errdefs.QueueTimeout, "no worker of pool %s was free for %s", p.name, p.cfg().QueueTimeout)
 	}
 	if last != nil {
-		return errdefs.Wrap(errdefs.NoWorkers, last, "pool %s has had no live worker for %s", p.cfg.Name, p.cfg.QueueTimeout)
+		return errdefs.Wrap(errdefs.NoWorkers, last, "pool %s has had no live worker for %s", p.name, p.cfg().QueueTimeout)
 	}
-	return errdefs.New(errdefs.NoWorkers, "pool %s has had no live worker for %s", p.cfg.Name, p.cfg.QueueTimeout)
+	return errdefs.New(errdefs.NoWorkers, "pool %s has had no live worker for %s", p.name, p.cfg().QueueTimeout)
 }
 
 // close refuses all who wait and all who come.

@@ -13,7 +13,26 @@ type Request struct {
 	Stream     bool      // the caller takes chunks
 	Input      bool      // the caller sends chunks
 	Metadata   map[string]string
+	// Caller is who shares the pool's slots fairly with others: empty: the session,
+	// else all that name none together. At most 256 bytes.
+	Caller   string
+	Priority Priority
+	Affinity Affinity // empty: the session's; else at least as strict
+	// Concurrent opens a session whose calls don't wait for each other; for one that
+	// is there already it means nothing.
+	Concurrent bool
 }
+
+// Priority is a call's class: while calls of a higher one wait, one of a lower waits
+// longer, but not for ever.
+type Priority int
+
+// The priorities.
+const (
+	PriorityLow    Priority = -1
+	PriorityNormal Priority = 0
+	PriorityHigh   Priority = 1
+)
 
 func (r Request) validate() error {
 	if err := names.CheckTool(r.Tool); err != nil {

@@ -49,7 +49,7 @@ func (h *Host) poolNotFound(name string) error {
 	const most = 10 // that the message names
 	var there []string
 	for _, p := range h.order[:min(len(h.order), most)] {
-		there = append(there, p.cfg.Name)
+		there = append(there, p.name)
 	}
 	e := errdefs.New(errdefs.PoolNotFound, "no pool %q; there are: %s", names.Cut(name), strings.Join(there, ", "))
 	e.Hint = nearest.Hint(name, maps.Keys(h.pools))
@@ -64,7 +64,7 @@ func (h *Host) inPool(ctx context.Context, p *pool, name string) (target, error)
 	if t := tools.byName[name]; t != nil {
 		return target{tool: t, pool: p}, nil
 	}
-	return target{}, toolNotFound(name, "pool "+p.cfg.Name, h.nearby(p))
+	return target{}, toolNotFound(name, "pool "+p.name, h.nearby(p))
 }
 
 // inAnyPool looks at the pools that have started, and waits for the others only
@@ -109,7 +109,7 @@ func (h *Host) inStarting(ctx context.Context, starting []*pool, name string) (t
 func ambiguous(name string, found []target) error {
 	var pools []string
 	for _, f := range found {
-		pools = append(pools, f.pool.cfg.Name)
+		pools = append(pools, f.pool.name)
 	}
 	e := errdefs.New(errdefs.InvalidArguments, "several pools have a tool %s: %s", name, strings.Join(pools, ", "))
 	e.Hint = "name the pool"
@@ -138,9 +138,9 @@ func (h *Host) Tools(pool string) []OfferedTool {
 		}
 	}
 	for _, p := range h.order {
-		if t := p.tools.Load(); t != nil && (pool == "" || pool == p.cfg.Name) {
+		if t := p.tools.Load(); t != nil && (pool == "" || pool == p.name) {
 			for _, tool := range slices.Collect(maps.Values(t.byName)) {
-				list = append(list, OfferedTool{Tool: *tool, Pool: p.cfg.Name})
+				list = append(list, OfferedTool{Tool: *tool, Pool: p.name})
 			}
 		}
 	}

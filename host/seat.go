@@ -31,7 +31,7 @@ func (p *pool) keep(ctx context.Context, seat int, survivor *member, s *seats) e
 		}
 	}
 	for ctx.Err() == nil {
-		m := newMember(p, s.newID(p.cfg.Name))
+		m := newMember(p, s.newID(p.name))
 		p.sit(seat, m)
 		worker, err := p.launch(ctx, m, s)
 		if err != nil {
@@ -66,13 +66,13 @@ func (p *pool) launch(ctx context.Context, m *member, s *seats) (Worker, error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	startCtx, cancel := context.WithTimeout(ctx, p.cfg.StartTimeout)
+	startCtx, cancel := context.WithTimeout(ctx, p.cfg().StartTimeout)
 	defer cancel()
 	return s.launcher.Launch(startCtx, p.spec(m), s.serve)
 }
 
 func (p *pool) spec(m *member) Spec {
-	return Spec{Pool: p.cfg.Name, Worker: m.id, Command: p.cfg.Command, Settings: p.cfg.Settings, Timeout: p.cfg.StartTimeout}
+	return Spec{Pool: p.name, Worker: m.id, Command: p.cfg().Command, Settings: p.cfg().Settings, Timeout: p.cfg().StartTimeout}
 }
 
 // startFailed records why; a launch that was cut short by the end of the host
@@ -81,6 +81,7 @@ func (p *pool) startFailed(ctx context.Context, m *member, err error) {
 	if ctx.Err() == nil {
 		err = p.asStartFailed(m, err)
 		p.log.Error("worker could not start", "worker", m.id, "error", err)
+		p.event.emit(EventStartFailed, m.id, errdefs.ReasonOf(err), err.Error())
 	}
 	p.mu.Lock()
 	m.transition(WorkerDead)
@@ -97,12 +98,12 @@ func (p *pool) startFailed(ctx context.Context, m *member, err error) {
 func (p *pool) asStartFailed(m *member, err error) error {
 	if !saysWhatToDo(errdefs.ReasonOf(err)) {
 		if fromContext(err) {
-			err = errdefs.Wrap(errdefs.StartFailed, err, "the worker wasn't ready after %s", p.cfg.StartTimeout)
+			err = errdefs.Wrap(errdefs.StartFailed, err, "the worker wasn't ready after %s", p.cfg().StartTimeout)
 		} else {
 			err = errdefs.Wrap(errdefs.StartFailed, err, "the worker could not start")
 		}
 	}
-	return locate(err, errdefs.Where{Node: p.node, Pool: p.cfg.Name, Worker: string(m.id)})
+	return locate(err, errdefs.Where{Node: p.node, Pool: p.name, Worker: string(m.id)})
 }
 
 func saysWhatToDo(r errdefs.Reason) bool {
@@ -123,6 +124,7 @@ func (p *pool) welcome(m *member, worker Worker) {
 	p.mu.Unlock()
 	close(changed)
 	deliver()
+	p.event.emit(EventWorkerReady, m.id, "", "")
 	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
 }
 
@@ -145,10 +147,11 @@ func (p *pool) handOnAll(m *member) (deliver func()) {
 
 // attend waits for the worker's death, or stops it, or leaves it, when ctx ends.
 func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) error {
-	s.records.claim(m.id, p.cfg.Name, worker.Description().Process)
+	s.records.claim(m.id, p.name, worker.Description().Process)
 	select {
 	case <-worker.Done():
 		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
+		p.died(m, worker.Err())
 	case <-ctx.Done():
 		if leaver, ok := worker.(Leaver); ok && s.leaving.Load() {
 			p.withdraw(m, WorkerStopping)
@@ -166,7 +169,7 @@ func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) e
 
 func (p *pool) stop(ctx context.Context, m *member, worker Worker) error {
 	p.withdraw(m, WorkerStopping)
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Settings.StopTimeout+killWait)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg().Settings.StopTimeout+killWait)
 	defer cancel()
 	if err := worker.Stop(bounded); err != nil {
 		return fmt.Errorf("stop worker %s: %w", m.id, err)
@@ -181,15 +184,24 @@ func (p *pool) kill(ctx context.Context, g *grant, cause error) {
 		return
 	}
 	p.log.Warn("worker killed", "worker", g.member.id, "error", cause)
+	p.event.emit(EventWorkerKilled, g.member.id, errdefs.ReasonOf(cause), cause.Error())
 	if k, ok := g.worker.(Killer); ok {
 		k.Kill(cause)
 		return
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Settings.StopTimeout+killWait)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg().Settings.StopTimeout+killWait)
 	defer cancel()
 	if err := g.worker.Stop(bounded); err != nil {
 		p.log.Error("worker could not be stopped", "worker", g.member.id, "error", err)
 	}
+}
+
+// died tells of an end that nobody in the pool asked for.
+func (p *pool) died(m *member, err error) {
+	if !p.alive(m) || err == nil {
+		return
+	}
+	p.event.emit(EventWorkerDied, m.id, errdefs.ReasonOf(err), err.Error())
 }
 
 func (p *pool) bury(m *member) {

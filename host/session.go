@@ -56,7 +56,7 @@ func (s *session) take(ctx context.Context, t *ticket) error {
 	case <-ctx.Done():
 		err = ended(ctx, "while it waited for its session's turn")
 	case <-t.expired():
-		err = errdefs.New(errdefs.QueueTimeout, "earlier calls of its session took longer than %s", t.pool.cfg.QueueTimeout)
+		err = errdefs.New(errdefs.QueueTimeout, "earlier calls of its session took longer than %s", t.pool.cfg().QueueTimeout)
 	}
 	s.leaveQueue(w)
 	return err

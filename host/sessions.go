@@ -104,15 +104,15 @@ func (v *visit) lookUp(ctx context.Context, p *pool, mustExist bool) error {
 	s := v.session
 	known, bound := s.claim(p)
 	if bound != p {
-		return otherPool(s.id, bound.cfg.Name, p.cfg.Name)
+		return otherPool(s.id, bound.name, p.name)
 	}
 	if known != phaseNew {
 		return nil
 	}
 	record, err := v.table.registry.Session(ctx, s.id)
 	switch {
-	case err == nil && record.Pool != p.cfg.Name:
-		return otherPool(s.id, record.Pool, p.cfg.Name)
+	case err == nil && record.Pool != p.name:
+		return otherPool(s.id, record.Pool, p.name)
 	case err == nil:
 		s.adopt(record, p.member(record.Home))
 		return nil
@@ -146,7 +146,7 @@ func (v *visit) settle(ctx context.Context, g *grant) (atHome bool, err error) {
 	known, record, home := s.state()
 	switch {
 	case known == phaseNew:
-		record = Session{ID: s.id, Pool: m.pool.cfg.Name, Home: m.id, TTL: m.pool.cfg.SessionTTL, OpenedAt: time.Now()}
+		record = Session{ID: s.id, Pool: m.pool.name, Home: m.id, TTL: m.pool.cfg().SessionTTL, OpenedAt: time.Now()}
 		record, err = v.table.registry.OpenSession(ctx, record)
 	case !m.pool.alive(home):
 		record, err = v.table.rebind(ctx, record, m.id)

@@ -57,14 +57,14 @@ func (p *pool) awaitTools(ctx context.Context) (*toolset, error) {
 }
 
 func (p *pool) notStarted(ctx context.Context, s startState, n int) error {
-	if e := ended(ctx, "while pool "+p.cfg.Name+" was starting"); e.Reason != errdefs.Deadline {
+	if e := ended(ctx, "while pool "+p.name+" was starting"); e.Reason != errdefs.Deadline {
 		return e
 	}
 	cause := s.err
 	if cause == nil {
 		cause = ctx.Err()
 	}
-	e := errdefs.Wrap(errdefs.PoolStarting, cause, "%d of %d workers of pool %s are ready", s.ready, n, p.cfg.Name)
+	e := errdefs.Wrap(errdefs.PoolStarting, cause, "%d of %d workers of pool %s are ready", s.ready, n, p.name)
 	e.Hint = "give it more time"
 	return e
 }

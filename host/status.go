@@ -41,6 +41,7 @@ type PoolStatus struct {
 	Errors         map[errdefs.Reason]uint64 // calls that ended with an error, each once
 	Replaced       uint64                    // workers that took a dead one's seat
 	LastStartError string                    // why the newest worker couldn't start; empty when it could
+	Events         []Event                   // the latest 64, the oldest first
 }
 
 // WorkerStatus is how a worker is.
@@ -99,8 +100,8 @@ func (h *Host) state() State {
 
 func (p *pool) status() PoolStatus {
 	s := PoolStatus{
-		Name: p.cfg.Name, Adapter: p.cfg.Command.Adapter, Size: p.cfg.Size,
-		Calls: p.calls.Load(), Errors: p.fails.byReason(),
+		Name: p.name, Adapter: p.cfg().Command.Adapter, Size: p.cfg().Size,
+		Calls: p.calls.Load(), Errors: p.fails.byReason(), Events: p.event.latest(),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +126,7 @@ func (p *pool) status() PoolStatus {
 func (h *Host) Workers(pool string) []WorkerStatus {
 	list := []WorkerStatus{}
 	for _, p := range h.order {
-		if pool == "" || pool == p.cfg.Name {
+		if pool == "" || pool == p.name {
 			list = append(list, p.workers()...)
 		}
 	}
@@ -153,7 +154,7 @@ func (p *pool) workers() []WorkerStatus {
 
 func (m *member) status() WorkerStatus {
 	return WorkerStatus{
-		ID: m.id, Pool: m.pool.cfg.Name, Node: m.pool.node, Process: m.process, State: m.state,
+		ID: m.id, Pool: m.pool.name, Node: m.pool.node, Process: m.process, State: m.state,
 		Slots: m.slots, Busy: m.busy, Calls: m.calls.Load(), Sessions: m.sessions, StartedAt: m.launched,
 	}
 }

@@ -16,7 +16,7 @@ func (h *Host) seatSurvivors() map[*pool][]*member {
 	left := map[*pool][]*member{}
 	for _, s := range launcher.Survivors() {
 		p := h.pools[s.Pool]
-		if p == nil || len(left[p]) == p.cfg.Size {
+		if p == nil || len(left[p]) == p.cfg().Size {
 			h.log.Info("a worker of the last host has no seat any more", "worker", s.Worker, "pool", s.Pool)
 			launcher.Forsake(s.Worker)
 			continue

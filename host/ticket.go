@@ -23,8 +23,8 @@ func (t *ticket) take() error {
 	if t.held {
 		return nil
 	}
-	if t.pool.waiting >= t.pool.cfg.QueueSize {
-		return errdefs.New(errdefs.QueueFull, "%d calls wait for pool %s already", t.pool.waiting, t.pool.cfg.Name)
+	if t.pool.waiting >= t.pool.cfg().QueueSize {
+		return errdefs.New(errdefs.QueueFull, "%d calls wait for pool %s already", t.pool.waiting, t.pool.name)
 	}
 	t.held = true
 	t.pool.waiting++
@@ -49,7 +49,7 @@ func (t *ticket) wait() error {
 // expired is the queue's timeout, which runs from the first time it's asked for.
 func (t *ticket) expired() <-chan time.Time {
 	if t.timer == nil {
-		t.timer = time.NewTimer(t.pool.cfg.QueueTimeout)
+		t.timer = time.NewTimer(t.pool.cfg().QueueTimeout)
 	}
 	return t.timer.C
 }

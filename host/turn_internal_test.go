@@ -9,7 +9,7 @@ import (
 
 func quietPool(size, queue int) *pool {
 	cfg := PoolConfig{Name: "p", Command: Command{Path: "fake"}, Size: size, QueueSize: queue}.withDefaults(time.Hour)
-	return newPool(cfg, "n", hclog.NewNullLogger())
+	return newPool(cfg, "n", nil, hclog.NewNullLogger())
 }
 
 // live is a worker that takes calls as far as the pool is concerned.

@@ -45,6 +45,19 @@ type WorkerSettings struct {
 	MaxPayload    int64         // the largest message in either direction, in bytes; zero: 256 MiB
 	Carrier       string        // "local", "grpc", or empty for the best there is
 	StopTimeout   time.Duration // how long a polite stop may take before SIGKILL; zero: 2 s
+	Slots         int           // calls that a worker runs at once; zero: what its adapter says
+	Fork          bool          // workers are forked from a process that has imported the adapter already
+	Threads       int           // of numeric libraries (BLAS and OpenMP) in a worker; zero: 1; negative: as they like
+	GPUs          int           // devices that a worker has for itself; zero: none is assigned, all are visible
+	Limits        Limits
+}
+
+// Limits are what the system holds a worker's process to. Zero values: no limit of ours.
+type Limits struct {
+	Memory    int64   // bytes: of its cgroup where that's delegated, else of address space
+	OpenFiles int     // descriptors
+	Processes int     // of its cgroup where that's delegated, else of its user
+	CPU       float64 // CPUs' worth of time, where a cgroup is delegated
 }
 
 // Launcher starts workers.

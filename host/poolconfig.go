@@ -1,0 +1,126 @@
+package host
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/names"
+)
+
+// PoolConfig describes one pool.
+type PoolConfig struct {
+	Name         string // 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*; empty: "default"
+	Command      Command
+	Settings     WorkerSettings
+	Size         int            // workers; zero: 2
+	Scale        Scale          // how the number of workers follows the load; zero: it doesn't
+	QueueSize    int            // calls that may wait; zero: 1,000; negative: none
+	QueueTimeout time.Duration  // how long a call may wait for a worker; zero: 5 s
+	Affinity     Affinity       // of its sessions' calls; empty: AffinityHint
+	Weights      map[string]int // a caller's share of the slots beside the others', by its name; absent: 1
+	Prefetch     int            // calls that a worker is given beyond its slots, so that it needn't wait for the next; zero: none
+	StartBatch   int            // workers that start at once; zero: Config.LaunchLimit alone bounds it
+	StartDelay   time.Duration  // between one batch and the next
+	StartTimeout time.Duration  // how long a worker may take to start; zero: 60 s
+	CancelGrace  time.Duration  // how long a cancelled tool may go on before its worker is killed; zero: 500 ms
+	// NeighbourGrace is how long the other calls of a worker that must be killed may
+	// still take to end; zero: 2 s; negative: not at all.
+	NeighbourGrace time.Duration
+	SessionTTL     time.Duration // zero: Config.SessionTTL; negative: for ever
+	Recycle        Recycle
+	Retry          Retry
+	Barrier        Barrier
+	Breaker        Breaker
+	Heartbeat      Heartbeat
+}
+
+// Affinity says what becomes of a session's call when its home is busy or gone.
+type Affinity string
+
+// The affinities, from the weakest to the strictest. A call may ask for a stricter
+// one than its session's, not for a weaker.
+const (
+	AffinityHint           Affinity = "hint"             // any free worker
+	AffinityStrictQueue    Affinity = "strict_queue"     // it waits for its home
+	AffinityStrictFailFast Affinity = "strict_fail_fast" // it fails with worker_busy
+)
+
+// Scale is how a pool's number of workers follows its load.
+type Scale struct {
+	Min        int           // workers that stay; may be zero
+	Max        int           // zero: the pool is fixed at Size, and the rest of Scale means nothing
+	QueueDelay time.Duration // a call that waits for longer makes the pool grow; zero: 100 ms
+	IdleAfter  time.Duration // a worker above Min that ran nothing for this long is stopped; zero: 1 min
+}
+
+// Recycle is when a worker is replaced although nothing is wrong with it: another
+// one is started, then it's drained, then stopped. Zero values: never.
+type Recycle struct {
+	MaxAge    time.Duration // since it was ready
+	Jitter    float64       // the part of MaxAge by which it may come earlier, 0 to 1; zero: 0.1; negative: 0
+	MaxCalls  int           // that it has run
+	MaxMemory int64         // resident memory of the worker's process in bytes
+	// MemoryGrace is how long the calls of a worker above MaxMemory may go on once
+	// the other one is ready; zero: 30 s.
+	MemoryGrace time.Duration
+}
+
+// Retry is what happens to a call that met a passing fault. Only what provably
+// never reached a worker, or is idempotent, is tried again.
+type Retry struct {
+	Attempts int           // in all; zero: 3; 1: no retry
+	Backoff  time.Duration // before the second attempt; doubles with each; zero: 20 ms
+	MaxDelay time.Duration // zero: 2 s
+	Jitter   float64       // the part of a delay that is random, 0 to 1; zero: 0.25; negative: 0
+}
+
+// Barrier keeps calls away from workers that have shown that something below
+// Python is broken: those are tainted, and replaced.
+type Barrier struct {
+	ExitCodes  []int         // of a worker's end that taint its seat: 139 stands for SIGSEGV, 134 for SIGABRT, 137 for SIGKILL; nil: 139, 134, 137
+	ErrorTypes []string      // Python exceptions, by class name with or without module, after which a worker isn't used again
+	Taint      time.Duration // how long a tainted device or seat stays empty; zero: 0
+	Retries    int           // how often an idempotent call whose worker crashed is run again; zero: 1; negative: never
+}
+
+// Breaker refuses a pool's calls for a while when its workers keep crashing.
+type Breaker struct {
+	Threshold int           // crashes in a row, without a success between them, that open it; zero: 5; negative: no breaker
+	Reset     time.Duration // how long it stays open; zero: 30 s
+	Probes    int           // calls let through to see whether it's over; zero: 1
+}
+
+// Heartbeat is how a pool finds workers that hang.
+type Heartbeat struct {
+	Interval  time.Duration // between two probes of a worker; zero: 2 s; negative: no heartbeat
+	Timeout   time.Duration // how long an answer may take; zero: 10 s
+	MaxMissed int           // unanswered probes in a row, while the worker has nothing to do, that mean that it hangs; zero: 3
+	// BusyTimeout is how long a worker that runs a call may leave probes unanswered:
+	// a tool that holds the GIL in C does. Zero: as long as its calls may take.
+	BusyTimeout time.Duration
+}
+
+func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
+	p.Name = cmp.Or(p.Name, "default")
+	p.Size = cmp.Or(p.Size, 2)
+	p.QueueSize = max(cmp.Or(p.QueueSize, 1000), 0)
+	p.QueueTimeout = cmp.Or(p.QueueTimeout, 5*time.Second)
+	p.StartTimeout = cmp.Or(p.StartTimeout, time.Minute)
+	p.CancelGrace = cmp.Or(p.CancelGrace, 500*time.Millisecond)
+	p.SessionTTL = max(cmp.Or(p.SessionTTL, ttl), 0)
+	p.Settings.StopTimeout = cmp.Or(p.Settings.StopTimeout, 2*time.Second)
+	p.Settings.MaxPayload = cmp.Or(p.Settings.MaxPayload, defaultMaxPayload)
+	return p
+}
+
+func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
+	name := names.Cut(p.Name)
+	check(names.Valid(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
+	check(p.Command.Path != "", "pool %q has no command", name)
+	check(p.Size > 0 && p.Size <= maxPoolSize, "pool %q: Size %d isn't 1 to %d", name, p.Size, maxPoolSize)
+	check(p.QueueTimeout > 0, "pool %q: QueueTimeout is negative", name)
+	check(p.StartTimeout > 0, "pool %q: StartTimeout is negative", name)
+	check(p.CancelGrace > 0, "pool %q: CancelGrace is negative", name)
+	check(p.Settings.StopTimeout > 0, "pool %q: StopTimeout is negative", name)
+	check(p.Settings.MaxPayload > 0, "pool %q: MaxPayload is negative", name)
+}
