@@ -23,8 +23,10 @@ type Call struct {
 	attempt  atomic.Pointer[attempt]
 
 	ended atomic.Bool
-	err   error        // what Recv gives after the end; only Recv's goroutine touches it
-	again func() error // runs an idempotent call once more; nil when it must not
+	err   error                           // what Recv gives after the end; only Recv's goroutine touches it
+	again func(ctx context.Context) error // gives the call to a worker once more; nil once it has given anything
+	tries tries                           // Open's and Recv's
+	probe atomic.Uint64                   // the breaker's round; zero: none
 }
 
 // attempt is one try to run a call: what it occupies, until its run is done.
@@ -77,7 +79,8 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 			c.again = nil
 			return m, nil
 		}
-		if err != nil && c.retry(err) {
+		a.mourn(err)
+		if err = a.blame(err); err != nil && c.retry(ctx, a, err) {
 			continue
 		}
 		if err != nil {
@@ -88,13 +91,6 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 		a.releaseIfDone()
 		return m, err
 	}
-}
-
-// retry runs an idempotent call once more, when its worker died before it gave anything.
-func (c *Call) retry(err error) bool {
-	again := c.again
-	c.again = nil
-	return again != nil && errdefs.ReasonOf(err) == errdefs.WorkerCrashed && again() == nil
 }
 
 // failure makes the error complete: which layer's time ran out, where it was,
@@ -221,7 +217,7 @@ func (a *attempt) reclaim(ctx context.Context) {
 	case <-a.run.Done():
 	case <-grace.C:
 		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
-		p.kill(ctx, a.grant, a.call.locate(cause))
+		p.evict(ctx, a, a.call.locate(cause))
 	}
 }
 
@@ -240,6 +236,7 @@ func (a *attempt) release() {
 		return
 	}
 	if a.grant != nil {
+		a.judge()
 		a.grant.member.pool.release(a.grant)
 	}
 	a.visit.leave()

@@ -14,7 +14,8 @@ type WorkerState string
 const (
 	WorkerStarting WorkerState = "starting" // launched; takes no calls yet
 	WorkerReady    WorkerState = "ready"    // takes calls
-	WorkerStopping WorkerState = "stopping" // takes no more; its process still lives
+	WorkerDraining WorkerState = "draining" // takes no more; those that it has may end
+	WorkerStopping WorkerState = "stopping" // is being ended; its process still lives
 	WorkerDead     WorkerState = "dead"     // its process is gone
 )
 
@@ -24,6 +25,8 @@ func (s WorkerState) next() []WorkerState {
 	case WorkerStarting:
 		return []WorkerState{WorkerReady, WorkerDead}
 	case WorkerReady:
+		return []WorkerState{WorkerDraining, WorkerStopping, WorkerDead}
+	case WorkerDraining:
 		return []WorkerState{WorkerStopping, WorkerDead}
 	case WorkerStopping:
 		return []WorkerState{WorkerDead}
@@ -34,24 +37,31 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and the atomic counter.
+// never changes (id, pool, launched) and what is atomic.
 type member struct {
 	id       WorkerID
 	pool     *pool
 	launched time.Time
 	calls    atomic.Uint64
+	counted  atomic.Bool             // the breaker knows of its crash
+	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
+	evictor  atomic.Pointer[evictor] // nil: no call on it has failed to stop
+	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
 
 	state    WorkerState
 	worker   Worker // nil before it's ready and once it's dead
 	process  Process
 	slots    int
 	busy     int
-	sessions int // whose home it is
+	stuck    int           // busy slots of calls that don't stop
+	idle     chan struct{} // closed when no slot is busy but the stuck ones; nil until somebody wants to know
+	isIdle   bool          // it's closed
+	sessions int           // whose home it is
 	free     link[*member]
 }
 
 func newMember(p *pool, id WorkerID) *member {
-	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting}
+	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
 	m.free.value = m
 	return m
 }
@@ -84,5 +94,5 @@ func (m *member) ended() bool {
 
 // gone reports whether the worker will never take a call again.
 func (m *member) gone() bool {
-	return m.state == WorkerStopping || m.state == WorkerDead
+	return m.state == WorkerDraining || m.state == WorkerStopping || m.state == WorkerDead
 }

@@ -16,14 +16,15 @@ import (
 // Two things always hold: while a call waits, no slot is free, since whoever
 // frees a slot hands it on; and each grant is released exactly once.
 type pool struct {
-	name  string
-	conf  atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
-	node  string
-	log   hclog.Logger
-	tools atomic.Pointer[toolset] // nil until a worker has been ready
-	calls atomic.Uint64           // started on a worker
-	fails failures
-	event events
+	name    string
+	conf    atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
+	node    string
+	log     hclog.Logger
+	tools   atomic.Pointer[toolset] // nil until a worker has been ready
+	calls   atomic.Uint64           // started on a worker
+	fails   failures
+	event   events
+	breaker *breaker
 
 	mu        sync.Mutex // guards all below, for memory only
 	members   []*member  // by seat; nil before the first launch
@@ -50,6 +51,7 @@ type grant struct {
 	member   *member
 	worker   Worker
 	released atomic.Bool
+	stuck    bool // its call doesn't stop; guarded by the pool's mutex
 }
 
 func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *pool {
@@ -62,6 +64,7 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 		changed: make(chan struct{}),
 	}
 	p.conf.Store(&cfg)
+	p.breaker = newBreaker(p)
 	return p
 }
 
@@ -147,7 +150,7 @@ func (p *pool) release(g *grant) {
 		return
 	}
 	p.mu.Lock()
-	g.member.busy--
+	g.member.leave(g)
 	w, next := p.handOn(g.member)
 	p.mu.Unlock()
 	if w != nil {

@@ -68,8 +68,10 @@ type Recycle struct {
 // Retry is what happens to a call that met a passing fault. Only what provably
 // never reached a worker, or is idempotent, is tried again.
 type Retry struct {
-	Attempts int           // in all; zero: 3; 1: no retry
-	Backoff  time.Duration // before the second attempt; doubles with each; zero: 20 ms
+	Attempts int // in all; zero: 3; 1: no retry
+	// Backoff is the pause before the second attempt; doubles with each; zero: 20 ms. A
+	// call that met a dead worker goes to another at once the first time, in its old place.
+	Backoff  time.Duration
 	MaxDelay time.Duration // zero: 2 s
 	Jitter   float64       // the part of a delay that is random, 0 to 1; zero: 0.25; negative: 0
 }
@@ -107,9 +109,11 @@ func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
 	p.QueueTimeout = cmp.Or(p.QueueTimeout, 5*time.Second)
 	p.StartTimeout = cmp.Or(p.StartTimeout, time.Minute)
 	p.CancelGrace = cmp.Or(p.CancelGrace, 500*time.Millisecond)
+	p.NeighbourGrace = cmp.Or(p.NeighbourGrace, 2*time.Second)
 	p.SessionTTL = max(cmp.Or(p.SessionTTL, ttl), 0)
 	p.Settings.StopTimeout = cmp.Or(p.Settings.StopTimeout, 2*time.Second)
 	p.Settings.MaxPayload = cmp.Or(p.Settings.MaxPayload, defaultMaxPayload)
+	p.Retry, p.Barrier, p.Breaker, p.Heartbeat = p.Retry.withDefaults(), p.Barrier.withDefaults(), p.Breaker.withDefaults(), p.Heartbeat.withDefaults()
 	return p
 }
 
@@ -123,4 +127,5 @@ func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
 	check(p.CancelGrace > 0, "pool %q: CancelGrace is negative", name)
 	check(p.Settings.StopTimeout > 0, "pool %q: StopTimeout is negative", name)
 	check(p.Settings.MaxPayload > 0, "pool %q: MaxPayload is negative", name)
+	p.validateFaults(name, check)
 }

@@ -42,6 +42,7 @@ type PoolStatus struct {
 	Replaced       uint64                    // workers that took a dead one's seat
 	LastStartError string                    // why the newest worker couldn't start; empty when it could
 	Events         []Event                   // the latest 64, the oldest first
+	Breaker        BreakerStatus
 }
 
 // WorkerStatus is how a worker is.
@@ -102,6 +103,7 @@ func (p *pool) status() PoolStatus {
 	s := PoolStatus{
 		Name: p.name, Adapter: p.cfg().Command.Adapter, Size: p.cfg().Size,
 		Calls: p.calls.Load(), Errors: p.fails.byReason(), Events: p.event.latest(),
+		Breaker: p.breaker.status(),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
