@@ -19,6 +19,7 @@ type Call struct {
 	req      Request
 	target   target
 	deadline time.Time
+	unasked  bool // the deadline is call_timeout's
 	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
 
@@ -103,6 +104,9 @@ func (c *Call) failure(ctx context.Context, err error) error {
 	e := c.locate(err)
 	if fromContext(e) {
 		e.MayHaveRun = true
+	}
+	if c.unasked && e.Reason == errdefs.Deadline && e.Hint == "" {
+		e.Hint = "the call has no deadline of its own, so call_timeout, " + c.host.cfg.CallTimeout.String() + ", was its"
 	}
 	return e
 }
@@ -213,12 +217,19 @@ func (a *attempt) reclaim(ctx context.Context) {
 	p := a.grant.member.pool
 	grace := time.NewTimer(p.cfg().CancelGrace)
 	defer grace.Stop()
-	select {
-	case <-a.run.Done():
-	case <-grace.C:
-		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
-		p.evict(ctx, a, a.call.locate(cause))
+	for {
+		select {
+		case <-a.run.Done():
+			return
+		case <-grace.C:
+		}
+		if !paused(ctx, a.grant.worker) {
+			break
+		}
+		grace.Reset(p.cfg().CancelGrace) // it can't obey, and whoever stopped it also sees to its end
 	}
+	cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
+	p.evict(ctx, a, a.call.locate(cause))
 }
 
 // releaseIfDone saves the next call in line the way through watch's goroutine.

@@ -40,6 +40,18 @@ type pulse struct {
 	silent time.Time // when the first probe since the last answer was sent; zero: it has answered
 }
 
+// paused reports whether a worker's process is stopped: then it can't obey.
+func paused(ctx context.Context, worker Worker) bool {
+	prober, ok := worker.(Prober)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := prober.Probe(ctx)
+	return errors.Is(err, ErrPaused)
+}
+
 // startHeartbeat begins to probe a worker; end returns once that's over.
 func (p *pool) startHeartbeat(ctx context.Context, m *member, worker Worker) (end func()) {
 	prober, ok := worker.(Prober)

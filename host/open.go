@@ -19,6 +19,8 @@ import (
 // circuit_open, draining, deadline, cancelled, and the registry's. The call hasn't run then.
 func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 	c := &Call{host: h, req: req, id: h.newCallID()}
+	_, theirs := ctx.Deadline()
+	c.unasked = !theirs
 	ctx, c.deadline, c.cancel = h.bounded(ctx)
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
