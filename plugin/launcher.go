@@ -191,6 +191,8 @@ func (s *startup) client() *goplugin.Client {
 			return s.proc, nil
 		},
 		SkipHostEnv:      true,
+		SyncStdout:       hearing{s.proc},
+		SyncStderr:       hearing{s.proc},
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: s.dir},
 		StartTimeout:     s.spec.Timeout,
 		Logger:           hclog.NewNullLogger(),

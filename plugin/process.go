@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -151,6 +152,15 @@ func (p *process) hear(stream byte, data []byte) {
 	default:
 		p.dropped += len(data)
 	}
+}
+
+// hearing takes what a worker sends over go-plugin's own stdio service, as those
+// that are served by go-plugin itself do with all that they print.
+type hearing struct{ p *process }
+
+func (h hearing) Write(data []byte) (int, error) {
+	h.p.hear(stderrStream, bytes.Clone(data))
+	return len(data), nil
 }
 
 // silence says that nothing more is printed.

@@ -244,7 +244,9 @@ func (s *startup) reattach(ctx context.Context, rec ledger.Record, serve host.To
 			Protocol: goplugin.ProtocolGRPC, ProtocolVersion: rec.Reattach.AppVersion, Addr: addr, Pid: rec.Process.PID,
 			ReattachFunc: func() (runner.AttachedRunner, error) { return s.proc, nil },
 		},
-		Logger: hclog.NewNullLogger(),
+		SyncStdout: hearing{s.proc},
+		SyncStderr: hearing{s.proc},
+		Logger:     hclog.NewNullLogger(),
 	})
 	return s.start(ctx, serve)
 }
