@@ -226,8 +226,8 @@ func (l *Launcher) Reattach(ctx context.Context, spec host.Spec, serve host.Tool
 }
 
 func (s *startup) reattach(ctx context.Context, rec ledger.Record, serve host.ToolServer) (host.Worker, error) {
-	if rec.Fingerprint != fingerprint(s.spec.Command) {
-		return nil, errors.New("the worker was started by another command")
+	if rec.Fingerprint != fingerprint(s.spec) {
+		return nil, errors.New("the worker was started by another command, or with other settings")
 	}
 	addr, err := rec.Reattach.Addr()
 	if err != nil {
