@@ -78,7 +78,8 @@ type Launcher struct {
 	records records
 	nursery nursery
 	wg      sync.WaitGroup // every goroutine of every worker
-	step    func(string)   // a test's; called at each step of a start
+	limits  limitReport
+	step    func(string) // a test's; called at each step of a start
 
 	mu        sync.Mutex // guards survivors
 	survivors map[host.WorkerID]*survivor
@@ -154,6 +155,7 @@ func (l *Launcher) prepare(spec host.Spec) (*startup, error) {
 		log.path = filepath.Join(l.cfg.LogDir, filepath.Base(string(spec.Worker))+".log")
 	}
 	p := newProcess(spec.Worker, cmd, log, l)
+	p.limits = limitsOf(spec.Settings.Limits)
 	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec), Dir: dir}
 	return &startup{l: l, spec: spec, dir: dir, logger: logger, proc: p}, nil
 }

@@ -35,6 +35,8 @@ type process struct {
 	log   *workerLog
 	l     *Launcher
 
+	limits shim.Limits // what it's to be held to
+
 	prints chan printed  // closed with the process; never waited for by who fills it
 	heard  chan struct{} // closed when all that it printed is in the log
 	hello  *oneLine      // what go-plugin reads: the handshake
@@ -106,6 +108,13 @@ func (p *process) noteFrozen(frozen bool) {
 // does so for all of them, and must not wait for a log.
 func (p *process) say(level hclog.Level, what string, args ...any) {
 	p.l.wg.Go(func() { p.log.logger.Log(level, what, args...) })
+}
+
+// held is told what has become of the limits that it was to have.
+func (p *process) held(all []shim.Limit) {
+	if len(all) > 0 {
+		p.l.wg.Go(func() { p.l.limits.say(p.log.logger, p.about.Pool, all) })
+	}
 }
 
 // born takes charge of the new process. What it prints may have doomed it already.
@@ -221,6 +230,9 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 		p.finishPrinting()
 		p.exit, p.note = exit, note
 		p.exit.Stderr = p.log.last()
+		if note == "" && exit.Code != 0 && p.limits.Memory > 0 && p.log.lacked() {
+			p.note = "it seems to have run out of the memory that its limit allows"
+		}
 		if err := p.l.records.erase(p.id); err != nil {
 			p.log.logger.Warn("the worker's record stays in the ledger", "err", err)
 		}

@@ -32,24 +32,37 @@ def threads() -> dict[str, int]:
     return {"more": len(os.listdir("/proc/self/task")) - before}
 `
 
+// try runs a tool, for its error.
+func try(t *testing.T, w host.Worker, tool string, args map[string]any) error {
+	t.Helper()
+	_, err := run(t, w, tool, args)
+	return err
+}
+
 // ask runs a tool and decodes its result.
 func ask(t *testing.T, w host.Worker, tool string, args map[string]any, out any) {
 	t.Helper()
+	payload, err := run(t, w, tool, args)
+	if err == nil {
+		err = msgpack.Unmarshal(payload, out)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", tool, err)
+	}
+}
+
+func run(t *testing.T, w host.Worker, tool string, args map[string]any) ([]byte, error) {
+	t.Helper()
 	payload, err := msgpack.Marshal(args)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	run, err := w.Start(t.Context(), host.Invocation{Tool: tool, Payload: payload, Deadline: time.Now().Add(patience)})
+	r, err := w.Start(t.Context(), host.Invocation{Tool: tool, Payload: payload, Deadline: time.Now().Add(patience)})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	m, err := run.Recv(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := msgpack.Unmarshal(m.Payload, out); err != nil {
-		t.Fatal(err)
-	}
+	m, err := r.Recv(t.Context())
+	return m.Payload, err
 }
 
 func TestToolsOfOneProcessOverlapInItsSlots(t *testing.T) {
