@@ -38,4 +38,7 @@ type Session struct {
 	TTL      time.Duration // after its last use; zero: it never expires
 	Metadata map[string]string
 	OpenedAt time.Time // for people; nothing is decided by it
+	// Affinity is what becomes of its calls when the home is busy or gone; empty: hint.
+	Affinity   Affinity
+	Concurrent bool // its calls don't wait for each other
 }

@@ -54,7 +54,7 @@ func (c *Call) Next(ctx context.Context) ([]byte, error) {
 
 // Host calls a host tool.
 func (c *Call) Host(ctx context.Context, tool string, args []byte) ([]byte, error) {
-	inv := host.Invocation{ID: c.ID + ".1", Tool: tool, Payload: args, Session: c.Session, Deadline: c.Deadline}
+	inv := host.Invocation{ID: c.ID, Tool: tool, Payload: args, Session: c.Session, Deadline: c.Deadline}
 	return c.Worker.serve.ServeTool(ctx, c.Worker.Spec.Worker, inv)
 }
 
