@@ -73,14 +73,19 @@ func (p *pool) stuck() bool {
 	if p.stalled < p.ready || p.ready < p.cfg().most() {
 		return false
 	}
-	slots := 0
 	for _, m := range p.members {
-		if m == nil || m.state == WorkerStarting {
+		if m == nil || m.state == WorkerStarting || m.state == WorkerReady && !m.allStalled() {
 			return false
 		}
-		if m.state == WorkerReady {
-			slots += m.slots
+	}
+	return true
+}
+
+func (m *member) allStalled() bool {
+	for l := m.running.head; l != nil; l = l.next {
+		if l.value.stall.any == 0 {
+			return false
 		}
 	}
-	return p.stalled >= slots
+	return m.running.count >= m.slots
 }

@@ -66,6 +66,7 @@ type running struct {
 	inputEnd chan struct{}
 	endInput sync.Once
 	cancel   context.CancelCauseFunc
+	turn     chan struct{} // closed when it has a slot
 
 	cancelled  chan struct{}
 	cancelOnce sync.Once
@@ -80,7 +81,7 @@ func newRunning(w *Worker) (*running, context.Context) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &running{
 		worker: w, messages: make(chan host.Message), input: make(chan []byte), inputEnd: make(chan struct{}),
-		cancel: cancel, cancelled: make(chan struct{}), done: make(chan struct{}),
+		cancel: cancel, turn: make(chan struct{}), cancelled: make(chan struct{}), done: make(chan struct{}),
 	}, ctx
 }
 
@@ -96,6 +97,14 @@ func (r *running) work(ctx context.Context, inv host.Invocation) {
 }
 
 func (r *running) call(ctx context.Context, inv host.Invocation) ([]byte, error) {
+	select {
+	case <-r.turn:
+	case <-ctx.Done(): // it's answered at once: it never ran
+		return nil, context.Cause(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	t := r.worker.launcher.find(inv.Tool)
 	if t == nil {
 		return nil, errdefs.New(errdefs.ToolNotFound, "no tool %s", inv.Tool)
