@@ -97,12 +97,7 @@ func (r *running) work(ctx context.Context, inv host.Invocation) {
 }
 
 func (r *running) call(ctx context.Context, inv host.Invocation) ([]byte, error) {
-	select {
-	case <-r.turn:
-	case <-ctx.Done(): // it's answered at once: it never ran
-		return nil, context.Cause(ctx)
-	}
-	if ctx.Err() != nil {
+	if !r.awaitTurn(ctx) {
 		return nil, context.Cause(ctx)
 	}
 	t := r.worker.launcher.find(inv.Tool)
@@ -110,6 +105,26 @@ func (r *running) call(ctx context.Context, inv host.Invocation) ([]byte, error)
 		return nil, errdefs.New(errdefs.ToolNotFound, "no tool %s", inv.Tool)
 	}
 	return t.Run(ctx, &Call{Invocation: inv, Worker: r.worker, run: r})
+}
+
+// awaitTurn waits for a slot, and reports whether it got one: a call that is
+// cancelled before is answered at once, unless its worker is deaf.
+func (r *running) awaitTurn(ctx context.Context) bool {
+	select {
+	case <-r.turn:
+		return true
+	default:
+	}
+	gone := ctx.Done()
+	if r.worker.launcher.Deaf {
+		gone = r.worker.done
+	}
+	select {
+	case <-r.turn:
+		return true
+	case <-gone:
+		return false
+	}
 }
 
 // Recv implements host.Running.
