@@ -2,7 +2,6 @@ package host
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -34,12 +33,12 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and the atomic counter.
+// never changes (id, pool, launched) and the stint, which is atomic.
 type member struct {
 	id       WorkerID
 	pool     *pool
 	launched time.Time
-	calls    atomic.Uint64
+	stint    stint
 
 	state    WorkerState
 	worker   Worker // nil before it's ready and once it's dead

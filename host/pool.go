@@ -21,8 +21,7 @@ type pool struct {
 	node  string
 	log   hclog.Logger
 	tools atomic.Pointer[toolset] // nil until a worker has been ready
-	calls atomic.Uint64           // started on a worker
-	fails failures
+	tally *tally
 	event events
 
 	mu        sync.Mutex // guards all below, for memory only
@@ -56,6 +55,7 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 	p := &pool{
 		name:    cfg.Name,
 		node:    node,
+		tally:   newTally(),
 		event:   events{pool: cfg.Name, tell: tell},
 		log:     log.With("pool", cfg.Name),
 		members: make([]*member, cfg.Size),
