@@ -2,6 +2,7 @@ package host
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,11 +34,12 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and the stint, which is atomic.
+// never changes (id, pool, launched) and what is atomic.
 type member struct {
 	id       WorkerID
 	pool     *pool
 	launched time.Time
+	calls    atomic.Uint64
 	stint    stint
 
 	state    WorkerState

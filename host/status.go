@@ -38,7 +38,7 @@ type PoolStatus struct {
 	MaxSize        int
 	Ready          int // workers that can take calls
 	Starting       int // workers that can't yet
-	Stopping       int // workers that take no more calls and haven't ended
+	Draining       int // workers that take no more calls and haven't ended
 	Busy           int // slots that run a call, those of ended callers included
 	Slots          int // of ready workers, busy ones included
 	Queued         int // calls that wait
@@ -185,7 +185,7 @@ func (m *member) addTo(s *PoolStatus) {
 	case WorkerReady:
 		s.Slots += m.slots
 	case WorkerStopping:
-		s.Stopping++
+		s.Draining++
 	case WorkerDead:
 	}
 }
@@ -224,7 +224,7 @@ func (p *pool) workers() []WorkerStatus {
 func (m *member) status() WorkerStatus {
 	return WorkerStatus{
 		ID: m.id, Pool: m.pool.name, Node: m.pool.node, Process: m.process, State: m.state,
-		Slots: m.slots, Busy: m.busy, Calls: m.stint.calls.Load(), Errors: m.stint.fails.Load(), LastError: m.stint.lastReason(),
+		Slots: m.slots, Busy: m.busy, Calls: m.calls.Load(), Errors: m.stint.fails.Load(), LastError: m.stint.lastReason(),
 		RunTime: time.Duration(m.stint.ran.Load()), Sessions: m.sessions, StartedAt: m.launched,
 	}
 }

@@ -57,10 +57,9 @@ func gaveUp(r errdefs.Reason) bool {
 	return false
 }
 
-// stint is what one worker did, counted when a call leaves it.
+// stint is how the calls of one worker went.
 type stint struct {
-	calls     atomic.Uint64                  // started on it
-	fails     atomic.Uint64                  // of them, those that ended with an error
+	fails     atomic.Uint64                  // calls that ended with an error
 	lastError atomic.Pointer[errdefs.Reason] // nil: none yet
 	ran       atomic.Int64                   // nanoseconds in which its slots were taken, those of running calls not included
 }
@@ -93,7 +92,7 @@ func (c *Call) arrive() {
 func (a *attempt) begin() {
 	c := a.call
 	a.began = c.host.clock()
-	a.grant.member.stint.calls.Add(1)
+	a.grant.member.calls.Add(1)
 	if c.began == 0 {
 		c.began = a.began
 		c.target.pool.tally.begin(a.began - c.arrived)

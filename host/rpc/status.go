@@ -28,7 +28,7 @@ func (a *api) Status(context.Context, *snakepitv1.StatusRequest) (*snakepitv1.St
 func poolOf(p host.PoolStatus) *snakepitv1.PoolStatus {
 	w := &snakepitv1.PoolStatus{
 		Name: p.Name, Adapter: p.Adapter, Size: count(p.Size), MinSize: count(p.MinSize), MaxSize: count(p.MaxSize),
-		Ready: count(p.Ready), Starting: count(p.Starting), Stopping: count(p.Stopping),
+		Ready: count(p.Ready), Starting: count(p.Starting), Draining: count(p.Draining),
 		Busy: count(p.Busy), Slots: count(p.Slots), Queued: count(p.Queued),
 		Received: p.Received, Open: p.Open, Calls: p.Calls, Ok: p.OK, Errors: counts(p.Errors), Rejected: p.Rejected, Retried: p.Retried,
 		QueueTime: histogramOf(p.QueueTime), RunTime: histogramOf(p.RunTime), BytesIn: p.BytesIn, BytesOut: p.BytesOut,

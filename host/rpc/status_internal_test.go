@@ -20,7 +20,7 @@ func times() host.Histogram {
 
 func fullPool(at time.Time) host.PoolStatus {
 	return host.PoolStatus{
-		Name: "p", Adapter: "a", Size: 4, MinSize: 2, MaxSize: 9, Ready: 3, Starting: 1, Stopping: 5, Busy: 6, Slots: 12, Queued: 7,
+		Name: "p", Adapter: "a", Size: 4, MinSize: 2, MaxSize: 9, Ready: 3, Starting: 1, Draining: 5, Busy: 6, Slots: 12, Queued: 7,
 		Received: 20, Open: 8, Calls: 15, OK: 11, Errors: map[errdefs.Reason]uint64{errdefs.QueueFull: 1}, Rejected: 1, Retried: 2,
 		QueueTime: times(), RunTime: times(), BytesIn: 100, BytesOut: 200, Replaced: 3,
 		Recycled: map[host.RecycleCause]uint64{host.RecycleAge: 2},
@@ -34,7 +34,7 @@ func TestPoolStatusKeepsEveryField(t *testing.T) {
 	at := time.Unix(1, 2)
 	w := poolOf(fullPool(at))
 	everyFieldIsSet(t, w.ProtoReflect())
-	if w.GetSize() != 4 || w.GetMinSize() != 2 || w.GetMaxSize() != 9 || w.GetReady() != 3 || w.GetStarting() != 1 || w.GetStopping() != 5 ||
+	if w.GetSize() != 4 || w.GetMinSize() != 2 || w.GetMaxSize() != 9 || w.GetReady() != 3 || w.GetStarting() != 1 || w.GetDraining() != 5 ||
 		w.GetBusy() != 6 || w.GetSlots() != 12 || w.GetQueued() != 7 {
 		t.Errorf("workers and slots: %v", w)
 	}

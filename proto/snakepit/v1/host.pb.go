@@ -1176,7 +1176,7 @@ type PoolStatus struct {
 	// Workers that can't take calls yet.
 	Starting uint32 `protobuf:"varint,23,opt,name=starting,proto3" json:"starting,omitempty"`
 	// Workers that take no more calls and haven't ended.
-	Stopping uint32 `protobuf:"varint,24,opt,name=stopping,proto3" json:"stopping,omitempty"`
+	Draining uint32 `protobuf:"varint,24,opt,name=draining,proto3" json:"draining,omitempty"`
 	// The circuit breaker.
 	Breaker *Breaker `protobuf:"bytes,25,opt,name=breaker,proto3" json:"breaker,omitempty"`
 	// Workers that were replaced at the end of their time, by "age", "calls",
@@ -1379,9 +1379,9 @@ func (x *PoolStatus) GetStarting() uint32 {
 	return 0
 }
 
-func (x *PoolStatus) GetStopping() uint32 {
+func (x *PoolStatus) GetDraining() uint32 {
 	if x != nil {
-		return x.Stopping
+		return x.Draining
 	}
 	return 0
 }
@@ -2610,7 +2610,7 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\bmin_size\x18\x15 \x01(\rR\aminSize\x12\x19\n" +
 	"\bmax_size\x18\x16 \x01(\rR\amaxSize\x12\x1a\n" +
 	"\bstarting\x18\x17 \x01(\rR\bstarting\x12\x1a\n" +
-	"\bstopping\x18\x18 \x01(\rR\bstopping\x12.\n" +
+	"\bdraining\x18\x18 \x01(\rR\bdraining\x12.\n" +
 	"\abreaker\x18\x19 \x01(\v2\x14.snakepit.v1.BreakerR\abreaker\x12A\n" +
 	"\brecycled\x18\x1a \x03(\v2%.snakepit.v1.PoolStatus.RecycledEntryR\brecycled\x12*\n" +
 	"\x06events\x18\x1b \x03(\v2\x12.snakepit.v1.EventR\x06events\x1a9\n" +

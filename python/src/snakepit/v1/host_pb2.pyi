@@ -179,7 +179,7 @@ class StatusResponse(_message.Message):
     def __init__(self, node: _Optional[str] = ..., pid: _Optional[int] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pools: _Optional[_Iterable[_Union[PoolStatus, _Mapping]]] = ..., session_count: _Optional[int] = ..., data_dir: _Optional[str] = ..., refused: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PoolStatus(_message.Message):
-    __slots__ = ("name", "adapter", "size", "ready", "busy", "slots", "queued", "calls", "errors", "replaced", "last_start_error", "received", "ok", "open", "rejected", "retried", "queue_time", "run_time", "bytes_in", "bytes_out", "min_size", "max_size", "starting", "stopping", "breaker", "recycled", "events")
+    __slots__ = ("name", "adapter", "size", "ready", "busy", "slots", "queued", "calls", "errors", "replaced", "last_start_error", "received", "ok", "open", "rejected", "retried", "queue_time", "run_time", "bytes_in", "bytes_out", "min_size", "max_size", "starting", "draining", "breaker", "recycled", "events")
     class ErrorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -217,7 +217,7 @@ class PoolStatus(_message.Message):
     MIN_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
     STARTING_FIELD_NUMBER: _ClassVar[int]
-    STOPPING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     BREAKER_FIELD_NUMBER: _ClassVar[int]
     RECYCLED_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
@@ -244,11 +244,11 @@ class PoolStatus(_message.Message):
     min_size: int
     max_size: int
     starting: int
-    stopping: int
+    draining: int
     breaker: Breaker
     recycled: _containers.ScalarMap[str, int]
     events: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., size: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., slots: _Optional[int] = ..., queued: _Optional[int] = ..., calls: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., replaced: _Optional[int] = ..., last_start_error: _Optional[str] = ..., received: _Optional[int] = ..., ok: _Optional[int] = ..., open: _Optional[int] = ..., rejected: _Optional[int] = ..., retried: _Optional[int] = ..., queue_time: _Optional[_Union[Histogram, _Mapping]] = ..., run_time: _Optional[_Union[Histogram, _Mapping]] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., starting: _Optional[int] = ..., stopping: _Optional[int] = ..., breaker: _Optional[_Union[Breaker, _Mapping]] = ..., recycled: _Optional[_Mapping[str, int]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., size: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., slots: _Optional[int] = ..., queued: _Optional[int] = ..., calls: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., replaced: _Optional[int] = ..., last_start_error: _Optional[str] = ..., received: _Optional[int] = ..., ok: _Optional[int] = ..., open: _Optional[int] = ..., rejected: _Optional[int] = ..., retried: _Optional[int] = ..., queue_time: _Optional[_Union[Histogram, _Mapping]] = ..., run_time: _Optional[_Union[Histogram, _Mapping]] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., starting: _Optional[int] = ..., draining: _Optional[int] = ..., breaker: _Optional[_Union[Breaker, _Mapping]] = ..., recycled: _Optional[_Mapping[str, int]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Histogram(_message.Message):
     __slots__ = ("count", "sum_us", "p50_us", "p90_us", "p99_us", "max_us", "buckets")
