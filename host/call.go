@@ -22,6 +22,8 @@ type Call struct {
 	unasked  bool // the deadline is call_timeout's
 	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
+	arrived  time.Duration // on the host's clock
+	began    time.Duration // its first start on a worker; zero: none yet
 
 	ended atomic.Bool
 	err   error                           // what Recv gives after the end; only Recv's goroutine touches it
@@ -35,6 +37,7 @@ type attempt struct {
 	call     *Call
 	run      Running
 	grant    *grant // nil for a host tool
+	began    time.Duration
 	visit    *visit
 	atHome   bool
 	released atomic.Bool
@@ -78,16 +81,19 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 		m, err := a.run.Recv(ctx)
 		if err == nil && !m.Last {
 			c.again = nil
+			c.gave(m)
 			return m, nil
 		}
 		a.mourn(err)
 		if err = a.blame(err); err != nil && c.retry(ctx, a, err) {
+			a.fail(err)
 			continue
 		}
 		if err != nil {
 			err = c.failure(ctx, err)
 			a.run.Cancel(err)
 		}
+		c.gave(m)
 		c.end(err)
 		a.releaseIfDone()
 		return m, err
@@ -133,14 +139,17 @@ func (c *Call) end(err error) {
 }
 
 func (c *Call) count(err error) {
-	if c.ended.Swap(true) || err == nil {
+	if c.ended.Swap(true) {
 		return
 	}
 	if p := c.target.pool; p != nil {
-		p.fails.add(errdefs.ReasonOf(err))
-		return
+		p.tally.end(c, c.host.clock(), err)
+	} else if err != nil {
+		c.host.refused.add(errdefs.ReasonOf(err))
 	}
-	c.host.refused.add(errdefs.ReasonOf(err))
+	if err != nil {
+		c.attempt.Load().fail(err)
+	}
 }
 
 // Send hands one chunk to a tool that takes them, and blocks while the tool
@@ -156,6 +165,7 @@ func (c *Call) Send(ctx context.Context, payload []byte) error {
 	if err := c.attempt.Load().run.Send(ctx, payload); err != nil {
 		return c.failure(ctx, err)
 	}
+	c.took(payload)
 	return nil
 }
 
@@ -214,6 +224,9 @@ func (a *attempt) cancel(cause *errdefs.Error) {
 // reclaim kills the worker of a cancelled tool that goes on beyond the grace: a
 // tool stuck in C must not hold its slot for ever.
 func (a *attempt) reclaim(ctx context.Context) {
+	if !a.begins() {
+		return
+	}
 	p := a.grant.member.pool
 	grace := time.NewTimer(p.cfg().CancelGrace)
 	defer grace.Stop()
@@ -232,6 +245,20 @@ func (a *attempt) reclaim(ctx context.Context) {
 	p.evict(ctx, a, a.call.locate(cause))
 }
 
+// begins waits until a call that waits in its worker has a slot there, and reports
+// whether it ever had: a cancel's grace doesn't count before.
+func (a *attempt) begins() bool {
+	if a.grant.begun == nil {
+		return true
+	}
+	select {
+	case <-a.grant.begun:
+		return true
+	case <-a.run.Done():
+		return false
+	}
+}
+
 // releaseIfDone saves the next call in line the way through watch's goroutine.
 func (a *attempt) releaseIfDone() {
 	select {
@@ -248,6 +275,7 @@ func (a *attempt) release() {
 	}
 	if a.grant != nil {
 		a.judge()
+		a.left()
 		a.grant.member.pool.release(a.grant)
 	}
 	a.visit.leave()

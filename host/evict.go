@@ -40,9 +40,9 @@ func (p *pool) giveUpOn(g *grant) {
 	if g.released.Load() {
 		return
 	}
-	g.stuck = true
-	g.member.stuck++
-	g.member.checkIdle()
+	g.deaf = true
+	g.member.deaf++
+	g.member.checkQuiet()
 }
 
 // retreat has a worker take no more calls, unless that's so already, and reports
@@ -51,29 +51,29 @@ func (p *pool) retreat(m *member) (idle <-chan struct{}, did bool) {
 	did = p.withdraw(m, WorkerDraining)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m.idle == nil {
-		m.idle = make(chan struct{})
-		m.checkIdle()
+	if m.quiet == nil {
+		m.quiet = make(chan struct{})
+		m.checkQuiet()
 	}
-	return m.idle, did
+	return m.quiet, did
 }
 
 // leave takes a released call off the worker's count; the pool's mutex is held.
 func (m *member) leave(g *grant) {
 	m.busy--
-	if g.stuck {
-		m.stuck--
+	if g.deaf {
+		m.deaf--
 	}
-	m.checkIdle()
+	m.checkQuiet()
 }
 
-// checkIdle tells whoever waits for the last call of a worker; the pool's mutex is held.
-func (m *member) checkIdle() {
-	if m.idle == nil || m.isIdle || m.busy > m.stuck {
+// checkQuiet tells whoever waits for the last call of a worker; the pool's mutex is held.
+func (m *member) checkQuiet() {
+	if m.quiet == nil || m.isQuiet || m.busy > m.deaf {
 		return
 	}
-	m.isIdle = true
-	close(m.idle)
+	m.isQuiet = true
+	close(m.quiet)
 }
 
 // blame gives the error of a call whose worker was killed for another call: this one
@@ -98,5 +98,5 @@ func (a *attempt) blame(err error) error {
 func (p *pool) hasGivenUpOn(g *grant) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return g.stuck
+	return g.deaf
 }

@@ -47,17 +47,24 @@ type member struct {
 	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
 	evictor  atomic.Pointer[evictor] // nil: no call on it has failed to stop
 	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
+	stint    stint
 
 	state    WorkerState
-	worker   Worker // nil before it's ready and once it's dead
-	process  Process
 	slots    int
-	busy     int
-	stuck    int           // busy slots of calls that don't stop
-	idle     chan struct{} // closed when no slot is busy but the stuck ones; nil until somebody wants to know
-	isIdle   bool          // it's closed
+	busy     int             // calls that were granted: those that run, and those behind them
+	done     <-chan struct{} // the worker's
+	free     link[*member]   // in one of the pool's lists, by its room
+	pins     *pins           // nil: no call has waited for this worker alone
+	running  fifo[*grant]
+	behind   fifo[*grant] // calls beyond its slots, which wait in the worker
+	stuck    int          // running calls that have calls of their own among the pinned
+	worker   Worker       // nil before it's ready and once it's dead
+	process  Process
 	sessions int           // whose home it is
-	free     link[*member]
+	strict   int           // those of them that can't be served elsewhere
+	deaf     int           // slots of calls that don't stop
+	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
+	isQuiet  bool          // it's closed
 }
 
 func newMember(p *pool, id WorkerID) *member {
@@ -85,7 +92,7 @@ func (m *member) available() bool {
 // seat may not have noticed yet: a dead worker's calls end first.
 func (m *member) ended() bool {
 	select {
-	case <-m.worker.Done():
+	case <-m.done:
 		return true
 	default:
 		return false
