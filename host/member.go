@@ -45,7 +45,7 @@ type member struct {
 	calls    atomic.Uint64
 	counted  atomic.Bool             // the breaker knows of its crash
 	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
-	evictor  atomic.Pointer[evictor] // nil: no call on it has failed to stop
+	evictor  atomic.Pointer[evictor] // nil: every call on it stops
 	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
 	stint    stint
 

@@ -79,10 +79,13 @@ type Retry struct {
 // Barrier keeps calls away from workers that have shown that something below
 // Python is broken: those are tainted, and replaced.
 type Barrier struct {
-	ExitCodes  []int         // of a worker's end that taint its seat: 139 stands for SIGSEGV, 134 for SIGABRT, 137 for SIGKILL; nil: 139, 134, 137
-	ErrorTypes []string      // Python exceptions, by class name with or without module, after which a worker isn't used again
-	Taint      time.Duration // how long a tainted device or seat stays empty; zero: 0
-	Retries    int           // how often an idempotent call whose worker crashed is run again; zero: 1; negative: never
+	ExitCodes []int // of a worker's end that taint its seat: 139 stands for SIGSEGV, 134 for SIGABRT, 137 for SIGKILL; nil: 139, 134, 137
+	// ErrorTypes are Python exceptions after which a worker isn't used again: a class,
+	// with or without its module, that the exception has or derives from; with a colon
+	// and text, only if the message has the text: "RuntimeError: CUDA error".
+	ErrorTypes []string
+	Taint      time.Duration // how long the seat of a tainted worker, and with it its device, stays empty; zero: 0
+	Retries    int           // how often an idempotent call whose worker crashed or hung is run again; zero: 1; negative: never
 }
 
 // Breaker refuses a pool's calls for a while when its workers keep crashing.
