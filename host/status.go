@@ -168,7 +168,7 @@ func (m *member) addTo(s *PoolStatus) {
 		s.Starting++
 	case WorkerReady:
 		s.Slots += m.slots
-	case WorkerStopping:
+	case WorkerDraining, WorkerStopping:
 		s.Draining++
 	case WorkerDead:
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// engine is a host with one pool of real workers.
+// engine is a host with one pool of real workers that offer dangerous tools.
 type engine struct {
 	*testing.T
 
@@ -27,10 +27,10 @@ type engine struct {
 	news   chan struct{} // closed and renewed with each event
 }
 
-func newEngine(t *testing.T, source string, change func(*host.PoolConfig)) *engine {
+func newEngine(t *testing.T, change func(*host.PoolConfig)) *engine {
 	t.Helper()
 	e := &engine{T: t, news: make(chan struct{})}
-	pool := host.PoolConfig{Name: "ml", Command: spec(t, source).Command, Size: 1, QueueTimeout: patience, StartTimeout: patience}
+	pool := host.PoolConfig{Name: "ml", Command: spec(t, dangerous).Command, Size: 1, QueueTimeout: patience, StartTimeout: patience}
 	change(&pool)
 	h, err := host.New(host.Config{Launcher: launcher(t), Pools: []host.PoolConfig{pool}, Events: e.note, CallTimeout: patience})
 	if err != nil {
@@ -167,7 +167,7 @@ func nimble(p *host.PoolConfig) {
 
 func TestSegfaultTaintsItsSeat(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, dangerous, func(p *host.PoolConfig) { p.Barrier.Taint = 2 * time.Second })
+	e := newEngine(t, func(p *host.PoolConfig) { p.Barrier.Taint = 2 * time.Second })
 	_, err := e.call(t.Context(), host.Request{Tool: "segfault"}, nil)
 	if errdefs.ReasonOf(err) != errdefs.WorkerCrashed || !errdefs.MayHaveRun(err) {
 		t.Fatalf("a segfault gave %v", err)
@@ -180,7 +180,7 @@ func TestSegfaultTaintsItsSeat(t *testing.T) {
 
 func TestIdempotentCallSurvivesTheSegfaultOfItsWorker(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, dangerous, func(p *host.PoolConfig) { p.Size = 2 })
+	e := newEngine(t, func(p *host.PoolConfig) { p.Size = 2 })
 	mark := filepath.Join(t.TempDir(), "mark")
 	if _, err := e.call(t.Context(), host.Request{Tool: "segfault_once", Idempotent: true}, map[string]any{"path": mark}); err != nil {
 		t.Errorf("the second worker should have answered: %v", err)
@@ -192,7 +192,7 @@ func TestIdempotentCallSurvivesTheSegfaultOfItsWorker(t *testing.T) {
 
 func TestExceptionThatTheBarrierNamesReplacesItsWorker(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, dangerous, func(p *host.PoolConfig) { p.Barrier.ErrorTypes = []string{"RuntimeError: CUDA error"} })
+	e := newEngine(t, func(p *host.PoolConfig) { p.Barrier.ErrorTypes = []string{"RuntimeError: CUDA error"} })
 	w, err := e.call(t.Context(), host.Request{Tool: "break_device"}, nil)
 	if errdefs.ReasonOf(err) != errdefs.PythonException {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestExceptionThatTheBarrierNamesReplacesItsWorker(t *testing.T) {
 
 func TestToolThatHoldsTheInterpreterIsNotTakenForHung(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, dangerous, nimble)
+	e := newEngine(t, nimble)
 	w := e.must("echo", nil)
 	if got := e.must("hold", map[string]any{"seconds": 5}); got != w {
 		t.Errorf("it ran on %s", got)
@@ -221,7 +221,7 @@ func TestToolThatHoldsTheInterpreterIsNotTakenForHung(t *testing.T) {
 
 func TestIdleWorkerThatNoLongerReadsIsReplaced(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, dangerous, nimble)
+	e := newEngine(t, nimble)
 	w := e.must("leave_a_thread_that_holds", map[string]any{"seconds": 3600})
 	if ev := e.await(host.EventWorkerHung, 1); ev.Worker != w || ev.Reason != errdefs.WorkerHung {
 		t.Errorf("event %+v", ev)
@@ -233,7 +233,7 @@ func TestIdleWorkerThatNoLongerReadsIsReplaced(t *testing.T) {
 
 func TestOverrunSaysWhichLayerFoundIt(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, dangerous, func(*host.PoolConfig) {})
+	e := newEngine(t, func(*host.PoolConfig) {})
 	for tool, want := range map[string]string{"spin": "the worker stopped the tool", "hold": "deadline passed"} {
 		e.must("echo", nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
