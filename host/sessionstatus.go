@@ -40,7 +40,7 @@ func (s *session) expiresAt(now time.Time) time.Time {
 	switch {
 	case s.record.TTL <= 0:
 		return time.Time{}
-	case s.busy:
+	case s.holders > 0:
 		return now.Add(s.record.TTL)
 	}
 	return s.lastUse.Add(s.record.TTL)

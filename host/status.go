@@ -41,7 +41,7 @@ type PoolStatus struct {
 	Draining       int // workers that take no more calls and haven't ended
 	Busy           int // slots that run a call, those of ended callers included
 	Slots          int // of ready workers, busy ones included
-	Queued         int // calls that wait
+	Queued         int // calls that wait, those that wait in a worker included
 	Received       uint64
 	Open           uint64 // calls that have no answer yet: they wait, or run
 	Calls          uint64 // those that were started on a worker
@@ -178,7 +178,8 @@ func (t *tally) status() PoolStatus {
 
 // addTo counts a worker and its slots; the pool's mutex is held.
 func (m *member) addTo(s *PoolStatus) {
-	s.Busy += m.busy
+	s.Busy += min(m.busy, m.slots)
+	s.Queued += max(m.busy-m.slots, 0)
 	switch m.state {
 	case WorkerStarting:
 		s.Starting++
@@ -224,7 +225,7 @@ func (p *pool) workers() []WorkerStatus {
 func (m *member) status() WorkerStatus {
 	return WorkerStatus{
 		ID: m.id, Pool: m.pool.name, Node: m.pool.node, Process: m.process, State: m.state,
-		Slots: m.slots, Busy: m.busy, Calls: m.calls.Load(), Errors: m.stint.fails.Load(), LastError: m.stint.lastReason(),
+		Slots: m.slots, Busy: min(m.busy, m.slots), Calls: m.calls.Load(), Errors: m.stint.fails.Load(), LastError: m.stint.lastReason(),
 		RunTime: time.Duration(m.stint.ran.Load()), Sessions: m.sessions, StartedAt: m.launched,
 	}
 }
