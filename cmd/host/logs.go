@@ -57,11 +57,11 @@ With -o json: an object a line, with worker and line.`,
 type logReader struct {
 	follow bool
 	lines  int // 0: all
-	print  func(worker string, line []byte) error
+	show   func(worker string, line []byte) error
 }
 
 func (p *program) logs(ctx context.Context, dir string, workers []string, l logReader) error {
-	l.print = p.logPrinter(len(workers) == 0)
+	l.show = p.logPrinter(len(workers) == 0)
 	if len(workers) > 0 {
 		if err := checkLog(dir, workers[0]); err != nil {
 			return err
@@ -161,7 +161,7 @@ func (l logReader) run(ctx context.Context, list func() []string) error {
 			return err
 		}
 		if !l.follow {
-			return flushLogs(open, l.print)
+			return flushLogs(open, l.show)
 		}
 		select {
 		case <-every.C:
@@ -175,7 +175,7 @@ func (l logReader) run(ctx context.Context, list func() []string) error {
 // put aside, and then in the others.
 func (l logReader) look(open map[string]*openLog, paths []string, first bool) error {
 	for _, path := range slices.Sorted(maps.Keys(open)) {
-		if err := open[path].rest(l.print); err != nil {
+		if err := open[path].rest(l.show); err != nil {
 			return err
 		}
 	}
@@ -204,16 +204,16 @@ func (l logReader) begin(o *openLog, first bool) error {
 		return err
 	}
 	for _, line := range last {
-		if err := l.print(o.worker, line); err != nil {
+		if err := l.show(o.worker, line); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func flushLogs(open map[string]*openLog, print func(string, []byte) error) error {
+func flushLogs(open map[string]*openLog, show func(string, []byte) error) error {
 	for _, path := range slices.Sorted(maps.Keys(open)) {
-		if err := open[path].flush(print); err != nil {
+		if err := open[path].flush(show); err != nil {
 			return err
 		}
 	}
@@ -234,13 +234,13 @@ const maxLogLine = 1 << 20
 
 // rest reads all that's there. A file that was put aside is read to its end before
 // its successor.
-func (o *openLog) rest(print func(string, []byte) error) error {
+func (o *openLog) rest(show func(string, []byte) error) error {
 	for {
 		if o.file == nil && !o.open() {
 			return nil
 		}
 		moved := o.moved() // before the read: what comes later is in the next file
-		if err := o.lines(print); err != nil {
+		if err := o.lines(show); err != nil {
 			return err
 		}
 		if !moved {
@@ -252,13 +252,13 @@ func (o *openLog) rest(print func(string, []byte) error) error {
 
 // earlier reads the file before this one. This one is opened first: if it's put aside
 // meanwhile, it's the file before.
-func (o *openLog) earlier(print func(string, []byte) error) error {
+func (o *openLog) earlier(show func(string, []byte) error) error {
 	old := &openLog{path: o.path + ".1", worker: o.worker}
 	defer old.close()
 	if !o.open() || !old.open() || sameFile(o.file, old.file) {
 		return nil
 	}
-	return errors.Join(old.lines(print), old.flush(print))
+	return errors.Join(old.lines(show), old.flush(show))
 }
 
 func sameFile(a, b *os.File) bool {
@@ -285,12 +285,12 @@ func (o *openLog) moved() bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(here, there)
 }
 
-func (o *openLog) lines(print func(string, []byte) error) error {
+func (o *openLog) lines(show func(string, []byte) error) error {
 	for {
 		part, err := o.reader.ReadSlice('\n')
 		o.partial = append(o.partial, part...)
 		if bytes.HasSuffix(part, []byte("\n")) || len(o.partial) >= maxLogLine {
-			if err := o.flush(print); err != nil {
+			if err := o.flush(show); err != nil {
 				return err
 			}
 		}
@@ -304,12 +304,12 @@ func (o *openLog) lines(print func(string, []byte) error) error {
 }
 
 // flush gives a line, whether its end has come or not.
-func (o *openLog) flush(print func(string, []byte) error) error {
+func (o *openLog) flush(show func(string, []byte) error) error {
 	if len(o.partial) == 0 {
 		return nil
 	}
 	line := bytes.TrimSuffix(o.partial, []byte("\n"))
-	err := print(o.worker, line)
+	err := show(o.worker, line)
 	o.partial = o.partial[:0]
 	return err
 }
