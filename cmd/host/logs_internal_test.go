@@ -59,7 +59,7 @@ func TestLogsOfADeadWorkerAreThere(t *testing.T) {
 func TestLogsOfAWorkerThatNeverWasNameTheNearest(t *testing.T) {
 	t.Parallel()
 	dir := logDir(t, map[string]string{"default-1.log": "x\n"})
-	for _, worker := range []string{"defualt-1", "../logs/default-1"} {
+	for _, worker := range []string{"dfault-1", "../logs/default-1"} {
 		o := runWith(t.Context(), t, &fakeHost{}, nil, "logs", worker, "--data-dir", dir)
 		if o.code != 1 || o.stdout != "" || !strings.Contains(o.stderr, "has no log") {
 			t.Errorf("%s: exit %d, %q, %s", worker, o.code, o.stdout, o.stderr)
