@@ -218,7 +218,7 @@ func TestFailedStartsOpenTheBreakerUntilOneSucceeds(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		r.fails(host.Request{Tool: "echo"}, errdefs.CircuitOpen)
 		broken = false
-		time.Sleep(5 * time.Second)
+		time.Sleep(15 * time.Second) // a seat that can't start stays empty for up to 10 s
 		r.must(host.Request{Tool: "echo"})
 		r.wantBreaker(host.BreakerClosed)
 	})
