@@ -236,6 +236,7 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 		if err := p.l.records.erase(p.id); err != nil {
 			p.log.logger.Warn("the worker's record stays in the ledger", "err", err)
 		}
+		p.l.gpus.give(p.id)
 		close(p.exited)
 	})
 }
