@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,11 +22,12 @@ import (
 func fakeGPUs(t *testing.T, n int) {
 	t.Helper()
 	dir := t.TempDir()
-	script := "#!/bin/sh\n"
+	var list strings.Builder
 	for i := range n {
-		script += `[ -n "$*" ] && echo "` + string('0'+rune(i)) + `, NVIDIA A100, GPU-` + strings.Repeat(string('a'+rune(i)), 8) + `, 81920, 81000, 550.54"` + "\n"
+		fmt.Fprintf(&list, "%d, NVIDIA A100, GPU-%s, 81920, 81000, 550.54\n", i, strings.Repeat(string('a'+rune(i)), 8))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "nvidia-smi"), []byte(script+"exit 0\n"), 0o700); err != nil { //nolint:gosec // it's a program
+	script := "#!/bin/sh\n[ -z \"$*\" ] || cat <<'END'\n" + list.String() + "END\n"
+	if err := os.WriteFile(filepath.Join(dir, "nvidia-smi"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))

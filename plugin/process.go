@@ -89,6 +89,9 @@ func (p *process) Start(ctx context.Context) error {
 	}
 	p.l.step("forked")
 	p.born(c)
+	if c.identity().PID < 0 {
+		return nil // it has ended and was reaped already: there's nobody to record
+	}
 	if err := p.l.records.identify(p.id, c.identity()); err != nil {
 		p.refuse(err) // none that isn't recorded
 		return err
