@@ -47,7 +47,7 @@ func tools(more ...Tool) []Tool {
 // dial serves an adapter over gRPC alone, as any go-plugin host would reach it.
 func dial(t *testing.T, a Adapter) snakepitv1.WorkerClient {
 	t.Helper()
-	s, err := newService(&a)
+	s, err := newWorkerServer(&a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,13 +112,13 @@ func TestAdapterThatCannotBeServedIsRefused(t *testing.T) {
 		"slots":                  {Slots: -1, Tools: tools()},
 		"tool f: its arguments":  {Tools: []Tool{Func("f", func(context.Context, *Call, int) (int, error) { return 0, nil })}},
 	} {
-		if _, err := newService(&a); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := newWorkerServer(&a); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %q", err, want)
 		}
 	}
 	for _, odd := range []string{"0", "1025", "many"} {
 		t.Setenv(slotsVariable, odd)
-		if _, err := newService(&Adapter{Tools: tools()}); err == nil || !strings.Contains(err.Error(), slotsVariable) {
+		if _, err := newWorkerServer(&Adapter{Tools: tools()}); err == nil || !strings.Contains(err.Error(), slotsVariable) {
 			t.Errorf("%s=%s: %v", slotsVariable, odd, err)
 		}
 	}
