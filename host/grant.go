@@ -5,24 +5,23 @@ import "sync/atomic"
 // grant is a checkout: one slot of one worker, or a place behind those, until it's
 // released.
 type grant struct {
-	member   *member
-	worker   Worker
-	call     string // the call's id
-	session  SessionID
-	line     *lineage // of the call
 	released atomic.Bool
+	member   *member
+	ticket   *ticket // of the call; only what never changes of it is read
+	worker   Worker
+
+	// The pool's mutex guards these.
+	stall stall
+	place link[*grant] // among the member's running or waiting
+
 	// begun is closed once the call has a slot: until then it waits in its worker,
 	// behind those that run there. Nil: it has had one from the start.
 	begun chan struct{}
-
-	// The pool's mutex guards the rest.
-	place link[*grant] // among the member's running or waiting
-	stall stall
 }
 
 // grant takes a slot of m, or else a place behind its running calls.
 func (p *pool) grant(m *member, t *ticket) *grant {
-	g := &grant{member: m, worker: m.worker, call: t.call, session: t.session, line: t.line}
+	g := &grant{member: m, worker: m.worker, ticket: t}
 	g.place.value = g
 	m.busy++
 	if m.busy <= m.slots {

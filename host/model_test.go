@@ -40,7 +40,7 @@ type model struct {
 	started []int      // calls in the order in which they reached a worker
 	current map[host.SessionID]int
 	homes   map[host.SessionID]host.WorkerID // of strict sessions, which are never closed
-	broken  []string // what went wrong where a test can't fail
+	broken  []string                         // what went wrong where a test can't fail
 }
 
 // modelCall is one call: asked for, then perhaps running, then answered.
@@ -48,7 +48,7 @@ type modelCall struct {
 	n      int
 	req    host.Request
 	cancel context.CancelFunc
-	finish  chan string // what its tool does next: return, crash
+	finish chan string // what its tool does next: return, crash
 
 	mu       sync.Mutex // guards all below
 	outcomes []error
@@ -89,7 +89,7 @@ func (m *model) run() {
 		"callBriefly": func(rt *rapid.T) {
 			m.call(m.request(rt), time.Duration(rapid.IntRange(1, 6).Draw(rt, "seconds"))*time.Second)
 		},
-		"close": m.close,
+		"close":          m.close,
 		"finish":         func(rt *rapid.T) { m.end(rt, "return") },
 		"stick":          func(rt *rapid.T) { m.end(rt, "stick") },
 		"crash":          func(rt *rapid.T) { m.end(rt, "crash") },

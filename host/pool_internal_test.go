@@ -65,7 +65,7 @@ func (m *poolModel) call(rt *rapid.T) {
 	}
 	if len(m.grants) > 0 && rapid.IntRange(0, 5).Draw(rt, "nested") == 0 {
 		g := rapid.SampledFrom(m.grants).Draw(rt, "parent")
-		t.class, t.line = classNested, &lineage{grant: g, parent: g.line}
+		t.class, t.line = classNested, &lineage{grant: g, parent: g.ticket.line}
 	}
 	var x wish
 	if len(m.members) > 0 {
