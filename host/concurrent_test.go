@@ -75,6 +75,24 @@ func TestClosingAConcurrentSessionWaitsForItsCalls(t *testing.T) {
 	})
 }
 
+func TestCloseThatIsGivenUpHoldsNobodyUp(t *testing.T) {
+	inBubble(t, slots(4), func(r *rig) {
+		busy := r.start(r.Context(), host.Request{Tool: "busy", Session: "s", Concurrent: true})
+		ctx, cancel := context.WithCancel(r.Context())
+		closed := make(chan error, 1)
+		go func() { closed <- r.CloseSession(ctx, "s") }()
+		synctest.Wait()
+		behind := r.start(r.Context(), host.Request{Tool: "echo", Session: "s"})
+		cancel()
+		r.wantReason(<-closed, errdefs.Cancelled)
+		took := timed(func() { r.all([]<-chan error{behind}) })
+		if took != 0 {
+			r.Errorf("the call behind it waited for %s more", took)
+		}
+		r.all([]<-chan error{busy})
+	})
+}
+
 func TestConcurrentSessionInUseDoesNotExpire(t *testing.T) {
 	change := func(c *host.Config, l *hosttest.Launcher) { slots(4)(c, l); c.SessionTTL = 5 * time.Second }
 	inBubble(t, change, func(r *rig) {

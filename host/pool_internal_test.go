@@ -169,6 +169,9 @@ func (m *poolModel) answered(w *waiter, g *grant) {
 		}
 		return
 	}
+	if g.member.ended() {
+		m.Fatalf("a call was handed to worker %s, which is dead", g.member.id)
+	}
 	x := wish{home: w.home}
 	if w.home != nil {
 		x.strict = AffinityStrictQueue
