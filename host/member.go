@@ -34,7 +34,7 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and the atomic counter. What a decision reads
+// never changes (id, pool, launched) and what is atomic. What a decision reads
 // stands first, in two cache lines: a large pool's workers aren't in the cache.
 type member struct {
 	state   WorkerState
@@ -48,6 +48,7 @@ type member struct {
 	stuck   int           // running calls that have calls of their own among the pinned
 	free    link[*member] // in one of the pool's lists, by its room
 	calls   atomic.Uint64
+	stint   stint
 
 	id       WorkerID
 	pool     *pool

@@ -22,8 +22,8 @@ const startTries = 3
 // session_expired, session_quota, call_cycle, pool_starting, start_failed,
 // draining, deadline, cancelled, and the registry's. The call hasn't run then.
 func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
-	c := &Call{host: h, req: req, id: h.newCallID()}
-	ctx, c.deadline, c.cancel = h.bounded(ctx)
+	c := &Call{host: h, req: req, id: h.newCallID(), arrived: h.clock()}
+	ctx, c.deadline, c.cancel = h.bounded(ctx, c.arrived)
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
 		c.end(e)
@@ -33,12 +33,12 @@ func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 }
 
 // bounded gives ctx a deadline when it has none, and a way to end it.
-func (h *Host) bounded(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
+func (h *Host) bounded(ctx context.Context, arrived time.Duration) (context.Context, time.Time, context.CancelFunc) {
 	if d, ok := ctx.Deadline(); ok {
 		ctx, cancel := context.WithCancel(ctx)
 		return ctx, d, cancel
 	}
-	d := time.Now().Add(h.cfg.CallTimeout)
+	d := h.epoch.Add(arrived + h.cfg.CallTimeout) // by the same clock: it needn't be read twice
 	ctx, cancel := context.WithDeadlineCause(ctx, d, h.timedOut)
 	return ctx, d, cancel
 }
@@ -53,6 +53,7 @@ func (h *Host) open(ctx context.Context, c *Call) (err error) {
 	if c.target, err = h.resolve(ctx, c.req); err != nil {
 		return err
 	}
+	c.arrive()
 	if err = c.target.check(c.req); err != nil {
 		return err
 	}
@@ -149,9 +150,9 @@ func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error
 		return nil, c.notStarted(ctx, g, err)
 	}
 	v.reached(atHome)
-	g.member.calls.Add(1)
-	c.target.pool.calls.Add(1)
-	return &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}, nil
+	a := &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}
+	a.begin()
+	return a, nil
 }
 
 // notStarted says which worker it was, and has it killed when it's no use any

@@ -114,6 +114,9 @@ func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
 	return p
 }
 
+// maxCPUs is far above what a machine has, and below infinity.
+const maxCPUs = 1 << 20
+
 func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
 	name := names.Cut(p.Name)
 	check(names.Valid(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
@@ -129,6 +132,10 @@ func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
 	check(p.CancelGrace > 0, "pool %q: CancelGrace is negative", name)
 	check(p.Settings.StopTimeout > 0, "pool %q: StopTimeout is negative", name)
 	check(p.Settings.MaxPayload > 0, "pool %q: MaxPayload is negative", name)
+	check(p.Settings.Slots >= 0, "pool %q: Slots is negative", name)
+	check(p.Settings.GPUs >= 0, "pool %q: GPUs is negative", name)
+	l := p.Settings.Limits
+	check(l.Memory >= 0 && l.OpenFiles >= 0 && l.Processes >= 0 && l.CPU >= 0 && l.CPU <= maxCPUs, "pool %q: a limit is negative or no number", name)
 }
 
 const (
