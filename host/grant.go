@@ -1,6 +1,9 @@
 package host
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // grant is a checkout: one slot of one worker, or a place behind those, until it's
 // released.
@@ -17,6 +20,21 @@ type grant struct {
 	// begun is closed once the call has a slot: until then it waits in its worker,
 	// behind those that run there. Nil: it has had one from the start.
 	begun chan struct{}
+	at    time.Time // when begun was closed; set before that
+}
+
+// slotAt says whether the call waited in its worker, and if so since when it has had a
+// slot; zero: it hasn't.
+func (g *grant) slotAt() (at time.Time, waited bool) {
+	if g.begun == nil {
+		return at, false
+	}
+	select {
+	case <-g.begun:
+		return g.at, true
+	default:
+		return at, true
+	}
 }
 
 // grant takes a slot of m, or else a place behind its running calls.
@@ -58,6 +76,7 @@ func (p *pool) takeBack(g *grant) {
 	m.running.remove(&g.place)
 	if next := m.behind.pop(); next != nil {
 		m.running.push(next)
+		next.value.at = time.Now()
 		close(next.value.begun)
 	}
 }

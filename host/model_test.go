@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,7 @@ type model struct {
 	queue    int
 	prefetch int
 	calls    []*modelCall
+	closing  atomic.Int64 // closes that wait for their session's turn, perhaps
 
 	mu      sync.Mutex // guards all below
 	started []int      // calls in the order in which they reached a worker
@@ -170,7 +172,11 @@ func (m *model) request(rt *rapid.T) host.Request {
 
 func (m *model) close(rt *rapid.T) {
 	id := rapid.SampledFrom([]host.SessionID{"s1", "c1"}).Draw(rt, "session")
-	go func() { _ = m.rig.CloseSession(m.rig.Context(), id) }() // it may have to wait for too long
+	m.closing.Add(1)
+	go func() {
+		_ = m.rig.CloseSession(m.rig.Context(), id) // it may have to wait for too long
+		m.closing.Add(-1)
+	}()
 	synctest.Wait()
 }
 
