@@ -61,7 +61,7 @@ func (p *pool) newWaiter(t *ticket) *waiter {
 		w = &waiter{granted: make(chan *grant, 1)}
 		w.place.value = w
 	}
-	w.ticket, w.weight = t, p.cfg().weight(t.flow)
+	w.ticket, w.weight = t, weightOf(p.cfg().Weights, t.flow)
 	return w
 }
 

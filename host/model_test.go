@@ -161,9 +161,19 @@ func (m *model) leave(call *modelCall) {
 // request is a call of somebody: half of them of no session.
 func (m *model) request(rt *rapid.T) host.Request {
 	req := rapid.SampledFrom([]host.Request{
-		{}, {}, {}, {}, {Caller: "a"}, {Caller: "a"}, {Caller: "b"},
-		{Session: "s1"}, {Session: "s2"}, {Session: "c1", Concurrent: true}, {Session: "c1", Concurrent: true, Caller: "a"},
-		{Session: "p1", Affinity: host.AffinityStrictQueue}, {Session: "p2", Affinity: host.AffinityStrictFailFast},
+		{},
+		{},
+		{},
+		{},
+		{Caller: "a"},
+		{Caller: "a"},
+		{Caller: "b"},
+		{Session: "s1"},
+		{Session: "s2"},
+		{Session: "c1", Concurrent: true},
+		{Session: "c1", Concurrent: true, Caller: "a"},
+		{Session: "p1", Affinity: host.AffinityStrictQueue},
+		{Session: "p2", Affinity: host.AffinityStrictFailFast},
 		{Session: "p3", Affinity: host.AffinityStrictQueue, Concurrent: true},
 	}).Draw(rt, "who")
 	req.Priority = rapid.SampledFrom([]host.Priority{0, 0, 0, host.PriorityHigh, host.PriorityLow}).Draw(rt, "priority")

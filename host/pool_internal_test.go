@@ -52,7 +52,6 @@ type poolModel struct {
 	members []*member // that were ever welcome
 	grants  []*grant
 	waiters []*waiter
-	answers map[*waiter]bool
 	most    int // prefetch, the largest so far
 }
 
