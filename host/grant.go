@@ -14,6 +14,7 @@ type grant struct {
 	worker   Worker
 
 	// The pool's mutex guards these.
+	deaf  bool // its call doesn't stop
 	stall stall
 	place link[*grant] // among the member's running or waiting
 
@@ -68,7 +69,7 @@ func (p *pool) release(g *grant) {
 // takeBack ends a grant. The first of the calls that wait in its worker has its slot then.
 func (p *pool) takeBack(g *grant) {
 	m := g.member
-	m.busy--
+	m.leave(g)
 	p.unstall(g)
 	if m.behind.remove(&g.place) {
 		return
