@@ -39,6 +39,7 @@ func (p *pool) checkout(ctx context.Context, x wish, t *ticket) (*grant, error) 
 		p.tellIfFull(err)
 		return g, err
 	}
+	defer p.reuse(w)
 	select {
 	case g = <-w.granted:
 		return g, w.err
@@ -51,6 +52,25 @@ func (p *pool) checkout(ctx context.Context, x wish, t *ticket) (*grant, error) 
 		}
 		return nil, p.queueTimeout(w)
 	}
+}
+
+// newWaiter makes a waiter of what is left of an earlier one, where there is such.
+func (p *pool) newWaiter(t *ticket) *waiter {
+	w, _ := p.spare.Get().(*waiter)
+	if w == nil {
+		w = &waiter{granted: make(chan *grant, 1)}
+		w.place.value = w
+	}
+	w.ticket, w.weight = t, weightOf(p.cfg().Weights, t.flow)
+	return w
+}
+
+// reuse takes a waiter that stands nowhere any more, and has had its answer if one
+// was sent.
+func (p *pool) reuse(w *waiter) {
+	*w = waiter{granted: w.granted}
+	w.place.value = w
+	p.spare.Put(w)
 }
 
 func (p *pool) takeOrQueue(x wish, t *ticket) (*grant, *waiter, error) {
@@ -108,8 +128,7 @@ func (p *pool) pick(x wish, t *ticket) *member {
 }
 
 func (p *pool) enqueue(x wish, t *ticket) (*waiter, error) {
-	w := &waiter{ticket: t, weight: p.cfg().weight(t.flow), granted: make(chan *grant, 1)}
-	w.place.value = w
+	w := p.newWaiter(t)
 	q := &p.queue
 	if x.strict != "" {
 		w.home = x.home
@@ -117,6 +136,7 @@ func (p *pool) enqueue(x wish, t *ticket) (*waiter, error) {
 	}
 	if err := p.noteWait(w); err != nil {
 		t.drop()
+		p.reuse(w)
 		return nil, err
 	}
 	q.push(w)

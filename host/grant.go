@@ -1,29 +1,46 @@
 package host
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // grant is a checkout: one slot of one worker, or a place behind those, until it's
 // released.
 type grant struct {
-	member   *member
-	worker   Worker
-	call     string // the call's id
-	session  SessionID
-	line     *lineage // of the call
 	released atomic.Bool
+	member   *member
+	ticket   *ticket // of the call; only what never changes of it is read
+	worker   Worker
+
+	// The pool's mutex guards these.
+	deaf  bool // its call doesn't stop
+	stall stall
+	place link[*grant] // among the member's running or waiting
+
 	// begun is closed once the call has a slot: until then it waits in its worker,
 	// behind those that run there. Nil: it has had one from the start.
 	begun chan struct{}
+	at    time.Time // when begun was closed; set before that
+}
 
-	// The pool's mutex guards the rest.
-	place link[*grant] // among the member's running or waiting
-	stall stall
-	deaf  bool // its call doesn't stop
+// slotAt says whether the call waited in its worker, and if so since when it has had a
+// slot; zero: it hasn't.
+func (g *grant) slotAt() (at time.Time, waited bool) {
+	if g.begun == nil {
+		return at, false
+	}
+	select {
+	case <-g.begun:
+		return g.at, true
+	default:
+		return at, true
+	}
 }
 
 // grant takes a slot of m, or else a place behind its running calls.
 func (p *pool) grant(m *member, t *ticket) *grant {
-	g := &grant{member: m, worker: m.worker, call: t.call, session: t.session, line: t.line}
+	g := &grant{member: m, worker: m.worker, ticket: t}
 	g.place.value = g
 	m.busy++
 	if m.busy <= m.slots {
@@ -60,6 +77,7 @@ func (p *pool) takeBack(g *grant) {
 	m.running.remove(&g.place)
 	if next := m.behind.pop(); next != nil {
 		m.running.push(next)
+		next.value.at = time.Now()
 		close(next.value.begun)
 	}
 }

@@ -37,28 +37,29 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and what is atomic.
+// never changes (id, pool, launched) and what is atomic. What a decision reads
+// stands first, in two cache lines: a large pool's workers aren't in the cache.
 type member struct {
+	state   WorkerState
+	slots   int
+	busy    int             // calls that were granted: those that run, and those behind them
+	done    <-chan struct{} // the worker's
+	pins    *pins           // nil: no call has waited for this worker alone
+	worker  Worker          // nil before it's ready and once it's dead
+	running fifo[*grant]
+	behind  fifo[*grant]  // calls beyond its slots, which wait in the worker
+	stuck   int           // running calls that have calls of their own among the pinned
+	free    link[*member] // in one of the pool's lists, by its room
+	calls   atomic.Uint64
+	stint   stint
+
 	id       WorkerID
 	pool     *pool
 	launched time.Time
-	calls    atomic.Uint64
 	counted  atomic.Bool             // the breaker knows of its crash
 	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
 	evictor  atomic.Pointer[evictor] // nil: every call on it stops
 	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
-	stint    stint
-
-	state    WorkerState
-	slots    int
-	busy     int             // calls that were granted: those that run, and those behind them
-	done     <-chan struct{} // the worker's
-	free     link[*member]   // in one of the pool's lists, by its room
-	pins     *pins           // nil: no call has waited for this worker alone
-	running  fifo[*grant]
-	behind   fifo[*grant] // calls beyond its slots, which wait in the worker
-	stuck    int          // running calls that have calls of their own among the pinned
-	worker   Worker       // nil before it's ready and once it's dead
 	process  Process
 	sessions int           // whose home it is
 	strict   int           // those of them that can't be served elsewhere

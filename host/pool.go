@@ -28,6 +28,8 @@ type pool struct {
 	begun   time.Time
 	told    atomic.Int64 // when it last said that its queue is full, in nanoseconds since begun; 0: never
 
+	spare sync.Pool // of waiters
+
 	mu        sync.Mutex // guards all below, for memory only
 	members   []*member  // by seat; nil before the first launch
 	serving   map[WorkerID]*member

@@ -52,7 +52,6 @@ type poolModel struct {
 	members []*member // that were ever welcome
 	grants  []*grant
 	waiters []*waiter
-	answers map[*waiter]bool
 	most    int // prefetch, the largest so far
 }
 
@@ -65,7 +64,7 @@ func (m *poolModel) call(rt *rapid.T) {
 	}
 	if len(m.grants) > 0 && rapid.IntRange(0, 5).Draw(rt, "nested") == 0 {
 		g := rapid.SampledFrom(m.grants).Draw(rt, "parent")
-		t.class, t.line = classNested, &lineage{grant: g, parent: g.line}
+		t.class, t.line = classNested, &lineage{grant: g, parent: g.ticket.line}
 	}
 	var x wish
 	if len(m.members) > 0 {
@@ -168,6 +167,9 @@ func (m *poolModel) answered(w *waiter, g *grant) {
 			m.Fatalf("turned away with %v", w.err)
 		}
 		return
+	}
+	if g.member.ended() {
+		m.Fatalf("a call was handed to worker %s, which is dead", g.member.id)
 	}
 	x := wish{home: w.home}
 	if w.home != nil {

@@ -151,13 +151,13 @@ const (
 	maxWeight   = 100
 )
 
-// weight is a caller's share of the slots beside the others'.
-func (p *PoolConfig) weight(f flowKey) int {
-	if len(p.Weights) == 0 {
+// weightOf is a caller's share of the slots beside the others'.
+func weightOf(weights map[string]int, f flowKey) int {
+	if len(weights) == 0 {
 		return 1
 	}
-	return min(max(p.Weights[f.name], 1), maxWeight)
+	return min(max(weights[f.name], 1), maxWeight)
 }
 
 // most is how many workers the pool may have.
-func (p *PoolConfig) most() int { return cmp.Or(p.Scale.Max, p.Size) }
+func (p PoolConfig) most() int { return cmp.Or(p.Scale.Max, p.Size) }
