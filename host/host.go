@@ -136,18 +136,12 @@ func (h *Host) startWorkers(life context.Context, group *errgroup.Group, left ma
 		launcher: h.cfg.Launcher,
 		serve:    h,
 		records:  h.records,
-		slots:    make(chan struct{}, h.cfg.LaunchLimit),
+		launches: &launches{limit: h.cfg.LaunchLimit},
 		newID:    h.newWorkerID,
 		leaving:  &h.leaving,
 	}
 	for _, p := range h.order {
-		for seat := range p.cfg().Size {
-			var survivor *member
-			if seat < len(left[p]) {
-				survivor = left[p][seat]
-			}
-			group.Go(func() error { return p.keep(life, seat, survivor, s) })
-		}
+		group.Go(func() error { p.govern(life, group, left[p], s); return nil })
 	}
 }
 
@@ -200,9 +194,19 @@ func (h *Host) sweepEvery() time.Duration {
 func (h *Host) Ready(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range h.order {
-		group.Go(func() error { return p.awaitWorkers(ctx, p.cfg().Size) })
+		group.Go(func() error { return p.awaitWorkers(ctx, 0) })
 	}
 	return group.Wait()
+}
+
+// ReadyPool blocks until n workers of a pool are ready, or with zero all that it
+// should have. It fails as Ready does, and with pool_not_found.
+func (h *Host) ReadyPool(ctx context.Context, pool string, n int) error {
+	p := h.pools[pool]
+	if p == nil {
+		return h.poolNotFound(pool)
+	}
+	return p.awaitWorkers(ctx, n)
 }
 
 // Offer makes a function callable as a host tool, until remove is called. It

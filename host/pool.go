@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -24,9 +25,10 @@ type pool struct {
 	calls atomic.Uint64           // started on a worker
 	fails failures
 	event events
+	sizing
 
 	mu        sync.Mutex // guards all below, for memory only
-	members   []*member  // by seat; nil before the first launch
+	members   []*member  // by seat, one in each that has had a worker
 	free      fifo[*member]
 	queue     fifo[*waiter]
 	waiting   int // calls with a ticket: in queue, or waiting for their session's turn
@@ -36,12 +38,16 @@ type pool struct {
 	changed   chan struct{} // closed and renewed when a worker gets ready or fails to
 	closed    bool
 	everReady bool
+	want      int  // workers that it should have, apart from those that take another's place
+	alert     bool // the steward wants to know when a call waits
+	load      load
 }
 
 // waiter is a call that waits for a slot.
 type waiter struct {
 	place   link[*waiter]
 	ticket  *ticket
+	since   time.Time
 	granted chan *grant // gets the grant, or nil when the pool closes; never both
 }
 
@@ -58,8 +64,9 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 		node:    node,
 		event:   events{pool: cfg.Name, tell: tell},
 		log:     log.With("pool", cfg.Name),
-		members: make([]*member, cfg.Size),
+		sizing:  newSizing(),
 		changed: make(chan struct{}),
+		want:    cfg.atFirst(),
 	}
 	p.conf.Store(&cfg)
 	return p
@@ -76,17 +83,23 @@ func (p *pool) checkout(ctx context.Context, prefer *member, t *ticket) (*grant,
 	if w == nil {
 		return g, err
 	}
-	select {
-	case g = <-w.granted:
-		return g, closedUnless(g)
-	case <-ctx.Done():
-		p.giveUp(w)
-		return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
-	case <-t.expired():
-		if g = p.abandon(w); g != nil {
-			return g, nil
+	for {
+		select {
+		case g = <-w.granted:
+			return g, closedUnless(g)
+		case <-ctx.Done():
+			p.giveUp(w)
+			return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
+		case <-t.expired():
+			if p.rising() {
+				t.renew()
+				continue
+			}
+			if g = p.abandon(w); g != nil {
+				return g, nil
+			}
+			return nil, p.queueTimeout()
 		}
-		return nil, p.queueTimeout()
 	}
 }
 
@@ -110,13 +123,14 @@ func (p *pool) takeOrQueue(prefer *member, t *ticket) (*grant, *waiter, error) {
 	if err := t.take(); err != nil {
 		return nil, nil, err
 	}
-	w := &waiter{ticket: t, granted: make(chan *grant, 1)}
+	w := &waiter{ticket: t, since: time.Now(), granted: make(chan *grant, 1)}
 	w.place.value = w
 	if t.served {
 		p.queue.pushFront(&w.place)
 	} else {
 		p.queue.push(&w.place)
 	}
+	p.stir()
 	return nil, w, nil
 }
 
@@ -133,7 +147,7 @@ func (p *pool) pick(prefer *member) *member {
 // grant takes a slot. A worker with slots left goes to the end of the free list,
 // so that calls spread.
 func (p *pool) grant(m *member) *grant {
-	m.busy++
+	m.enter()
 	p.free.remove(&m.free)
 	if m.available() {
 		p.free.push(&m.free)
@@ -147,7 +161,7 @@ func (p *pool) release(g *grant) {
 		return
 	}
 	p.mu.Lock()
-	g.member.busy--
+	g.member.leave()
 	w, next := p.handOn(g.member)
 	p.mu.Unlock()
 	if w != nil {

@@ -100,19 +100,16 @@ func (h *Host) state() State {
 
 func (p *pool) status() PoolStatus {
 	s := PoolStatus{
-		Name: p.name, Adapter: p.cfg().Command.Adapter, Size: p.cfg().Size,
+		Name: p.name, Adapter: p.cfg().Command.Adapter,
 		Calls: p.calls.Load(), Errors: p.fails.byReason(), Events: p.event.latest(),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Ready, s.Queued, s.Replaced = p.ready, p.waiting, p.replaced
+	s.Size, s.Ready, s.Queued, s.Replaced = p.want, p.ready, p.waiting, p.replaced
 	if p.startErr != nil {
 		s.LastStartError = p.startErr.Error()
 	}
 	for _, m := range p.members {
-		if m == nil {
-			continue
-		}
 		s.Busy += m.busy
 		if m.state == WorkerReady {
 			s.Slots += m.slots
@@ -138,10 +135,8 @@ func (p *pool) workers() []WorkerStatus {
 	var list []WorkerStatus
 	var weighers []Weigher
 	for _, m := range p.members {
-		if m != nil {
-			w, _ := m.worker.(Weigher)
-			list, weighers = append(list, m.status()), append(weighers, w)
-		}
+		w, _ := m.worker.(Weigher)
+		list, weighers = append(list, m.status()), append(weighers, w)
 	}
 	p.mu.Unlock()
 	for i, w := range weighers {
