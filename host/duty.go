@@ -19,7 +19,8 @@ func (p *pool) welcome(m *member, worker Worker) {
 	p.mu.Lock()
 	m.transition(WorkerReady)
 	m.worker, m.process, m.slots = worker, d.Process, min(max(d.Slots, 1), maxSlots)
-	m.begin(p.cfg().Recycle, time.Now())
+	m.age.since = time.Now()
+	m.begin(p.cfg().Recycle)
 	p.ready++
 	p.everReady, p.startErr = true, nil
 	deliver := p.handOnAll(m)

@@ -34,6 +34,8 @@ type Host struct {
 	workers  atomic.Uint64
 	started  time.Time
 
+	reconfiguring chan struct{} // filled by who changes the pools
+
 	running  atomic.Bool
 	leaving  atomic.Bool // the workers are to outlive the host
 	gate     *gate
@@ -64,9 +66,11 @@ func New(cfg Config) (*Host, error) {
 		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
 		started:  time.Now(),
 		gate:     newGate(),
-		seated:   make(chan struct{}),
-		stopping: make(chan struct{}),
-		stopped:  make(chan struct{}),
+
+		reconfiguring: make(chan struct{}, 1),
+		seated:        make(chan struct{}),
+		stopping:      make(chan struct{}),
+		stopped:       make(chan struct{}),
 	}
 	for _, p := range cfg.Pools {
 		h.pools[p.Name] = newPool(p, cfg.Node, cfg.Events, cfg.Logger)

@@ -13,6 +13,7 @@ const (
 
 // age is how far a worker's time has come; the pool's mutex guards it.
 type age struct {
+	since time.Time // when it was ready
 	ends  time.Time // zero: never
 	limit time.Time // when not even a session keeps it
 	worn  bool      // it has run its calls
@@ -27,14 +28,16 @@ type wear struct {
 }
 
 // begin sets when the time of a worker in service is over; the pool's mutex is held.
-func (m *member) begin(r Recycle, now time.Time) {
-	m.age.ends, m.age.limit, m.maxCalls = time.Time{}, time.Time{}, 0
+func (m *member) begin(r Recycle) {
+	a := &m.age
+	a.ends, a.limit, a.heavy = time.Time{}, time.Time{}, false
 	if r.MaxAge > 0 {
 		early := r.Jitter * rand.Float64() * float64(r.MaxAge) //nolint:gosec // spreads load, protects nothing
-		m.age.ends, m.age.limit = now.Add(r.MaxAge-time.Duration(early)), now.Add(2*r.MaxAge)
+		a.ends, a.limit = a.since.Add(r.MaxAge-time.Duration(early)), a.since.Add(2*r.MaxAge)
 	}
-	if r.MaxCalls > 0 && !m.age.worn {
-		m.maxCalls = uint64(r.MaxCalls)
+	m.maxCalls = uint64(max(r.MaxCalls, 0))
+	if a.worn = m.maxCalls > 0 && m.calls.Load() >= m.maxCalls; a.worn {
+		m.maxCalls = 0 // the steward knows
 	}
 }
 

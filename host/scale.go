@@ -208,17 +208,17 @@ func (p *pool) rising() bool {
 // atFirst is the number of workers that a pool begins with. One that may have none
 // begins with one all the same: that is how it learns its tools, and whether its
 // adapter can start.
-func (c *PoolConfig) atFirst() int {
-	if c.Scale.Max == 0 {
-		return c.Size
+func (p PoolConfig) atFirst() int {
+	if p.Scale.Max == 0 {
+		return p.Size
 	}
-	return max(c.Scale.Min, 1)
+	return max(p.Scale.Min, 1)
 }
 
 // fitted is n within the bounds of the pool's size.
-func (c *PoolConfig) fitted(n int) int {
-	if c.Scale.Max == 0 {
-		return c.Size
+func (p PoolConfig) fitted(n int) int {
+	if p.Scale.Max == 0 {
+		return p.Size
 	}
-	return min(max(n, c.Scale.Min), c.Scale.Max)
+	return min(max(n, p.Scale.Min), p.Scale.Max)
 }
