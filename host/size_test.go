@@ -340,7 +340,7 @@ func TestFailingPoolDoesNotHoldUpAHealthyOne(t *testing.T) {
 				launched.Store(time.Now().UnixNano())
 				return nil
 			}
-			if err := slowly(3 * time.Second)(ctx, s); err != nil {
+			if err := slowly(3*time.Second)(ctx, s); err != nil {
 				return err
 			}
 			return errdefs.New(errdefs.StartFailed, "no such module")
@@ -400,7 +400,7 @@ func TestOnePoolCanBeAwaited(t *testing.T) {
 		var n atomic.Int64
 		l.OnLaunch = func(ctx context.Context, s host.Spec, _ int) error {
 			if s.Pool == "slow" {
-				return slowly(time.Duration(n.Add(1)) * 10 * time.Second)(ctx, s)
+				return slowly(time.Duration(n.Add(1))*10*time.Second)(ctx, s)
 			}
 			return nil
 		}
@@ -451,6 +451,7 @@ func TestSurvivorsOfAGrownPoolKeepTheirSeats(t *testing.T) {
 // TestShutdownInTheMiddleOfAChangeLeavesNothing relies on inBubble, which fails when
 // a worker or a goroutine outlives Run.
 func TestShutdownInTheMiddleOfAChangeLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for i, begin := range []func(r *rig){
 		func(r *rig) { go func() { _ = r.Reload(r.Context(), "", host.ReloadOptions{}) }() },
 		func(r *rig) { go func() { _ = r.DrainWorker(r.Context(), r.Workers("")[0].ID) }() },

@@ -26,7 +26,9 @@ func (h *Host) seatSurvivors() map[*pool][]*member {
 		left[p] = append(left[p], m)
 	}
 	for p, members := range left {
-		p.want = p.cfg().fitted(max(len(members), p.want)) // no steward yet
+		p.mu.Lock()
+		p.want = p.cfg().fitted(max(len(members), p.want))
+		p.mu.Unlock()
 	}
 	return left
 }
