@@ -124,9 +124,10 @@ func differing(a, b PoolConfig) (names []string) {
 // outdates reports whether workers of the old configuration are none of the new. How
 // long a stop may take is the host's business alone.
 func outdates(old, cfg *PoolConfig) bool {
-	was := old.Settings
-	was.StopTimeout = cfg.Settings.StopTimeout
-	return !reflect.DeepEqual(old.Command, cfg.Command) || !reflect.DeepEqual(was, cfg.Settings)
+	settings, command := old.Settings, old.Command
+	settings.StopTimeout = cfg.Settings.StopTimeout
+	command.Sources, command.Hints = cfg.Command.Sources, cfg.Command.Hints
+	return !reflect.DeepEqual(command, cfg.Command) || !reflect.DeepEqual(settings, cfg.Settings)
 }
 
 // adopt makes a configuration the pool's.

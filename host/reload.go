@@ -10,7 +10,7 @@ import (
 
 // ReloadOptions are what [Host.Reload] may be told.
 type ReloadOptions struct {
-	// Progress is told of each step, by one goroutine at a time; it mustn't block. Nil: nobody.
+	// Progress is told of each step, by the goroutine that called Reload. Nil: nobody.
 	Progress func(ReloadProgress)
 }
 
@@ -27,9 +27,8 @@ type reload struct {
 	todo     []*seat
 	underway int
 	progress ReloadProgress
-	tell     func(ReloadProgress)
-	err      error
-	over     chan error // gets the outcome
+	steps    chan ReloadProgress // has room for all of them; closed at the end
+	err      error               // why it ended early; read by others once steps is closed
 }
 
 // Reload replaces every worker of a pool, or of all pools with an empty name, by a
@@ -77,29 +76,36 @@ func (p *pool) reloadAll(ctx context.Context, stopped <-chan struct{}, tell func
 	case <-ctx.Done():
 		return ended(ctx, "while another reload of pool "+p.name+" was under way")
 	}
-	if tell == nil {
-		tell = func(ReloadProgress) {}
-	}
-	r := &reload{tell: tell, over: make(chan error, 1)}
+	r := &reload{}
 	if err := p.tell(ctx, stopped, func(_ context.Context, st *steward) { st.beginReload(r) }); err != nil {
 		return err
 	}
-	select {
-	case err := <-r.over:
-		return err
-	case <-ctx.Done():
+	gone := ctx.Done()
+	for {
+		select {
+		case step, more := <-r.steps:
+			if !more {
+				return r.err
+			}
+			if tell != nil {
+				tell(step)
+			}
+		case <-gone:
+			gone = nil
+			cause := ended(ctx, "while pool "+p.name+" was reloaded")
+			if err := p.tell(context.WithoutCancel(ctx), stopped, func(context.Context, *steward) { r.stop(cause) }); err != nil {
+				return err
+			}
+		}
 	}
-	cause := ended(ctx, "while pool "+p.name+" was reloaded")
-	if err := p.tell(context.WithoutCancel(ctx), stopped, func(context.Context, *steward) { r.stop(cause) }); err != nil {
-		return err
-	}
-	return <-r.over
 }
 
 func (st *steward) beginReload(r *reload) {
+	st.pool.generation.Add(1)
 	r.todo = slices.Clone(st.list)
+	r.steps = make(chan ReloadProgress, len(r.todo)+1)
 	r.progress = ReloadProgress{Pool: st.pool.name, Total: len(r.todo)}
-	r.tell(r.progress)
+	r.steps <- r.progress
 	st.reload = r
 }
 
@@ -121,7 +127,7 @@ func (st *steward) advance(ctx context.Context) {
 	}
 	st.reload = nil
 	st.report(r)
-	r.finish(r.err)
+	close(r.steps)
 }
 
 // nextToReload takes a seat of the list; nil: there is none just now. Those that were
@@ -149,7 +155,7 @@ func (st *steward) replaceOutdated(ctx context.Context, r *reload, s *seat) {
 		swapped: func() {
 			r.progress.Replaced++
 			r.progress.Worker = old
-			r.tell(r.progress)
+			r.steps <- r.progress
 		},
 		done: func(err error) {
 			r.underway--
@@ -185,12 +191,5 @@ func (r *reload) stop(err error) {
 	r.todo = nil
 	if r.err == nil {
 		r.err = err
-	}
-}
-
-func (r *reload) finish(err error) {
-	select {
-	case r.over <- err:
-	default: // it has its outcome
 	}
 }

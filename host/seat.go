@@ -33,7 +33,7 @@ type seat struct {
 
 	// The pool's mutex guards these.
 	member *member
-	fault  error // how its latest worker ended or failed to start, if that wasn't wanted
+	fault  error // how its latest worker ended or why it couldn't start, if that wasn't wanted
 	vacant bool  // retired, and its last worker is gone
 }
 
@@ -135,7 +135,10 @@ func (p *pool) batch() (int, time.Duration) {
 
 func (p *pool) spec(m *member) Spec {
 	cfg := p.cfg()
-	return Spec{Pool: p.name, Worker: m.id, Command: cfg.Command, Settings: cfg.Settings, Timeout: cfg.StartTimeout}
+	return Spec{
+		Pool: p.name, Worker: m.id, Command: cfg.Command, Settings: cfg.Settings, Timeout: cfg.StartTimeout,
+		Generation: p.generation.Load(),
+	}
 }
 
 // startFailed records why; a launch that was cut short by the end of its seat says

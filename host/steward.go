@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,6 +16,8 @@ type sizing struct {
 	batches   *batches
 	line      *line
 	reloading chan struct{} // filled by the reload that is under way
+
+	generation *atomic.Uint64 // how many reloads have begun
 }
 
 // order is what others want of a pool's steward. It runs in its goroutine.
@@ -27,6 +30,8 @@ func newSizing() sizing {
 		batches:   newBatches(),
 		line:      newLine(),
 		reloading: make(chan struct{}, 1),
+
+		generation: new(atomic.Uint64),
 	}
 }
 
@@ -194,8 +199,9 @@ func (st *steward) close() {
 	for _, x := range st.exchanges {
 		x.finish(errDraining())
 	}
-	if st.reload != nil {
-		st.reload.finish(errDraining())
+	if r := st.reload; r != nil {
+		r.stop(errDraining())
+		close(r.steps)
 	}
 }
 

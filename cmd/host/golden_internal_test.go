@@ -44,7 +44,7 @@ func golden(t *testing.T, path, got string) {
 
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "upgrade", "cleanup", "version", "completion"} {
+	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "reload", "drain", "kill", "upgrade", "cleanup", "version", "completion"} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
 		if o.code != 0 || o.stderr != "" {

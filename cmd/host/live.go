@@ -80,6 +80,13 @@ func (h liveHost) Workers(ctx context.Context) ([]workerStatus, error) {
 	return out, nil
 }
 
+// Reload implements engine.
+func (h liveHost) Reload(ctx context.Context, pool string, step func(reloadStep)) error {
+	return h.Client.Reload(ctx, pool, func(r *snakepitv1.ReloadResponse) {
+		step(reloadStep{Pool: r.GetPool(), Total: int(r.GetTotal()), Replaced: int(r.GetReplaced()), Worker: r.GetWorker()})
+	})
+}
+
 // unreachable says which host didn't answer, and what to do about it. Other
 // errors stay as they are.
 func unreachable(err error, target string) error {

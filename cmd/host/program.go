@@ -111,7 +111,8 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
 	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.toolsCommand(),
-		p.workersCommand(), p.upgradeCommand(), p.cleanupCommand(), p.versionCommand(), p.completionCommand())
+		p.workersCommand(), p.reloadCommand(), p.drainCommand(), p.killCommand(), p.upgradeCommand(),
+		p.cleanupCommand(), p.versionCommand(), p.completionCommand())
 	return root
 }
 
