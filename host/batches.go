@@ -7,7 +7,7 @@ import (
 )
 
 // batches lets a pool's workers start a batch at a time: the next one begins once
-// all of the last have started, or have shown that they can.t, and a delay has passed.
+// all of the last have started, or have shown that they can't, and a delay has passed.
 type batches struct {
 	turn chan struct{} // whoever fills it is the next to start
 	idle chan struct{} // holds one token after the last of a batch came to its end

@@ -11,7 +11,9 @@ import (
 func TestReloadTellsOfEachStep(t *testing.T) {
 	t.Parallel()
 	steps := []reloadStep{
-		{Pool: "ml", Total: 2}, {Pool: "ml", Total: 2, Replaced: 1, Worker: "ml-1"}, {Pool: "ml", Total: 2, Replaced: 2, Worker: "ml-2"},
+		{Pool: "ml", Total: 2},
+		{Pool: "ml", Total: 2, Replaced: 1, Worker: "ml-1"},
+		{Pool: "ml", Total: 2, Replaced: 2, Worker: "ml-2"},
 		{Pool: "none"},
 	}
 	h := &fakeHost{steps: steps}
