@@ -37,21 +37,28 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, seat, launched) and the atomic counter.
+// never changes (id, pool, seat, launched) and what is atomic.
 type member struct {
 	id       WorkerID
 	pool     *pool
 	seat     int
 	launched time.Time
 	calls    atomic.Uint64
+	stint    stint
 
 	state    WorkerState
-	worker   Worker // nil before it's ready and once it's dead
-	process  Process
 	slots    int
-	busy     int
+	busy     int             // calls that were granted: those that run, and those behind them
+	done     <-chan struct{} // the worker's
+	free     link[*member]   // in one of the pool's lists, by its room
+	pins     *pins           // nil: no call has waited for this worker alone
+	running  fifo[*grant]
+	behind   fifo[*grant] // calls beyond its slots, which wait in the worker
+	stuck    int          // running calls that have calls of their own among the pinned
+	worker   Worker       // nil before it's ready and once it's dead
+	process  Process
 	sessions int // whose home it is
-	free     link[*member]
+	strict   int // those of them that can't be served elsewhere
 
 	age      age           // when its time is over
 	maxCalls uint64        // after which the steward is told; zero: no more
@@ -89,10 +96,6 @@ func (m *member) enter() {
 func (m *member) leave() {
 	m.busy--
 	m.pool.load.leave()
-	if m.busy == 0 && m.quiet != nil {
-		close(m.quiet)
-		m.quiet = nil
-	}
 	if m.maxCalls > 0 && m.calls.Load() >= m.maxCalls {
 		m.maxCalls = 0
 		m.age.worn = true
@@ -100,11 +103,19 @@ func (m *member) leave() {
 	}
 }
 
+// rest tells who drains the worker that its last call has ended.
+func (m *member) rest() {
+	if m.busy == 0 && m.quiet != nil {
+		close(m.quiet)
+		m.quiet = nil
+	}
+}
+
 // ended reports whether the process of a worker in service is gone, which its
 // seat may not have noticed yet: a dead worker's calls end first.
 func (m *member) ended() bool {
 	select {
-	case <-m.worker.Done():
+	case <-m.done:
 		return true
 	default:
 		return false

@@ -41,13 +41,6 @@ func (m *member) begin(r Recycle) {
 	}
 }
 
-// pinned reports whether a session would fail without this very worker; the
-// pool's mutex is held.
-func (m *member) pinned() bool {
-	a := m.pool.cfg().Affinity
-	return m.sessions > 0 && a != "" && a != AffinityHint
-}
-
 // recycle begins to replace those workers whose time is over.
 func (st *steward) recycle(ctx context.Context, now time.Time, next *alarm) {
 	r := st.pool.cfg().Recycle
@@ -73,7 +66,7 @@ func (st *steward) recycle(ctx context.Context, now time.Time, next *alarm) {
 type weary struct {
 	seat *seat
 	id   WorkerID
-	why  string
+	why  RecycleCause
 	// patience is how long its calls may go on once it's replaced.
 	patience time.Duration
 }
@@ -97,19 +90,19 @@ func (st *steward) weary(r Recycle, now time.Time, next *alarm) (list []weary) {
 // over says why a worker's time is over; empty: it isn't. A worker that a strict
 // session is pinned to stays until that ends, or twice its age is reached: only
 // its memory is no excuse.
-func (m *member) over(r Recycle, now time.Time, next *alarm) (why string, patience time.Duration) {
+func (m *member) over(r Recycle, now time.Time, next *alarm) (why RecycleCause, patience time.Duration) {
 	old := !m.age.ends.IsZero() && !now.Before(m.age.ends)
-	spared := m.pinned() && (m.age.limit.IsZero() || now.Before(m.age.limit))
+	spared := m.pinned() > 0 && (m.age.limit.IsZero() || now.Before(m.age.limit))
 	switch {
 	case m.age.heavy:
-		return "memory", r.MemoryGrace
+		return RecycleMemory, r.MemoryGrace
 	case (old || m.age.worn) && spared:
 		next.before(now.Add(pinnedEvery))
 		return "", 0
 	case old:
-		return "age", drainBound
+		return RecycleAge, drainBound
 	case m.age.worn:
-		return "calls", drainBound
+		return RecycleCalls, drainBound
 	case !m.age.ends.IsZero():
 		next.before(m.age.ends)
 	}
@@ -122,7 +115,8 @@ func (st *steward) replaceWeary(ctx context.Context, w weary) {
 		old: w.seat, patience: w.patience,
 		swapped: func() {
 			st.wear.setbacks = backoff{}
-			p.event.emit(EventWorkerRecycled, w.id, "", w.why)
+			p.tally.recycled.add(w.why)
+			p.event.emit(EventWorkerRecycled, w.id, "", string(w.why))
 			p.log.Debug("worker recycled", "worker", w.id, "because", w.why)
 		},
 		done: func(err error) {

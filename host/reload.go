@@ -153,6 +153,7 @@ func (st *steward) replaceOutdated(ctx context.Context, r *reload, s *seat) {
 	st.exchange(ctx, &exchange{
 		old: s, patience: drainBound,
 		swapped: func() {
+			st.pool.tally.recycled.add(RecycleReload)
 			r.progress.Replaced++
 			r.progress.Worker = old
 			r.steps <- r.progress

@@ -105,18 +105,24 @@ func (st *steward) growth(s Scale, now time.Time, next *alarm) int {
 	return min((waiting+perWorker-1)/perWorker, p.want, s.Max-p.want)
 }
 
-// longestWait says how many calls wait for a slot, and since when the first does;
-// the pool's mutex is held.
+// longestWait says how many calls wait for a worker, whichever it is, and since when
+// the first does; the pool's mutex is held.
 func (p *pool) longestWait() (int, time.Time) {
-	if p.queue.head == nil {
+	if p.arrivals.head == nil {
 		return 0, time.Time{}
 	}
-	return p.queue.count, p.queue.head.value.since
+	return p.arrivals.count, p.arrivals.head.value.since
 }
 
-// stir tells the steward that a call waits, if it wants to know; the pool's mutex
-// is held.
-func (p *pool) stir() {
+// arrive notes that a call has begun to wait, and tells the steward if it wants to
+// know; the pool's mutex is held. More workers would be no help to a call that waits
+// for a certain one.
+func (p *pool) arrive(w *waiter) {
+	if w.home != nil {
+		return
+	}
+	w.since, w.order.value = time.Now(), w
+	p.arrivals.push(&w.order)
 	if p.alert {
 		p.alert = false
 		p.poke()

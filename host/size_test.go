@@ -286,8 +286,12 @@ func TestWorkerOverItsMemoryIsReplacedAndItsCallsHaveAGrace(t *testing.T) {
 	}
 	inBubble(t, change, func(r *rig) {
 		r.ready()
-		ended, cut := r.start(r.Context(), host.Request{Tool: "busy"}), r.start(r.Context(), host.Request{Tool: "stuck"})
-		first := r.launcher.Workers()
+		ended := r.start(r.Context(), host.Request{Tool: "busy"})
+		var first []*hosttest.Worker // the busy one, then the other
+		for _, w := range r.Workers("") {
+			first = slices.Insert(first, len(first)*(1-w.Busy), r.launcher.Worker(w.ID))
+		}
+		cut := r.start(r.Context(), host.Request{Tool: "stuck"})
 		fat.Store(first[0])
 		if err := <-ended; err != nil {
 			r.Errorf("a call that ends within the grace: %v", err)
