@@ -134,6 +134,29 @@ func TestSessionMovesWhenItsHomeIsReloaded(t *testing.T) {
 	})
 }
 
+func TestCallsThatWaitForADrainingWorkerAloneAreStillServed(t *testing.T) {
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		one(c, l)
+		c.Pools[0].Affinity = host.AffinityStrictQueue
+	}
+	inBubble(t, change, func(r *rig) {
+		r.ready()
+		var all []<-chan error
+		for range 3 { // in turn, each waiting for the home alone
+			all = append(all, r.start(r.Context(), host.Request{Tool: "work", Session: "s", Concurrent: true}))
+		}
+		if err := r.Reload(r.Context(), "ml", host.ReloadOptions{}); err != nil {
+			r.Error(err)
+		}
+		for _, done := range all {
+			if err := <-done; err != nil {
+				r.Error(err)
+			}
+		}
+		r.fails(host.Request{Tool: "echo", Session: "s"}, errdefs.SessionWorkerUnavailable)
+	})
+}
+
 func TestWorkerThatDiesWhileItDrainsLosesNothingButItsCall(t *testing.T) {
 	inBubble(t, one, func(r *rig) {
 		r.ready()

@@ -192,6 +192,9 @@ func (p *pool) resize(by int, kind EventKind) {
 	p.mu.Lock()
 	was := p.want
 	p.want += by
+	if was == 0 {
+		p.startErr = nil // of another time
+	}
 	now := p.want
 	changed := p.renewChanged()
 	p.mu.Unlock()

@@ -20,13 +20,8 @@ Ctrl-C ends it likewise. Sessions whose worker was replaced go on with another o
 With -o json: a list of objects with pool, total and replaced.`,
 		Example: `  snakepit reload
   snakepit reload ml`,
-		Args: cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return p.completePool(cmd, args, word)
-		},
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: p.completePoolName,
 	}, func(ctx context.Context, args []string) error {
 		pool := ""
 		if len(args) > 0 {
