@@ -29,6 +29,7 @@ type changes struct {
 
 	rig     *rig
 	size    int
+	scaled  bool // size is what it may grow to; with nothing to do it has none
 	recycle int
 	deaths  int
 	answers []<-chan error
@@ -37,7 +38,7 @@ type changes struct {
 
 func newChanges(t *testing.T, rt *rapid.T) *changes {
 	t.Helper()
-	c := &changes{T: rt, size: 3, recycle: rapid.SampledFrom([]int{0, 2}).Draw(rt, "recycle")}
+	c := &changes{T: rt, size: 3, scaled: rapid.Bool().Draw(rt, "scaled"), recycle: rapid.SampledFrom([]int{0, 2}).Draw(rt, "recycle")}
 	c.rig = newRig(t, func(cfg *host.Config, l *hosttest.Launcher) {
 		cfg.Pools[0] = c.config()
 		cfg.LaunchLimit = rapid.IntRange(1, 4).Draw(rt, "limit")
@@ -48,10 +49,14 @@ func newChanges(t *testing.T, rt *rapid.T) *changes {
 }
 
 func (c *changes) config() host.PoolConfig {
-	return host.PoolConfig{
+	p := host.PoolConfig{
 		Name: "ml", Command: host.Command{Path: "fake"}, Size: c.size,
 		QueueTimeout: time.Hour, Recycle: host.Recycle{MaxCalls: c.recycle},
 	}
+	if c.scaled {
+		p.Scale = host.Scale{Max: c.size, IdleAfter: 2 * time.Second}
+	}
+	return p
 }
 
 func (c *changes) run() {
@@ -111,7 +116,7 @@ func (c *changes) crash(t *rapid.T) {
 // workers live than the old and the new together.
 func (c *changes) check(t *rapid.T) {
 	s := c.rig.settled()
-	if s.Size != c.size {
+	if s.Size != c.size && (!c.scaled || s.Size > c.size) {
 		t.Fatalf("size %d, want %d", s.Size, c.size)
 	}
 	for _, w := range c.rig.launcher.Workers() {
@@ -135,8 +140,12 @@ func (c *changes) finish() {
 		}
 	}
 	time.Sleep(time.Minute)
+	want := c.size
+	if c.scaled {
+		want = 0
+	}
 	s := c.rig.settled()
-	if live := len(c.rig.launcher.Live()); s.Ready != c.size || live != c.size || s.Busy != 0 || s.Queued != 0 {
-		c.Errorf("%d live, %d ready, want %d; %d busy, %d queued", live, s.Ready, c.size, s.Busy, s.Queued)
+	if live := len(c.rig.launcher.Live()); s.Ready != want || live != want || s.Busy != 0 || s.Queued != 0 {
+		c.Errorf("%d live, %d ready, want %d; %d busy, %d queued", live, s.Ready, want, s.Busy, s.Queued)
 	}
 }
