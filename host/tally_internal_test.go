@@ -45,8 +45,8 @@ func TestWorkerTellsItsDevices(t *testing.T) {
 	t.Parallel()
 	p := quietPool(2, 1)
 	for seat, w := range []Worker{armed{}, live{}} {
-		m := newMember(p, WorkerID(rune('a'+seat)))
-		p.sit(seat, m)
+		m := newMember(p, seat, WorkerID(rune('a'+seat)))
+		p.sit(m)
 		p.welcome(m, w)
 	}
 	if list := p.workers(); !slices.Equal(list[0].Devices, []string{"0", "3"}) || list[1].Devices != nil {
