@@ -92,6 +92,9 @@ func (p *process) Start(ctx context.Context) error {
 	}
 	p.l.step("forked")
 	p.born(c)
+	if c.identity().PID < 0 {
+		return nil // it has ended and was reaped already: there's nobody to record
+	}
 	if err := p.l.records.identify(p.id, c.identity()); err != nil {
 		p.refuse(err) // none that isn't recorded
 		return err
@@ -244,6 +247,7 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 		if err := p.l.records.erase(p.id); err != nil {
 			p.log.logger.Warn("the worker's record stays in the ledger", "err", err)
 		}
+		p.l.gpus.give(p.id)
 		close(p.exited)
 	})
 }
