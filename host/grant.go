@@ -42,7 +42,7 @@ func (g *grant) slotAt() (at time.Time, waited bool) {
 func (p *pool) grant(m *member, t *ticket) *grant {
 	g := &grant{member: m, worker: m.worker, ticket: t}
 	g.place.value = g
-	m.busy++
+	m.enter()
 	if m.busy <= m.slots {
 		m.running.push(&g.place)
 	} else {
@@ -62,6 +62,7 @@ func (p *pool) release(g *grant) {
 	p.mu.Lock()
 	p.takeBack(g)
 	p.handOn(g.member, &out)
+	g.member.checkQuiet()
 	p.mu.Unlock()
 	out.send()
 }
@@ -85,7 +86,7 @@ func (p *pool) takeBack(g *grant) {
 // handOn gives the free slots of m to those who wait, and lists it where its room
 // can be found. The caller sends the answers after unlocking.
 func (p *pool) handOn(m *member, out *answers) {
-	if m.state != WorkerReady || m.ended() {
+	if m.state != WorkerReady && m.state != WorkerDraining || m.ended() {
 		return
 	}
 	for w := p.choose(m); w != nil; w = p.choose(m) {
@@ -100,6 +101,9 @@ func (p *pool) handOn(m *member, out *answers) {
 // choose takes the call that m is to run next out of the queues; nil when it has no
 // room, or nobody waits for it.
 func (p *pool) choose(m *member) *waiter {
+	if m.state == WorkerDraining {
+		return m.lastPinned()
+	}
 	if !m.available() && (!p.roomBehind(m) || p.queue.nested() || m.pins.nested()) {
 		return nil
 	}

@@ -37,7 +37,7 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and what is atomic. What a decision reads
+// never changes (id, pool, seat, launched) and what is atomic. What a decision reads
 // stands first, in two cache lines: a large pool's workers aren't in the cache.
 type member struct {
 	state   WorkerState
@@ -55,6 +55,7 @@ type member struct {
 
 	id       WorkerID
 	pool     *pool
+	seat     int
 	launched time.Time
 	counted  atomic.Bool             // the breaker knows of its crash
 	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
@@ -66,10 +67,14 @@ type member struct {
 	deaf     int           // slots of calls that don't stop
 	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
 	isQuiet  bool          // it's closed
+	serves   bool          // while it drains, those that wait for it alone
+
+	age      age    // when its time is over
+	maxCalls uint64 // after which the steward is told; zero: no more
 }
 
-func newMember(p *pool, id WorkerID) *member {
-	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
+func newMember(p *pool, seat int, id WorkerID) *member {
+	m := &member{id: id, pool: p, seat: seat, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
 	m.free.value = m
 	return m
 }
@@ -87,6 +92,22 @@ func (m *member) transition(to WorkerState) bool {
 // available reports whether a call can be granted a slot.
 func (m *member) available() bool {
 	return m.state == WorkerReady && m.busy < m.slots
+}
+
+// enter counts a call that was granted one of the worker's slots.
+func (m *member) enter() {
+	m.busy++
+	m.pool.usage.enter()
+}
+
+// wear tells the steward of a worker that has run its calls. It's a comparison: it
+// runs with every call.
+func (m *member) wear() {
+	if m.maxCalls > 0 && m.calls.Load() >= m.maxCalls {
+		m.maxCalls = 0
+		m.age.worn = true
+		m.pool.poke()
+	}
 }
 
 // ended reports whether the process of a worker in service is gone, which its

@@ -110,8 +110,8 @@ func busyPool(b *testing.B, workers, queue int) (*pool, []*grant) {
 	p := quietPool(workers, queue)
 	grants := make([]*grant, workers)
 	for i := range grants {
-		m := newMember(p, WorkerID(fmt.Sprint(i)))
-		p.sit(i, m)
+		m := newMember(p, i, WorkerID(fmt.Sprint(i)))
+		p.sit(m)
 		p.welcome(m, &mortal{slots: 1, done: make(chan struct{})})
 		g, _, err := p.takeOrQueue(wish{}, &ticket{pool: p})
 		if err != nil || g == nil {

@@ -31,6 +31,8 @@ type fakeHost struct {
 	report   embed.Report
 
 	calls  []invocation
+	asked  []string // of reload, drain and kill
+	steps  []reloadStep
 	closed int
 	shut   []error // of the contexts that Shutdown got, when it was over
 }
@@ -249,3 +251,21 @@ func (h *fakeHost) Upgrade(context.Context) (int, error) {
 }
 
 func (h *fakeHost) Heir() int { return 0 }
+
+func (h *fakeHost) Reload(_ context.Context, pool string, step func(reloadStep)) error {
+	h.asked = append(h.asked, "reload "+pool)
+	for _, s := range h.steps {
+		step(s)
+	}
+	return h.err
+}
+
+func (h *fakeHost) DrainWorker(_ context.Context, id string) error {
+	h.asked = append(h.asked, "drain "+id)
+	return h.err
+}
+
+func (h *fakeHost) KillWorker(_ context.Context, id string) error {
+	h.asked = append(h.asked, "kill "+id)
+	return h.err
+}

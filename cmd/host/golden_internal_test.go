@@ -45,7 +45,8 @@ func golden(t *testing.T, path, got string) {
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
-		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "upgrade", "cleanup", "hardware", "version", "completion",
+		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
+		"upgrade", "cleanup", "hardware", "version", "completion",
 	} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)

@@ -17,6 +17,7 @@ import (
 type serveFlags struct {
 	adapter string
 	workers int
+	watch   bool
 }
 
 func (p *program) serveCommand() *cobra.Command {
@@ -36,13 +37,18 @@ stops the workers at once, and the exit code is 1. SIGUSR2, or snakepit upgrade,
 over, which prints a ready line of its own, and the exit code is 0.
 
 A host that died leaves its workers for the knob orphan_grace: serve on the same data directory goes on
-with them, and with what they hold in memory.`,
+with them, and with what they hold in memory.
+
+With --watch the workers are replaced, as by snakepit reload, when a Python file of the adapter, of its
+package or of its folder has changed. New code that doesn't start leaves the old workers in service, and
+says so on stderr.`,
 		Example: `  snakepit serve --adapter tools.py
   snakepit serve --adapter tools.py:Digits --workers 4 --data-dir /var/lib/snakepit`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func(ctx context.Context, _ []string) error { return p.serve(ctx, f) })
 	p.addAdapterFlags(cmd, &f.adapter, &f.workers)
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "reload when the adapter's files change")
 	return cmd
 }
 
@@ -68,7 +74,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if l.DataDir, err = p.dataDir(); err != nil {
 		return err
 	}
-	l.Serve, l.Successor = true, successor
+	l.Serve, l.Watch, l.Successor = true, f.watch, successor
 	if l.Inherit, err = handed(); err != nil {
 		return err
 	}

@@ -2016,7 +2016,7 @@ type WorkerStatus struct {
 	Node string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	// Its process.
 	Pid int32 `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
-	// "starting", "ready", "stopping" or "dead".
+	// "starting", "ready", "draining", "stopping" or "dead".
 	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
 	// How many calls it can run at once.
 	Slots uint32 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
@@ -2535,6 +2535,291 @@ func (x *UpgradeResponse) GetPid() int32 {
 	return 0
 }
 
+// ReloadRequest says which workers to replace.
+type ReloadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool; empty for all.
+	Pool          string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadRequest) Reset() {
+	*x = ReloadRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadRequest) ProtoMessage() {}
+
+func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
+func (*ReloadRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ReloadRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+// ReloadResponse says how far a pool's reload has come.
+type ReloadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// How many workers are to be replaced.
+	Total uint32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// How many of them have a replacement in service.
+	Replaced uint32 `protobuf:"varint,3,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	// The worker that was replaced last; empty for none yet.
+	Worker        string `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadResponse) Reset() {
+	*x = ReloadResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadResponse) ProtoMessage() {}
+
+func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
+func (*ReloadResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ReloadResponse) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ReloadResponse) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ReloadResponse) GetReplaced() uint32 {
+	if x != nil {
+		return x.Replaced
+	}
+	return 0
+}
+
+func (x *ReloadResponse) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+// DrainWorkerRequest says which worker is to go.
+type DrainWorkerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worker's id.
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerRequest) Reset() {
+	*x = DrainWorkerRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerRequest) ProtoMessage() {}
+
+func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
+func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DrainWorkerRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+// DrainWorkerResponse says that it's gone.
+type DrainWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerResponse) Reset() {
+	*x = DrainWorkerResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerResponse) ProtoMessage() {}
+
+func (x *DrainWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerResponse.ProtoReflect.Descriptor instead.
+func (*DrainWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{35}
+}
+
+// KillWorkerRequest says which worker is to go.
+type KillWorkerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worker's id.
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillWorkerRequest) Reset() {
+	*x = KillWorkerRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillWorkerRequest) ProtoMessage() {}
+
+func (x *KillWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillWorkerRequest.ProtoReflect.Descriptor instead.
+func (*KillWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *KillWorkerRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+// KillWorkerResponse says that it was killed.
+type KillWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillWorkerResponse) Reset() {
+	*x = KillWorkerResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillWorkerResponse) ProtoMessage() {}
+
+func (x *KillWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillWorkerResponse.ProtoReflect.Descriptor instead.
+func (*KillWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{37}
+}
+
 var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
@@ -2737,7 +3022,20 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x14CloseSessionResponse\"\x10\n" +
 	"\x0eUpgradeRequest\"#\n" +
 	"\x0fUpgradeResponse\x12\x10\n" +
-	"\x03pid\x18\x01 \x01(\x05R\x03pid2\xaf\x05\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\"#\n" +
+	"\rReloadRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"n\n" +
+	"\x0eReloadResponse\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\rR\x05total\x12\x1a\n" +
+	"\breplaced\x18\x03 \x01(\rR\breplaced\x12\x16\n" +
+	"\x06worker\x18\x04 \x01(\tR\x06worker\",\n" +
+	"\x12DrainWorkerRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"\x15\n" +
+	"\x13DrainWorkerResponse\"+\n" +
+	"\x11KillWorkerRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"\x14\n" +
+	"\x12KillWorkerResponse2\x95\a\n" +
 	"\x04Host\x12C\n" +
 	"\x04Call\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n" +
 	"\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x010\x01\x12B\n" +
@@ -2747,7 +3045,11 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\vListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n" +
 	"\fListSessions\x12 .snakepit.v1.ListSessionsRequest\x1a!.snakepit.v1.ListSessionsResponse\x12S\n" +
 	"\fCloseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponse\x12D\n" +
-	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponse\x12C\n" +
+	"\x06Reload\x12\x1a.snakepit.v1.ReloadRequest\x1a\x1b.snakepit.v1.ReloadResponse0\x01\x12P\n" +
+	"\vDrainWorker\x12\x1f.snakepit.v1.DrainWorkerRequest\x1a .snakepit.v1.DrainWorkerResponse\x12M\n" +
+	"\n" +
+	"KillWorker\x12\x1e.snakepit.v1.KillWorkerRequest\x1a\x1f.snakepit.v1.KillWorkerResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_host_proto_rawDescOnce sync.Once
@@ -2761,7 +3063,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -2795,47 +3097,53 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*CloseSessionResponse)(nil),  // 29: snakepit.v1.CloseSessionResponse
 	(*UpgradeRequest)(nil),        // 30: snakepit.v1.UpgradeRequest
 	(*UpgradeResponse)(nil),       // 31: snakepit.v1.UpgradeResponse
-	nil,                           // 32: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 33: snakepit.v1.StatusResponse.RefusedEntry
-	nil,                           // 34: snakepit.v1.PoolStatus.ErrorsEntry
-	nil,                           // 35: snakepit.v1.PoolStatus.RecycledEntry
-	(*Progress)(nil),              // 36: snakepit.v1.Progress
-	(*Tool)(nil),                  // 37: snakepit.v1.Tool
-	(*Error)(nil),                 // 38: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*ReloadRequest)(nil),         // 32: snakepit.v1.ReloadRequest
+	(*ReloadResponse)(nil),        // 33: snakepit.v1.ReloadResponse
+	(*DrainWorkerRequest)(nil),    // 34: snakepit.v1.DrainWorkerRequest
+	(*DrainWorkerResponse)(nil),   // 35: snakepit.v1.DrainWorkerResponse
+	(*KillWorkerRequest)(nil),     // 36: snakepit.v1.KillWorkerRequest
+	(*KillWorkerResponse)(nil),    // 37: snakepit.v1.KillWorkerResponse
+	nil,                           // 38: snakepit.v1.Invocation.MetadataEntry
+	nil,                           // 39: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                           // 40: snakepit.v1.PoolStatus.ErrorsEntry
+	nil,                           // 41: snakepit.v1.PoolStatus.RecycledEntry
+	(*Progress)(nil),              // 42: snakepit.v1.Progress
+	(*Tool)(nil),                  // 43: snakepit.v1.Tool
+	(*Error)(nil),                 // 44: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	32, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	38, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	36, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	42, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	37, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	38, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	43, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	44, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	38, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	39, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	44, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	45, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	33, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
-	34, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	39, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	40, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
 	15, // 16: snakepit.v1.PoolStatus.queue_time:type_name -> snakepit.v1.Histogram
 	15, // 17: snakepit.v1.PoolStatus.run_time:type_name -> snakepit.v1.Histogram
 	17, // 18: snakepit.v1.PoolStatus.breaker:type_name -> snakepit.v1.Breaker
-	35, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
+	41, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
 	18, // 20: snakepit.v1.PoolStatus.events:type_name -> snakepit.v1.Event
 	16, // 21: snakepit.v1.Histogram.buckets:type_name -> snakepit.v1.HistogramBucket
-	39, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	39, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
+	45, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	45, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
 	21, // 24: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	37, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	43, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
 	24, // 26: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	39, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	45, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
 	27, // 28: snakepit.v1.ListSessionsResponse.sessions:type_name -> snakepit.v1.SessionStatus
-	39, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
-	39, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
+	45, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
+	45, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
 	1,  // 31: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
 	3,  // 32: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
 	6,  // 33: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
@@ -2845,17 +3153,23 @@ var file_snakepit_v1_host_proto_depIdxs = []int32{
 	25, // 37: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
 	28, // 38: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
 	30, // 39: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
-	2,  // 40: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 41: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 42: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 43: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	20, // 44: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	23, // 45: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	26, // 46: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
-	29, // 47: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	31, // 48: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
-	40, // [40:49] is the sub-list for method output_type
-	31, // [31:40] is the sub-list for method input_type
+	32, // 40: snakepit.v1.Host.Reload:input_type -> snakepit.v1.ReloadRequest
+	34, // 41: snakepit.v1.Host.DrainWorker:input_type -> snakepit.v1.DrainWorkerRequest
+	36, // 42: snakepit.v1.Host.KillWorker:input_type -> snakepit.v1.KillWorkerRequest
+	2,  // 43: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 44: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 45: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 46: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	20, // 47: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	23, // 48: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	26, // 49: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
+	29, // 50: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	31, // 51: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
+	33, // 52: snakepit.v1.Host.Reload:output_type -> snakepit.v1.ReloadResponse
+	35, // 53: snakepit.v1.Host.DrainWorker:output_type -> snakepit.v1.DrainWorkerResponse
+	37, // 54: snakepit.v1.Host.KillWorker:output_type -> snakepit.v1.KillWorkerResponse
+	43, // [43:55] is the sub-list for method output_type
+	31, // [31:43] is the sub-list for method input_type
 	31, // [31:31] is the sub-list for extension type_name
 	31, // [31:31] is the sub-list for extension extendee
 	0,  // [0:31] is the sub-list for field type_name
@@ -2894,7 +3208,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
