@@ -40,6 +40,8 @@ type testHost struct {
 	Grace    time.Duration
 	Command  host.Command
 	Workers  []host.WorkerID
+	Fork     bool
+	Isolated bool
 
 	DieAt  string // the step of a start at which it kills itself
 	DieNth int32  // how many workers have come so far by then
@@ -68,7 +70,9 @@ func newTestHost(t *testing.T, cmd host.Command) testHost {
 func (h testHost) ledgerPath() string { return filepath.Join(h.Data, "ledger.db") }
 
 func (h testHost) spec(id host.WorkerID) host.Spec {
-	return host.Spec{Pool: "default", Worker: id, Command: h.Command, Timeout: patience}
+	return host.Spec{
+		Pool: "default", Worker: id, Command: h.Command, Timeout: patience, Settings: host.WorkerSettings{Fork: h.Fork},
+	}
 }
 
 // launcher makes the launcher; whoever called it closes the ledger.
@@ -80,6 +84,7 @@ func (h testHost) launcher(logger hclog.Logger) (*Launcher, *ledger.Ledger, erro
 	}
 	return NewLauncher(Config{
 		Dir: h.Dir, LogDir: h.Data, Host: "test", Instance: h.Instance, Ledger: l, OrphanGrace: h.Grace, Logger: logger,
+		Isolated: h.Isolated,
 	}), l, nil
 }
 

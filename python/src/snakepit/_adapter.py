@@ -198,15 +198,25 @@ def load(target: str) -> Toolbox:
         DefinitionError: there is nothing of that name, or it's no adapter.
         BaseException: whatever the import raises.
     """
+    return collect(find(target))
+
+
+def find(target: str) -> object:
+    """Imports FILE.py, FILE.py:Class, MODULE or MODULE:Class; for collect.
+
+    Raises:
+        DefinitionError: there is nothing of that name.
+        BaseException: whatever the import raises.
+    """
     where, name = split(target)
     module = _import_file(Path(where)) if is_file(where) else _import_module(where)
     _refuse_shadowed(module)
     if not name:
-        return collect(module)
-    found = getattr(module, name, None)
+        return module
+    found: object = getattr(module, name, None)
     if found is None:
         raise DefinitionError(_no_such_name(module, name))
-    return collect(found)
+    return found
 
 
 def split(target: str) -> tuple[str, str]:
