@@ -208,7 +208,7 @@ func (c *child) exec(r Spawn, files []uintptr) error {
 		c.cgroup.remove()
 		c.cgroup = nil
 		attr.Sys.UseCgroupFD = false
-		pid, err = syscall.ForkExec(r.Path, r.Args, attr)
+		pid, err = syscall.ForkExec(r.Path, r.Args, attr) //nolint:gosec // as above
 	}
 	if err != nil {
 		return fmt.Errorf("exec %s: %w", r.Path, err)

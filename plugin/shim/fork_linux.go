@@ -3,6 +3,7 @@ package shim
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -141,10 +142,10 @@ func (b *birth) await() (pid int, err error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return 0, fmt.Errorf("it didn't fork within %s", forkTime)
+	case errors.Is(err, io.EOF):
+		return 0, errors.New("it didn't fork, or its child ended at once")
 	case err != nil:
 		return 0, err
-	case n <= 0:
-		return 0, errors.New("it didn't fork")
 	case text[0] != saysHere && text[0] != saysInCgroup:
 		return 0, errors.New(strings.ToValidUTF8(string(text[:n]), "?"))
 	}
