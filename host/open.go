@@ -22,8 +22,8 @@ const startTries = 3
 // session_expired, session_quota, call_cycle, pool_starting, start_failed,
 // draining, deadline, cancelled, and the registry's. The call hasn't run then.
 func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
-	c := &Call{host: h, req: req, id: h.newCallID()}
-	ctx, c.deadline, c.cancel = h.bounded(ctx)
+	c := &Call{host: h, req: req, id: h.newCallID(), arrived: h.clock()}
+	ctx, c.deadline, c.cancel = h.bounded(ctx, c.arrived)
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
 		c.end(e)
@@ -33,12 +33,12 @@ func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 }
 
 // bounded gives ctx a deadline when it has none, and a way to end it.
-func (h *Host) bounded(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
+func (h *Host) bounded(ctx context.Context, arrived time.Duration) (context.Context, time.Time, context.CancelFunc) {
 	if d, ok := ctx.Deadline(); ok {
 		ctx, cancel := context.WithCancel(ctx)
 		return ctx, d, cancel
 	}
-	d := time.Now().Add(h.cfg.CallTimeout)
+	d := h.epoch.Add(arrived + h.cfg.CallTimeout) // by the same clock: it needn't be read twice
 	ctx, cancel := context.WithDeadlineCause(ctx, d, h.timedOut)
 	return ctx, d, cancel
 }
@@ -53,6 +53,7 @@ func (h *Host) open(ctx context.Context, c *Call) (err error) {
 	if c.target, err = h.resolve(ctx, c.req); err != nil {
 		return err
 	}
+	c.arrive()
 	if err = c.target.check(c.req); err != nil {
 		return err
 	}
@@ -101,16 +102,16 @@ func (h *Host) try(ctx context.Context, c *Call) (*attempt, error) {
 		return h.runLocal(ctx, c), nil
 	}
 	line := lineageOf(ctx)
-	if err := line.refuse(c.req.Session); err != nil {
-		return nil, err
+	if line.has(c.req.Session) && !h.sessions.concurrent(c.req.Session) {
+		return nil, ownAncestor()
 	}
-	t := &ticket{pool: c.target.pool}
+	t := newTicket(c.target.pool, c.id, c.req, line)
 	defer t.close()
-	v, err := h.sessions.enter(ctx, c.req.Session, c.target.pool, c.req.MustExist, t)
+	v, err := h.sessions.enter(ctx, &c.req, c.target.pool, t)
 	if err != nil {
+		c.target.pool.tellIfFull(err)
 		return nil, err
 	}
-	v.descend(line)
 	a, err := c.place(ctx, v, t)
 	if err != nil {
 		v.leave()
@@ -125,14 +126,14 @@ func (c *Call) place(ctx context.Context, v *visit, t *ticket) (a *attempt, err 
 	p := c.target.pool
 	for range startTries {
 		var g *grant
-		if g, err = p.checkout(ctx, v.home(), t); err != nil {
+		if g, err = p.checkout(ctx, v.wish(), t); err != nil {
 			return nil, err
 		}
 		if a, err = c.startOn(ctx, v, g); err == nil {
 			return a, nil
 		}
 		p.release(g)
-		if t.served = true; !neverReached(err) {
+		if t.served = true; !neverReached(err) && errdefs.ReasonOf(err) != errdefs.SessionMoved {
 			return nil, err
 		}
 	}
@@ -140,7 +141,7 @@ func (c *Call) place(ctx context.Context, v *visit, t *ticket) (a *attempt, err 
 }
 
 func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error) {
-	atHome, err := v.settle(ctx, g)
+	atHome, err := v.settle(ctx, g.member)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +149,10 @@ func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error
 	if err != nil {
 		return nil, c.notStarted(ctx, g, err)
 	}
-	g.member.calls.Add(1)
-	c.target.pool.calls.Add(1)
-	return &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}, nil
+	v.reached(atHome)
+	a := &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}
+	a.begin()
+	return a, nil
 }
 
 // notStarted says which worker it was, and has it killed when it's no use any

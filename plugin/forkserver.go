@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -64,7 +63,7 @@ func newForkserver(of *forkservers, spec host.Spec, same string) *forkserver {
 	cmd.Dir = spec.Command.Dir
 	isolate(cmd)
 	f.proc = newProcess(id, cmd, of.l.workerLog(id), of.l)
-	f.proc.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec.Command)}
+	f.proc.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec)}
 	f.proc.forks, f.proc.word = true, f.hear
 	return f
 }
@@ -282,7 +281,7 @@ func (fs *forkservers) possible() bool {
 
 // take gives the pool's forkserver, and starts one where none would do; nil: it's too late.
 func (fs *forkservers) take(spec host.Spec) *forkserver {
-	same := fmt.Sprint(fingerprint(spec.Command), spec.Settings.Threads)
+	same := fingerprint(spec)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.over {

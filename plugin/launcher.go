@@ -79,6 +79,7 @@ type Launcher struct {
 	nursery nursery
 	wg      sync.WaitGroup // every goroutine of every worker
 	forks   forkservers
+	limits  limitReport
 	step    func(string) // a test's; called at each step of a start
 
 	mu        sync.Mutex // guards survivors
@@ -176,7 +177,8 @@ func (l *Launcher) prepare(spec host.Spec) (*startup, error) {
 	isolate(cmd)
 	log := l.workerLog(spec.Worker)
 	p := newProcess(spec.Worker, cmd, log, l)
-	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec.Command), Dir: dir}
+	p.limits = limitsOf(spec.Settings.Limits)
+	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec), Dir: dir}
 	return &startup{l: l, spec: spec, dir: dir, logger: log.logger, proc: p}, nil
 }
 
@@ -219,6 +221,8 @@ func (s *startup) client() *goplugin.Client {
 			return s.proc, nil
 		},
 		SkipHostEnv:      true,
+		SyncStdout:       hearing{s.proc},
+		SyncStderr:       hearing{s.proc},
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: s.dir},
 		StartTimeout:     s.spec.Timeout,
 		Logger:           hclog.NewNullLogger(),

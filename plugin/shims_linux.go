@@ -92,6 +92,7 @@ func (s *shims) start(ctx context.Context, p *process) (child, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.held(ch.Limits())
 	return shimChild{ch}, nil
 }
 
@@ -103,7 +104,7 @@ func (s *shims) forks() {}
 func spawn(c *shim.Client, p *process) (*shim.Child, error) {
 	order := shim.Spawn{
 		Worker: string(p.id), Token: p.token, Path: p.cmd.Path, Args: p.cmd.Args, Env: p.cmd.Env, Dir: p.cmd.Dir, Log: p.log.path,
-		Forks: p.forks,
+		Limits: p.limits, Forks: p.forks,
 	}
 	if p.from != nil {
 		order.From = string(p.from.proc.id)
@@ -349,6 +350,8 @@ func exitOfShim(e shim.Exit) (exit errdefs.Exit, note string) {
 	switch {
 	case e.Lost:
 		return errdefs.Exit{Code: -1, Signal: unix.SignalName(unix.SIGKILL)}, "the process that kept it has died"
+	case status.Signaled() && e.Over == shim.LimitMemory:
+		return errdefs.Exit{Code: -1, Signal: unix.SignalName(status.Signal())}, "it went over its limit of memory"
 	case status.Signaled() && e.OOM:
 		return errdefs.Exit{Code: -1, Signal: unix.SignalName(status.Signal())}, "the system ran out of memory"
 	case status.Signaled():

@@ -31,6 +31,7 @@ type child struct {
 	id     string
 	token  string
 	note   string // for the next host
+	limits []Limit
 	pid    int
 	pidfd  *handle
 	slot   int
@@ -145,17 +146,18 @@ func (c *child) fork(r Spawn) error {
 		c.door.close()
 		return err
 	}
-	c.begin(files, r.Log)
+	c.begin(files, r)
 	return nil
 }
 
 // begin takes care of a process that has begun.
-func (c *child) begin(files *streams, log string) {
+func (c *child) begin(files *streams, r Spawn) {
 	expendable(c.pid)
+	c.limits = applyLimits(c.pid, c.cgroup, r.Limits)
 	c.pipes = []*os.File{files.out, files.err}
 	c.reading = len(c.pipes)
 	c.shim.goes.Go(func() { c.read(Stdout, files.out, &LogFile{}) })
-	c.shim.goes.Go(func() { c.read(Stderr, files.err, &LogFile{Path: log, Max: c.shim.settings.LogBytes}) })
+	c.shim.goes.Go(func() { c.read(Stderr, files.err, &LogFile{Path: r.Log, Max: c.shim.settings.LogBytes}) })
 }
 
 // streams are a process's first three descriptors, and our ends of two of them.

@@ -190,8 +190,8 @@ func (s *shim) born(b *birth, pid int, err error) {
 	s.workers[c.id], s.byPID[c.pid] = c, c
 	c.mark = s.page.at(c.slot)
 	s.setMark(c)
-	c.begin(b.files, b.spawn.Log)
-	b.answer(reply{Slot: c.slot}, c.pidfd)
+	c.begin(b.files, b.spawn)
+	b.answer(reply{Slot: c.slot, Limits: c.limits}, c.pidfd)
 	s.goes.Go(b.tell)
 }
 

@@ -98,7 +98,8 @@ type Spawn struct {
 	Forks bool
 	// From names the forkserver, a worker of this shim, that is to fork it. Path
 	// and Args mean nothing then. A shim that knows of none executes them.
-	From string
+	From   string
+	Limits Limits
 }
 
 // order is a Spawn on the wire. What the system takes as bytes needn't be UTF-8.
@@ -112,20 +113,29 @@ type order struct {
 	Log    []byte   `json:"log,omitempty"`
 	Forks  bool     `json:"forks,omitempty"`
 	From   string   `json:"from,omitempty"`
+	Limits *Limits  `json:"limits,omitempty"`
 }
 
 func newOrder(s Spawn) *order {
-	return &order{
+	o := &order{
 		Worker: s.Worker, Token: s.Token, Path: []byte(s.Path), Args: toBytes(s.Args), Env: toBytes(s.Env),
 		Dir: []byte(s.Dir), Log: []byte(s.Log), Forks: s.Forks, From: s.From,
 	}
+	if s.Limits != (Limits{}) {
+		o.Limits = &s.Limits
+	}
+	return o
 }
 
 func (o *order) spawn() Spawn {
-	return Spawn{
+	s := Spawn{
 		Worker: o.Worker, Token: o.Token, Path: string(o.Path), Args: toStrings(o.Args), Env: toStrings(o.Env),
 		Dir: string(o.Dir), Log: string(o.Log), Forks: o.Forks, From: o.From,
 	}
+	if o.Limits != nil {
+		s.Limits = *o.Limits
+	}
+	return s
 }
 
 func toBytes(in []string) [][]byte {
@@ -150,6 +160,8 @@ type reply struct {
 	Error string `json:"error,omitempty"`
 	Errno int    `json:"errno,omitempty"` // of Error, where the system gave one
 	Slot  int    `json:"slot,omitempty"`
+	// Limits are what has become of those of a spawn; a shim that knows of none leaves it out.
+	Limits []Limit `json:"limits,omitempty"`
 }
 
 // The events of a worker.
@@ -168,6 +180,7 @@ type event struct {
 	Status uint32 `json:"status,omitempty"` // of wait4
 	OOM    bool   `json:"oom,omitempty"`    // killed while the system was out of memory
 	Left   int    `json:"left,omitempty"`   // processes that it left behind and that were killed
+	Over   string `json:"over,omitempty"`   // the limit for which the kernel killed it: "memory"
 }
 
 // Exit is how a worker ended.
@@ -175,5 +188,6 @@ type Exit struct {
 	Status uint32 // of wait4
 	OOM    bool   // killed while the system was out of memory
 	Left   int    // processes that it left behind, and that were killed
+	Over   string // the limit for which the kernel killed it; empty: none
 	Lost   bool   // the shim died, and the worker with it: the status is unknown
 }

@@ -229,7 +229,7 @@ class Forkserver:
     def _load(self) -> _adapter.Toolbox:
         if isinstance(self._found, _Failure):
             raise self._found.exception
-        return _adapter.collect(self._found)
+        return _adapter.assemble(self._found)
 
 
 def belong(shim: int, between: int) -> None:
