@@ -167,9 +167,10 @@ func TestNothingIsLeftOfForkedWorkersWhoeverDies(t *testing.T) {
 			if len(ours) != 3 {
 				t.Fatalf("%+v, want two workers and a forkserver", ours)
 			}
+			ids := p.kin(t, victims)
 			begun := time.Now()
-			for _, victim := range victims {
-				h.killOne(t, p, victim)
+			for _, id := range ids {
+				proc.Kill(id)
 			}
 			for _, o := range ours {
 				awaitGone(t, host.Process{PID: o.PID, StartTime: o.Start})
@@ -179,24 +180,32 @@ func TestNothingIsLeftOfForkedWorkersWhoeverDies(t *testing.T) {
 	}
 }
 
-// killOne sends SIGKILL to the host, or to that of its pair which has this name.
-func (h testHost) killOne(t *testing.T, p *hostProcess, name string) {
+// kin are the host and those of its pair that have these names.
+func (p *hostProcess) kin(t *testing.T, names []string) (all []proc.ID) {
 	t.Helper()
-	if name == "host" {
-		_ = syscall.Kill(p.cmd.Process.Pid, syscall.SIGKILL) // our unreaped child
-		return
-	}
-	all, err := proc.All()
+	host, err := proc.Identify(p.cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, below := range proc.Below(p.cmd.Process.Pid, all) {
-		if strings.HasPrefix(proc.CommandLine(below.PID), name+" ") {
-			proc.Kill(below.ID)
-			return
+	table, err := proc.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if name == "host" {
+			all = append(all, host)
+			continue
+		}
+		for _, below := range proc.Below(host.PID, table) {
+			if strings.HasPrefix(proc.CommandLine(below.PID), name+" ") {
+				all = append(all, below.ID)
+			}
 		}
 	}
-	t.Fatalf("there is no %s", name)
+	if len(all) != len(names) {
+		t.Fatalf("%v of %v", all, names)
+	}
+	return all
 }
 
 func TestForkedWorkerIsFoundAgainAndTheForkserverEnded(t *testing.T) {
