@@ -17,15 +17,16 @@ import (
 // while one waits for a certain worker that one has none free, since whoever frees a
 // slot hands it on; and each grant is released exactly once.
 type pool struct {
-	name  string
-	conf  atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
-	node  string
-	log   hclog.Logger
-	tools atomic.Pointer[toolset] // nil until a worker has been ready
-	tally *tally
-	event events
-	begun time.Time
-	told  atomic.Int64 // when it last said that its queue is full, in nanoseconds since begun; 0: never
+	name    string
+	conf    atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
+	node    string
+	log     hclog.Logger
+	tools   atomic.Pointer[toolset] // nil until a worker has been ready
+	tally   *tally
+	event   events
+	breaker *breaker
+	begun   time.Time
+	told    atomic.Int64 // when it last said that its queue is full, in nanoseconds since begun; 0: never
 
 	mu        sync.Mutex // guards all below, for memory only
 	members   []*member  // by seat; nil before the first launch
@@ -57,6 +58,7 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 		changed: make(chan struct{}),
 	}
 	p.conf.Store(&cfg)
+	p.breaker = newBreaker(p)
 	return p
 }
 

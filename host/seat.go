@@ -44,7 +44,7 @@ func (p *pool) keep(ctx context.Context, seat int, survivor *member, s *seats) e
 			}
 			b.died(time.Since(m.launched))
 		}
-		sleep(ctx, b.delay())
+		sleep(ctx, max(b.delay(), p.vacancy(m)))
 	}
 	return nil
 }
@@ -88,9 +88,13 @@ func (p *pool) startFailed(ctx context.Context, m *member, err error) {
 	if ctx.Err() == nil {
 		p.startErr = err
 	}
+	serving := p.ready > 0
 	changed := p.renewChanged()
 	p.mu.Unlock()
 	close(changed)
+	if ctx.Err() == nil && !serving {
+		p.breaker.startFailed(time.Now(), err)
+	}
 }
 
 // asStartFailed makes an error that doesn't say what to do about the start, such as
@@ -127,16 +131,23 @@ func (p *pool) welcome(m *member, worker Worker) {
 	close(changed)
 	out.send()
 	p.event.emit(EventWorkerReady, m.id, "", "")
+	p.breaker.started()
 	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
 }
 
 // attend waits for the worker's death, or stops it, or leaves it, when ctx ends.
 func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) error {
 	s.records.claim(m.id, p.name, worker.Description().Process)
+	endHeartbeat := p.startHeartbeat(ctx, m, worker)
+	defer endHeartbeat()
 	select {
 	case <-worker.Done():
 		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
-		p.died(m, worker.Err())
+		p.lost(m, worker.Err())
+	case idle := <-m.unfit:
+		if err := p.retired(ctx, m, worker, idle); err != nil {
+			return err
+		}
 	case <-ctx.Done():
 		if leaver, ok := worker.(Leaver); ok && s.leaving.Load() {
 			p.withdraw(m, WorkerStopping)
@@ -163,30 +174,28 @@ func (p *pool) stop(ctx context.Context, m *member, worker Worker) error {
 	return nil
 }
 
-// kill ends a worker that doesn't obey. Only the first of those who want that does it.
+// kill ends the worker of a grant, which doesn't obey.
 func (p *pool) kill(ctx context.Context, g *grant, cause error) {
-	if !p.withdraw(g.member, WorkerStopping) {
+	p.end(ctx, g.member, g.worker, cause)
+}
+
+// end ends a worker at once; only the first of those who want that does it.
+func (p *pool) end(ctx context.Context, m *member, worker Worker, cause error) {
+	if !p.withdraw(m, WorkerStopping) {
 		return
 	}
-	p.log.Warn("worker killed", "worker", g.member.id, "error", cause)
-	p.event.emit(EventWorkerKilled, g.member.id, errdefs.ReasonOf(cause), cause.Error())
-	if k, ok := g.worker.(Killer); ok {
+	p.log.Warn("worker killed", "worker", m.id, "error", cause)
+	p.event.emit(EventWorkerKilled, m.id, errdefs.ReasonOf(cause), cause.Error())
+	p.countEnd(m, cause)
+	if k, ok := worker.(Killer); ok {
 		k.Kill(cause)
 		return
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg().Settings.StopTimeout+killWait)
 	defer cancel()
-	if err := g.worker.Stop(bounded); err != nil {
-		p.log.Error("worker could not be stopped", "worker", g.member.id, "error", err)
+	if err := worker.Stop(bounded); err != nil {
+		p.log.Error("worker could not be stopped", "worker", m.id, "error", err)
 	}
-}
-
-// died tells of an end that nobody in the pool asked for.
-func (p *pool) died(m *member, err error) {
-	if !p.alive(m) || err == nil {
-		return
-	}
-	p.event.emit(EventWorkerDied, m.id, errdefs.ReasonOf(err), err.Error())
 }
 
 func (p *pool) bury(m *member) {
@@ -199,17 +208,22 @@ func (p *pool) bury(m *member) {
 // withdraw takes a worker out of service, and reports whether it did. Calls that
 // wait for this worker alone are told at once.
 func (p *pool) withdraw(m *member, to WorkerState) bool {
+	return p.withdrawIf(m, to, func() bool { return true })
+}
+
+// withdrawIf is withdraw under a condition, which is looked at under the pool's mutex.
+func (p *pool) withdrawIf(m *member, to WorkerState, still func() bool) bool {
 	var out answers
-	done := p.takeOut(m, to, &out)
+	done := p.takeOut(m, to, still, &out)
 	out.send()
 	return done
 }
 
-func (p *pool) takeOut(m *member, to WorkerState, out *answers) bool {
+func (p *pool) takeOut(m *member, to WorkerState, still func() bool, out *answers) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	served := m.state == WorkerReady
-	if !m.transition(to) {
+	if !still() || !m.transition(to) {
 		return false
 	}
 	if served {

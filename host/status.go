@@ -60,23 +60,6 @@ type PoolStatus struct {
 	Events         []Event // the latest 64, the oldest first
 }
 
-// BreakerStatus is how a pool's circuit breaker stands.
-type BreakerStatus struct {
-	State    BreakerState
-	Failures int       // crashes in a row
-	RetryAt  time.Time // when an open one lets a call through; zero when it isn't open
-}
-
-// BreakerState is whether a breaker lets calls through.
-type BreakerState string
-
-// The states of a breaker.
-const (
-	BreakerClosed   BreakerState = "closed"    // all
-	BreakerOpen     BreakerState = "open"      // none
-	BreakerHalfOpen BreakerState = "half_open" // a few, to see whether it's over
-)
-
 // WorkerStatus is how a worker is.
 type WorkerStatus struct {
 	ID        WorkerID
@@ -101,6 +84,13 @@ type Weigher interface {
 	// RSS is the resident memory of the worker's process in bytes; zero when it
 	// can't be read.
 	RSS() uint64
+}
+
+// A DeviceHolder is a worker that knows which devices it has for itself.
+type DeviceHolder interface {
+	// Devices are the GPUs and the like that no other worker of this host is given.
+	// It doesn't block.
+	Devices() []string
 }
 
 // Status tells how the host is.
@@ -143,7 +133,7 @@ func (p *pool) status() PoolStatus {
 	if cfg.Scale.Max > 0 {
 		s.MinSize, s.MaxSize = cfg.Scale.Min, cfg.Scale.Max
 	}
-	s.Breaker, s.Events = BreakerStatus{State: BreakerClosed}, p.event.latest()
+	s.Breaker, s.Events = p.breaker.status(), p.event.latest()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Ready, s.Queued, s.Replaced = p.ready, p.waiting, p.replaced
@@ -185,7 +175,7 @@ func (m *member) addTo(s *PoolStatus) {
 		s.Starting++
 	case WorkerReady:
 		s.Slots += m.slots
-	case WorkerStopping:
+	case WorkerDraining, WorkerStopping:
 		s.Draining++
 	case WorkerDead:
 	}
@@ -223,9 +213,13 @@ func (p *pool) workers() []WorkerStatus {
 }
 
 func (m *member) status() WorkerStatus {
-	return WorkerStatus{
+	s := WorkerStatus{
 		ID: m.id, Pool: m.pool.name, Node: m.pool.node, Process: m.process, State: m.state,
 		Slots: m.slots, Busy: min(m.busy, m.slots), Calls: m.calls.Load(), Errors: m.stint.fails.Load(), LastError: m.stint.lastReason(),
 		RunTime: time.Duration(m.stint.ran.Load()), Sessions: m.sessions, StartedAt: m.launched,
 	}
+	if d, ok := m.worker.(DeviceHolder); ok {
+		s.Devices = d.Devices()
+	}
+	return s
 }

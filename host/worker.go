@@ -54,7 +54,7 @@ type WorkerSettings struct {
 
 // Limits are what the system holds a worker's process to. Zero values: no limit of ours.
 type Limits struct {
-	Memory    int64   // bytes: of its cgroup where that's delegated, else of address space
+	Memory    int64   // bytes: of its cgroup where that's delegated, else of each process's private writable memory
 	OpenFiles int     // descriptors
 	Processes int     // of its cgroup where that's delegated, else of its user
 	CPU       float64 // CPUs' worth of time, where a cgroup is delegated

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/hardware"
 	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -80,6 +81,7 @@ type Launcher struct {
 	wg      sync.WaitGroup // every goroutine of every worker
 	forks   forkservers
 	limits  limitReport
+	gpus    gpus
 	step    func(string) // a test's; called at each step of a start
 
 	mu        sync.Mutex // guards survivors
@@ -98,6 +100,7 @@ func NewLauncher(cfg Config) *Launcher {
 	l := &Launcher{cfg: cfg, records: records{cfg.Ledger}, step: func(string) {}, survivors: map[host.WorkerID]*survivor{}}
 	l.nursery = newNursery(cfg, &l.wg)
 	l.forks.l, l.forks.pool = l, map[string]*forkserver{}
+	l.gpus.detector = hardware.New()
 	return l
 }
 
@@ -149,11 +152,16 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 		s.discard()
 		return nil, s.explain(ctx, err, false).At(where)
 	}
+	if err := s.takeGPUs(ctx); err != nil {
+		s.discard()
+		return nil, s.explain(ctx, err, false).At(where)
+	}
 	s.plugin = s.client()
 	w, err := s.start(ctx, serve)
 	if err != nil {
 		byItself := s.discard()
 		s.doubtParent(ctx)
+		s.giveUnused()
 		return nil, s.explain(ctx, err, byItself).At(where)
 	}
 	return w, nil
@@ -190,6 +198,21 @@ func (l *Launcher) workerLog(id host.WorkerID) *workerLog {
 	return log
 }
 
+// takeGPUs gives the worker devices of its own, where it's to have any.
+func (s *startup) takeGPUs(ctx context.Context) (err error) {
+	s.devices, err = s.l.gpus.take(ctx, s.spec.Worker, s.spec.Settings.GPUs)
+	s.proc.about.Devices = strings.Join(s.devices, ",")
+	return err
+}
+
+// giveUnused takes them back from a worker that never had a process. Those of one that had
+// are given back with its end.
+func (s *startup) giveUnused() {
+	if s.proc.identity().PID == 0 {
+		s.l.gpus.give(s.spec.Worker)
+	}
+}
+
 // workerDirDigits is how many hexadecimal digits name a worker's folder.
 const workerDirDigits = 12
 
@@ -217,7 +240,7 @@ func (s *startup) client() *goplugin.Client {
 		VersionedPlugins: map[int]goplugin.PluginSet{protocolVersion: {pluginName: workerPlugin{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			s.proc.cmd.Env = s.proc.environ(s.spec, spec.Env...)
+			s.proc.cmd.Env = instead(s.proc.environ(s.spec, spec.Env...), gpuEnviron(s.devices))
 			return s.proc, nil
 		},
 		SkipHostEnv:      true,

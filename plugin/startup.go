@@ -34,6 +34,8 @@ type startup struct {
 	logger hclog.Logger
 	proc   *process
 	plugin *goplugin.Client
+
+	devices []string // GPUs of its own
 }
 
 // chooseParent finds what the worker is to be forked from, where it's not to be executed.

@@ -74,6 +74,7 @@ func (l *Launcher) Recover(ctx context.Context) error {
 			}
 		}
 		l.survivors[rec.Worker] = &survivor{rec, f.adopt}
+		l.gpus.keep(rec.Worker, rec.Devices)
 	}
 	ending.Wait()
 	return l.tidy(recorded)

@@ -42,6 +42,7 @@ type testHost struct {
 	Workers  []host.WorkerID
 	Fork     bool
 	Isolated bool
+	GPUs     int // for each worker
 
 	DieAt  string // the step of a start at which it kills itself
 	DieNth int32  // how many workers have come so far by then
@@ -71,7 +72,8 @@ func (h testHost) ledgerPath() string { return filepath.Join(h.Data, "ledger.db"
 
 func (h testHost) spec(id host.WorkerID) host.Spec {
 	return host.Spec{
-		Pool: "default", Worker: id, Command: h.Command, Timeout: patience, Settings: host.WorkerSettings{Fork: h.Fork},
+		Pool: "default", Worker: id, Command: h.Command, Timeout: patience,
+		Settings: host.WorkerSettings{Fork: h.Fork, GPUs: h.GPUs},
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"github.com/snakepit-go/snakepit/plugin/worker"
@@ -23,6 +24,7 @@ func plainTools() []worker.Tool {
 		worker.Func("blob", blob, worker.Describe("Gives so many bytes that show where they belong.")),
 		worker.Func("sink", sink, worker.Describe("Counts the bytes of its argument.")),
 		worker.Func("fail", fail, worker.Describe("Fails as a Python tool that raises a ValueError.")),
+		worker.Func("say", say, worker.Describe("Writes to the host's log, in three ways.")),
 		worker.Func("exit", exit, worker.Describe("Ends the process, as a crash would.")),
 		worker.Func("about", about, worker.Describe("Tells what a tool knows of its call.")),
 	}
@@ -30,7 +32,9 @@ func plainTools() []worker.Tool {
 
 func echo(_ context.Context, _ *worker.Call, in valueArg) (any, error) { return in.Value, nil }
 
-func blob(_ context.Context, _ *worker.Call, in sizeArg) ([]byte, error) { return pattern(in.Size), nil }
+func blob(_ context.Context, _ *worker.Call, in sizeArg) ([]byte, error) {
+	return pattern(in.Size), nil
+}
 
 func sink(_ context.Context, _ *worker.Call, in dataArg) (int, error) { return len(in.Data), nil }
 
@@ -55,6 +59,15 @@ func fail(_ context.Context, _ *worker.Call, in failArg) (any, error) {
 		Type: "ValueError", Bases: []string{"Exception", "BaseException"}, Message: in.Message, Notes: []string{"first", "second"},
 	}
 	return nil, e
+}
+
+// say shows that what a worker prints isn't lost: it's at debug level there, and
+// what the logger writes keeps its level and its fields.
+func say(_ context.Context, c *worker.Call, in valueArg) (any, error) {
+	_, _ = fmt.Fprintln(os.Stdout, "printed:", in.Value)
+	_, _ = fmt.Fprintln(os.Stderr, "complained:", in.Value)
+	worker.Logger().Warn("logged", "value", in.Value, "session", c.Session())
+	return nil, nil
 }
 
 func exit(_ context.Context, _ *worker.Call, in struct{ Code int }) (any, error) {

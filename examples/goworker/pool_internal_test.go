@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host/embed"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -139,6 +141,41 @@ func TestGoWorkerThatDiesIsReplaced(t *testing.T) {
 	if after := pid(t, sp); after == before {
 		t.Errorf("process %d answers after its end", after)
 	}
+}
+
+func TestWhatAGoWorkerPrintsIsInTheHostsLog(t *testing.T) {
+	log := make(lineWriter, 100)
+	sp, err := embed.Start(t.Context(), embed.Config{
+		Adapter: "exec:" + executable(t), Workers: 1,
+		Logger: hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Debug}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sp.Close()
+	if err := sp.Call(t.Context(), "say", map[string]any{"value": "hello"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	missing := []string{"[DEBUG] worker: printed: hello", "[DEBUG] worker: complained: hello", "[WARN]  worker: logged: "}
+	for len(missing) > 0 {
+		select {
+		case line := <-log:
+			missing = slices.DeleteFunc(missing, func(want string) bool { return strings.Contains(line, want) })
+		case <-time.After(20 * time.Second):
+			t.Fatalf("the log has no line with %q", missing)
+		}
+	}
+}
+
+// lineWriter passes on what is logged, as far as somebody reads it.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	select {
+	case w <- string(p):
+	default:
+	}
+	return len(p), nil
 }
 
 func TestProgramThatIsNoWorkerFailsWithAHint(t *testing.T) {

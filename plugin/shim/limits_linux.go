@@ -23,12 +23,12 @@ func applyLimits(pid int, c *cgroup, l Limits) []Limit {
 	if l.Memory > 0 {
 		out = append(out, limitBy(LimitMemory, c.limitMemory(l.Memory), func() error {
 			// The data segment, not the address space: runtimes reserve far more of that than they use.
-			return setRlimit(pid, unix.RLIMIT_DATA, uint64(l.Memory))
+			return setRlimit(pid, unix.RLIMIT_DATA, uint64(l.Memory)) //nolint:gosec // positive
 		}))
 	}
 	if l.OpenFiles > 0 {
 		out = append(out, limitBy(LimitOpenFiles, errNoController, func() error {
-			return setRlimit(pid, unix.RLIMIT_NOFILE, uint64(l.OpenFiles))
+			return setRlimit(pid, unix.RLIMIT_NOFILE, uint64(l.OpenFiles)) //nolint:gosec // positive
 		}))
 	}
 	if l.Processes > 0 {
@@ -36,7 +36,7 @@ func applyLimits(pid int, c *cgroup, l Limits) []Limit {
 			if unbound() {
 				return errors.New("root isn't held to a number of processes, and there's no cgroup with the controller pids")
 			}
-			return setRlimit(pid, unix.RLIMIT_NPROC, uint64(l.Processes))
+			return setRlimit(pid, unix.RLIMIT_NPROC, uint64(l.Processes)) //nolint:gosec // positive
 		}))
 	}
 	if l.CPU > 0 {

@@ -18,7 +18,7 @@ import (
 const helloTime = 5 * time.Second
 
 // serveLane serves one lane until it ends.
-func (s *service) serveLane(ctx context.Context, carrier lane.Carrier) error {
+func (s *workerServer) serveLane(ctx context.Context, carrier lane.Carrier) error {
 	token, limits, err := s.host.expects()
 	if err != nil {
 		_ = carrier.Close() // nothing was written
@@ -60,7 +60,7 @@ func (c *laneCaller) Open(ctx context.Context, req lane.Request) (*lane.Call, er
 // door is the local carrier's socket.
 type door struct {
 	listener *net.UnixListener
-	service  *service
+	service  *workerServer
 	log      func(err error)
 }
 

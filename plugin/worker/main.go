@@ -59,7 +59,7 @@ func Logger() hclog.Logger {
 
 // serve returns when a host has said so.
 func serve(a Adapter, stderr *os.File) error {
-	s, err := newService(&a)
+	s, err := newWorkerServer(&a)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func newServer(opts []grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(most), grpc.MaxSendMsgSize(most))...)
 }
 
-func newService(a *Adapter) (*service, error) {
+func newWorkerServer(a *Adapter) (*workerServer, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func newService(a *Adapter) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{name: a.Name, tools: a.Tools, slots: slots, calls: newDispatcher(a.Tools, slots), ready: make(chan struct{})}
+	s := &workerServer{name: a.Name, tools: a.Tools, slots: slots, calls: newDispatcher(a.Tools, slots), ready: make(chan struct{})}
 	if s.name == "" {
 		s.name = filepath.Base(os.Args[0])
 	}
@@ -105,7 +105,7 @@ func newService(a *Adapter) (*service, error) {
 }
 
 // setUp runs the adapter's own part; those who describe the worker wait for it.
-func (s *service) setUp(ctx context.Context, setup func(context.Context) error) {
+func (s *workerServer) setUp(ctx context.Context, setup func(context.Context) error) {
 	defer close(s.ready)
 	if setup == nil {
 		return
@@ -121,7 +121,7 @@ func (s *service) setUp(ctx context.Context, setup func(context.Context) error) 
 
 // listen opens the local carrier's socket in the folder that the host gave. Without
 // one, or where that fails, there's the portable carrier.
-func (s *service) listen(ctx context.Context, parts *sync.WaitGroup, log func(error)) {
+func (s *workerServer) listen(ctx context.Context, parts *sync.WaitGroup, log func(error)) {
 	dir := os.Getenv("PLUGIN_UNIX_SOCKET_DIR")
 	if dir == "" {
 		return
@@ -143,7 +143,7 @@ func (s *service) listen(ctx context.Context, parts *sync.WaitGroup, log func(er
 type workerPlugin struct {
 	goplugin.NetRPCUnsupportedPlugin
 
-	service *service
+	service *workerServer
 }
 
 var _ goplugin.GRPCPlugin = (*workerPlugin)(nil)

@@ -17,8 +17,8 @@ import (
 	"github.com/snakepit-go/snakepit/proto/values"
 )
 
-// service serves snakepit.v1.Worker.
-type service struct {
+// workerServer serves snakepit.v1.Worker.
+type workerServer struct {
 	snakepitv1.UnimplementedWorkerServer
 
 	name    string
@@ -33,7 +33,7 @@ type service struct {
 }
 
 // wait waits until the adapter is set up.
-func (s *service) wait(ctx context.Context) error {
+func (s *workerServer) wait(ctx context.Context) error {
 	select {
 	case <-s.ready:
 		return errdefs.ToStatus(s.failed)
@@ -43,7 +43,7 @@ func (s *service) wait(ctx context.Context) error {
 }
 
 // Describe implements snakepitv1.WorkerServer.
-func (s *service) Describe(ctx context.Context, _ *snakepitv1.DescribeRequest) (*snakepitv1.DescribeResponse, error) {
+func (s *workerServer) Describe(ctx context.Context, _ *snakepitv1.DescribeRequest) (*snakepitv1.DescribeResponse, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (s *service) Describe(ctx context.Context, _ *snakepitv1.DescribeRequest) (
 }
 
 // Attach implements snakepitv1.WorkerServer.
-func (s *service) Attach(ctx context.Context, r *snakepitv1.AttachRequest) (*snakepitv1.AttachResponse, error) {
+func (s *workerServer) Attach(ctx context.Context, r *snakepitv1.AttachRequest) (*snakepitv1.AttachResponse, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (s *service) Attach(ctx context.Context, r *snakepitv1.AttachRequest) (*sna
 }
 
 // Call implements snakepitv1.WorkerServer.
-func (s *service) Call(ctx context.Context, r *snakepitv1.WorkerCallRequest) (*snakepitv1.WorkerCallResponse, error) {
+func (s *workerServer) Call(ctx context.Context, r *snakepitv1.WorkerCallRequest) (*snakepitv1.WorkerCallResponse, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *service) Call(ctx context.Context, r *snakepitv1.WorkerCallRequest) (*s
 }
 
 // Stream implements snakepitv1.WorkerServer.
-func (s *service) Stream(r *snakepitv1.WorkerStreamRequest, out grpc.ServerStreamingServer[snakepitv1.WorkerStreamResponse]) error {
+func (s *workerServer) Stream(r *snakepitv1.WorkerStreamRequest, out grpc.ServerStreamingServer[snakepitv1.WorkerStreamResponse]) error {
 	if err := s.wait(out.Context()); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (s *service) Stream(r *snakepitv1.WorkerStreamRequest, out grpc.ServerStrea
 }
 
 // Lane implements snakepitv1.WorkerServer: the portable carrier.
-func (s *service) Lane(stream grpc.BidiStreamingServer[snakepitv1.LaneRequest, snakepitv1.LaneResponse]) error {
+func (s *workerServer) Lane(stream grpc.BidiStreamingServer[snakepitv1.LaneRequest, snakepitv1.LaneResponse]) error {
 	if err := s.wait(stream.Context()); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (s *service) Lane(stream grpc.BidiStreamingServer[snakepitv1.LaneRequest, s
 }
 
 // Drain implements snakepitv1.WorkerServer.
-func (s *service) Drain(ctx context.Context, _ *snakepitv1.DrainRequest) (*snakepitv1.DrainResponse, error) {
+func (s *workerServer) Drain(ctx context.Context, _ *snakepitv1.DrainRequest) (*snakepitv1.DrainResponse, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ type request interface {
 }
 
 // rpc runs a tool for a caller without a lane.
-func (s *service) rpc(ctx context.Context, r request, send func([]byte) error) ([]byte, error) {
+func (s *workerServer) rpc(ctx context.Context, r request, send func([]byte) error) ([]byte, error) {
 	c := &rpcCaller{service: s, send: send, json: r.GetContentType() == jsonType}
 	c.request = lane.Request{Tool: r.GetTool(), Session: r.GetSession(), Payload: r.GetPayload(), Metadata: r.GetMetadata(), Stream: send != nil}
 	c.request.Deadline, _ = ctx.Deadline()
@@ -159,7 +159,7 @@ const (
 
 // rpcCaller is who called by Call or Stream.
 type rpcCaller struct {
-	service *service
+	service *workerServer
 	request lane.Request
 	send    func([]byte) error
 	json    bool
