@@ -67,9 +67,10 @@ func serveForks(t *testing.T, p *pair, snippet string) *shim.Child {
 	return ch
 }
 
-func forked(worker string) shim.Spawn {
+// forked is a worker to be forked; what it would execute isn't.
+func forked() shim.Spawn {
 	return shim.Spawn{
-		Worker: worker, Token: "of-" + worker, Path: "/bin/false", Args: []string{"false"}, Env: []string{"A=1", "B=2"},
+		Worker: "w", Token: "of-w", Path: "/bin/false", Args: []string{"false"}, Env: []string{"A=1", "B=2"},
 		Dir: "/tmp", From: "forkserver",
 	}
 }
@@ -84,7 +85,7 @@ func TestForkedWorkerIsKeptLikeAnExecutedOne(t *testing.T) {
 			p := start(t, cfg)
 			serveForks(t, p, honest)
 			s := newSink()
-			ch, err := p.Spawn(forked("w"), s)
+			ch, err := p.Spawn(forked(), s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +117,7 @@ func TestForkThatGoesWrongIsAnErrorAndLeavesNothing(t *testing.T) {
 			t.Parallel()
 			p := start(t, config(t))
 			serveForks(t, p, c.snippet)
-			if _, err := p.Spawn(forked("w"), newSink()); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := p.Spawn(forked(), newSink()); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Spawn = %v, want %q", err, c.want)
 			}
 		})
@@ -126,7 +127,7 @@ func TestForkThatGoesWrongIsAnErrorAndLeavesNothing(t *testing.T) {
 func TestForkWithoutAForkserverFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := start(t, config(t))
-	if _, err := p.Spawn(forked("w"), newSink()); err == nil || !strings.Contains(err.Error(), "no forkserver") {
+	if _, err := p.Spawn(forked(), newSink()); err == nil || !strings.Contains(err.Error(), "no forkserver") {
 		t.Errorf("Spawn = %v", err)
 	}
 }
@@ -143,7 +144,7 @@ func TestDeadForkserverFailsWhoWaitsForIt(t *testing.T) {
 	}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := p.Spawn(forked("w"), newSink())
+		_, err := p.Spawn(forked(), newSink())
 		failed <- err
 	}()
 	begun := time.Now()
@@ -159,7 +160,7 @@ func TestDeadForkserverFailsWhoWaitsForIt(t *testing.T) {
 	if err := <-failed; err == nil || errors.Is(err, shim.ErrGone) {
 		t.Errorf("Spawn = %v", err)
 	}
-	if _, err := p.Spawn(forked("w"), newSink()); err == nil || strings.Contains(err.Error(), "there already") {
+	if _, err := p.Spawn(forked(), newSink()); err == nil || strings.Contains(err.Error(), "there already") {
 		t.Errorf("a second Spawn = %v, want one that has the id", err)
 	}
 }
