@@ -108,7 +108,6 @@ func TestForkThatGoesWrongIsAnErrorAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ snippet, want string }{
 		"it ends at once":         {"os._exit(3)", "didn't fork"},
-		"it ends after its hello": {"os.setsid(); gate.sendall(b'h'); os._exit(3)", "forkserver"},
 		"it leads no session":     {"gate.sendall(b'h'); time.sleep(600)", "leads a session"},
 		"it's no child of ours":   {"os.setsid()\n            if os.fork() == 0:\n                os.setsid(); gate.sendall(b'h')\n            time.sleep(600)", "isn't a child of ours"},
 		"it says why":             {"gate.sendall(b'it can\\'t fork: no memory'); os._exit(0)", "no memory"},
@@ -121,6 +120,22 @@ func TestForkThatGoesWrongIsAnErrorAndLeavesNothing(t *testing.T) {
 				t.Errorf("Spawn = %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestWorkerThatEndsAfterItsHelloIsNoWorkerOrOneThatHasEnded: which, is a matter of who is quicker.
+func TestWorkerThatEndsAfterItsHelloIsNoWorkerOrOneThatHasEnded(t *testing.T) {
+	t.Parallel()
+	p := start(t, config(t))
+	serveForks(t, p, "os.setsid(); gate.sendall(b'h'); os._exit(3)")
+	s := newSink()
+	_, err := p.Spawn(forked(), s)
+	if err != nil {
+		t.Logf("Spawn = %v", err)
+		return
+	}
+	if status := s.awaitExit(t); status.ExitStatus() != 3 {
+		t.Errorf("it ended with %v, want 3", status)
 	}
 }
 
