@@ -107,10 +107,10 @@ func TestForkedWorkerIsKeptLikeAnExecutedOne(t *testing.T) {
 func TestForkThatGoesWrongIsAnErrorAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ snippet, want string }{
-		"it ends at once":         {"os._exit(3)", "didn't fork"},
-		"it leads no session":     {"gate.sendall(b'h'); time.sleep(600)", "leads a session"},
-		"it's no child of ours":   {"os.setsid()\n            if os.fork() == 0:\n                os.setsid(); gate.sendall(b'h')\n            time.sleep(600)", "isn't a child of ours"},
-		"it says why":             {"gate.sendall(b'it can\\'t fork: no memory'); os._exit(0)", "no memory"},
+		"it ends at once":       {"os._exit(3)", "didn't fork"},
+		"it leads no session":   {"gate.sendall(b'h'); time.sleep(600)", "leads a session"},
+		"it's no child of ours": {"os.setsid()\n            if os.fork() == 0:\n                os.setsid(); gate.sendall(b'h')\n            time.sleep(600)", "isn't a child of ours"},
+		"it says why":           {"gate.sendall(b'it can\\'t fork: no memory'); os._exit(0)", "no memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
