@@ -12,7 +12,7 @@ const (
 	// rulesVersion is the version of the rules by which this program changes the
 	// registry. It grows with each command, field or limit that a program of the
 	// version before would not know.
-	rulesVersion = 1
+	rulesVersion = 2
 	// maxEntry is the size of the largest entry, in bytes.
 	maxEntry = 256 << 10
 	// maxCommands is how many commands one entry may have.

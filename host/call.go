@@ -214,6 +214,9 @@ func (a *attempt) cancel(cause *errdefs.Error) {
 // reclaim kills the worker of a cancelled tool that goes on beyond the grace: a
 // tool stuck in C must not hold its slot for ever.
 func (a *attempt) reclaim(ctx context.Context) {
+	if !a.begins() {
+		return
+	}
 	p := a.grant.member.pool
 	grace := time.NewTimer(p.cfg().CancelGrace)
 	defer grace.Stop()
@@ -222,6 +225,20 @@ func (a *attempt) reclaim(ctx context.Context) {
 	case <-grace.C:
 		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
 		p.kill(ctx, a.grant, a.call.locate(cause))
+	}
+}
+
+// begins waits until a call that waits in its worker has a slot there, and reports
+// whether it ever had: a cancel's grace doesn't count before.
+func (a *attempt) begins() bool {
+	if a.grant.begun == nil {
+		return true
+	}
+	select {
+	case <-a.grant.begun:
+		return true
+	case <-a.run.Done():
+		return false
 	}
 }
 

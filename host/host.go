@@ -222,11 +222,7 @@ func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]
 		ctx, cancel = context.WithDeadline(ctx, inv.Deadline)
 		defer cancel()
 	}
-	line := &lineage{session: inv.Session}
-	if s := h.sessions.find(inv.Session); s != nil {
-		line.parent = s.lineage()
-	}
-	result, err := h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
+	result, err := h.tools.serve(withLineage(ctx, h.descent(from, inv)), inv.Tool, inv.Payload)
 	if err != nil {
 		return nil, locate(err, errdefs.Where{
 			Node: h.cfg.Node, Worker: string(from), Session: string(inv.Session), Tool: names.Cut(inv.Tool), Call: inv.ID,

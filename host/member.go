@@ -42,12 +42,18 @@ type member struct {
 	calls    atomic.Uint64
 
 	state    WorkerState
-	worker   Worker // nil before it's ready and once it's dead
-	process  Process
 	slots    int
-	busy     int
+	busy     int             // calls that were granted: those that run, and those behind them
+	done     <-chan struct{} // the worker's
+	free     link[*member]   // in one of the pool's lists, by its room
+	pins     *pins           // nil: no call has waited for this worker alone
+	running  fifo[*grant]
+	behind   fifo[*grant] // calls beyond its slots, which wait in the worker
+	stuck    int          // running calls that have calls of their own among the pinned
+	worker   Worker       // nil before it's ready and once it's dead
+	process  Process
 	sessions int // whose home it is
-	free     link[*member]
+	strict   int // those of them that can't be served elsewhere
 }
 
 func newMember(p *pool, id WorkerID) *member {
@@ -75,7 +81,7 @@ func (m *member) available() bool {
 // seat may not have noticed yet: a dead worker's calls end first.
 func (m *member) ended() bool {
 	select {
-	case <-m.worker.Done():
+	case <-m.done:
 		return true
 	default:
 		return false

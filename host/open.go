@@ -101,16 +101,16 @@ func (h *Host) try(ctx context.Context, c *Call) (*attempt, error) {
 		return h.runLocal(ctx, c), nil
 	}
 	line := lineageOf(ctx)
-	if err := line.refuse(c.req.Session); err != nil {
-		return nil, err
+	if line.has(c.req.Session) && !h.sessions.concurrent(c.req.Session) {
+		return nil, ownAncestor()
 	}
-	t := &ticket{pool: c.target.pool}
+	t := newTicket(c.target.pool, c.id, c.req, line)
 	defer t.close()
-	v, err := h.sessions.enter(ctx, c.req.Session, c.target.pool, c.req.MustExist, t)
+	v, err := h.sessions.enter(ctx, &c.req, c.target.pool, t)
 	if err != nil {
+		c.target.pool.tellIfFull(err)
 		return nil, err
 	}
-	v.descend(line)
 	a, err := c.place(ctx, v, t)
 	if err != nil {
 		v.leave()
@@ -125,14 +125,14 @@ func (c *Call) place(ctx context.Context, v *visit, t *ticket) (a *attempt, err 
 	p := c.target.pool
 	for range startTries {
 		var g *grant
-		if g, err = p.checkout(ctx, v.home(), t); err != nil {
+		if g, err = p.checkout(ctx, v.wish(), t); err != nil {
 			return nil, err
 		}
 		if a, err = c.startOn(ctx, v, g); err == nil {
 			return a, nil
 		}
 		p.release(g)
-		if t.served = true; !neverReached(err) {
+		if t.served = true; !neverReached(err) && errdefs.ReasonOf(err) != errdefs.SessionMoved {
 			return nil, err
 		}
 	}
@@ -140,7 +140,7 @@ func (c *Call) place(ctx context.Context, v *visit, t *ticket) (a *attempt, err 
 }
 
 func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error) {
-	atHome, err := v.settle(ctx, g)
+	atHome, err := v.settle(ctx, g.member)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +148,7 @@ func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error
 	if err != nil {
 		return nil, c.notStarted(ctx, g, err)
 	}
+	v.reached(atHome)
 	g.member.calls.Add(1)
 	c.target.pool.calls.Add(1)
 	return &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}, nil

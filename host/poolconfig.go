@@ -103,6 +103,7 @@ type Heartbeat struct {
 func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
 	p.Name = cmp.Or(p.Name, "default")
 	p.Size = cmp.Or(p.Size, 2)
+	p.Affinity = cmp.Or(p.Affinity, AffinityHint)
 	p.QueueSize = max(cmp.Or(p.QueueSize, 1000), 0)
 	p.QueueTimeout = cmp.Or(p.QueueTimeout, 5*time.Second)
 	p.StartTimeout = cmp.Or(p.StartTimeout, time.Minute)
@@ -113,14 +114,42 @@ func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
 	return p
 }
 
+// maxCPUs is far above what a machine has, and below infinity.
+const maxCPUs = 1 << 20
+
 func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
 	name := names.Cut(p.Name)
 	check(names.Valid(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
 	check(p.Command.Path != "", "pool %q has no command", name)
 	check(p.Size > 0 && p.Size <= maxPoolSize, "pool %q: Size %d isn't 1 to %d", name, p.Size, maxPoolSize)
+	check(p.Affinity.valid(), "pool %q: Affinity %q is none of hint, strict_queue and strict_fail_fast", name, names.Cut(string(p.Affinity)))
+	check(p.Prefetch >= 0 && p.Prefetch <= maxPrefetch, "pool %q: Prefetch %d isn't 0 to %d", name, p.Prefetch, maxPrefetch)
+	for caller, w := range p.Weights {
+		check(w >= 1 && w <= maxWeight, "pool %q: the weight of %q, %d, isn't 1 to %d", name, names.Cut(caller), w, maxWeight)
+	}
 	check(p.QueueTimeout > 0, "pool %q: QueueTimeout is negative", name)
 	check(p.StartTimeout > 0, "pool %q: StartTimeout is negative", name)
 	check(p.CancelGrace > 0, "pool %q: CancelGrace is negative", name)
 	check(p.Settings.StopTimeout > 0, "pool %q: StopTimeout is negative", name)
 	check(p.Settings.MaxPayload > 0, "pool %q: MaxPayload is negative", name)
+	check(p.Settings.Slots >= 0, "pool %q: Slots is negative", name)
+	check(p.Settings.GPUs >= 0, "pool %q: GPUs is negative", name)
+	l := p.Settings.Limits
+	check(l.Memory >= 0 && l.OpenFiles >= 0 && l.Processes >= 0 && l.CPU >= 0 && l.CPU <= maxCPUs, "pool %q: a limit is negative or no number", name)
 }
+
+const (
+	maxPrefetch = 64
+	maxWeight   = 100
+)
+
+// weight is a caller's share of the slots beside the others'.
+func (p *PoolConfig) weight(f flowKey) int {
+	if len(p.Weights) == 0 {
+		return 1
+	}
+	return min(max(p.Weights[f.name], 1), maxWeight)
+}
+
+// most is how many workers the pool may have.
+func (p *PoolConfig) most() int { return cmp.Or(p.Scale.Max, p.Size) }

@@ -116,33 +116,18 @@ func (p *pool) welcome(m *member, worker Worker) {
 	p.tools.Store(newToolset(d.Tools))
 	p.mu.Lock()
 	m.transition(WorkerReady)
-	m.worker, m.process, m.slots = worker, d.Process, min(max(d.Slots, 1), maxSlots)
+	m.worker, m.done, m.process, m.slots = worker, worker.Done(), d.Process, min(max(d.Slots, 1), maxSlots)
+	p.serving[m.id] = m
 	p.ready++
 	p.everReady, p.startErr = true, nil
-	deliver := p.handOnAll(m)
+	var out answers
+	p.handOn(m, &out)
 	changed := p.renewChanged()
 	p.mu.Unlock()
 	close(changed)
-	deliver()
+	out.send()
 	p.event.emit(EventWorkerReady, m.id, "", "")
 	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
-}
-
-func (p *pool) handOnAll(m *member) (deliver func()) {
-	var waiters []*waiter
-	var grants []*grant
-	for {
-		w, g := p.handOn(m)
-		if w == nil {
-			break
-		}
-		waiters, grants = append(waiters, w), append(grants, g)
-	}
-	return func() {
-		for i, w := range waiters {
-			w.granted <- grants[i]
-		}
-	}
 }
 
 // attend waits for the worker's death, or stops it, or leaves it, when ctx ends.
@@ -211,8 +196,16 @@ func (p *pool) bury(m *member) {
 	p.mu.Unlock()
 }
 
-// withdraw takes a worker out of service, and reports whether it did.
+// withdraw takes a worker out of service, and reports whether it did. Calls that
+// wait for this worker alone are told at once.
 func (p *pool) withdraw(m *member, to WorkerState) bool {
+	var out answers
+	done := p.takeOut(m, to, &out)
+	out.send()
+	return done
+}
+
+func (p *pool) takeOut(m *member, to WorkerState, out *answers) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	served := m.state == WorkerReady
@@ -221,8 +214,12 @@ func (p *pool) withdraw(m *member, to WorkerState) bool {
 	}
 	if served {
 		p.ready--
-		p.free.remove(&m.free)
+		p.unlist(m)
 	}
+	if to == WorkerDead {
+		delete(p.serving, m.id)
+	}
+	p.unpin(m, out)
 	return true
 }
 
@@ -243,16 +240,4 @@ func (p *pool) alive(m *member) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return m != nil && !m.gone()
-}
-
-// moveHome counts a session on another worker; nil stands for none.
-func (p *pool) moveHome(from, to *member) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if from != nil {
-		from.sessions--
-	}
-	if to != nil {
-		to.sessions++
-	}
 }

@@ -36,7 +36,7 @@ type PoolStatus struct {
 	Ready          int                       // workers that can take calls
 	Busy           int                       // slots that run a call, those of ended callers included
 	Slots          int                       // of ready workers, busy ones included
-	Queued         int                       // calls that wait
+	Queued         int                       // calls that wait, those that wait in a worker included
 	Calls          uint64                    // started on a worker
 	Errors         map[errdefs.Reason]uint64 // calls that ended with an error, each once
 	Replaced       uint64                    // workers that took a dead one's seat
@@ -113,7 +113,8 @@ func (p *pool) status() PoolStatus {
 		if m == nil {
 			continue
 		}
-		s.Busy += m.busy
+		s.Busy += min(m.busy, m.slots)
+		s.Queued += max(m.busy-m.slots, 0)
 		if m.state == WorkerReady {
 			s.Slots += m.slots
 		}
@@ -155,6 +156,6 @@ func (p *pool) workers() []WorkerStatus {
 func (m *member) status() WorkerStatus {
 	return WorkerStatus{
 		ID: m.id, Pool: m.pool.name, Node: m.pool.node, Process: m.process, State: m.state,
-		Slots: m.slots, Busy: m.busy, Calls: m.calls.Load(), Sessions: m.sessions, StartedAt: m.launched,
+		Slots: m.slots, Busy: min(m.busy, m.slots), Calls: m.calls.Load(), Sessions: m.sessions, StartedAt: m.launched,
 	}
 }

@@ -163,7 +163,7 @@ type Progress struct {
 
 // Invocation is one call, as it goes to a worker or comes from one.
 type Invocation struct {
-	ID       string // the call's id, for logs and errors
+	ID       string // the call's id, for logs and errors; from a worker: the id of the call during which this one was made
 	Tool     string
 	Payload  []byte // the arguments: a msgpack map (proto/values)
 	Session  SessionID

@@ -78,7 +78,8 @@ type Launcher struct {
 	records records
 	nursery nursery
 	wg      sync.WaitGroup // every goroutine of every worker
-	step    func(string)   // a test's; called at each step of a start
+	limits  limitReport
+	step    func(string) // a test's; called at each step of a start
 
 	mu        sync.Mutex // guards survivors
 	survivors map[host.WorkerID]*survivor
@@ -154,7 +155,8 @@ func (l *Launcher) prepare(spec host.Spec) (*startup, error) {
 		log.path = filepath.Join(l.cfg.LogDir, filepath.Base(string(spec.Worker))+".log")
 	}
 	p := newProcess(spec.Worker, cmd, log, l)
-	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec.Command), Dir: dir}
+	p.limits = limitsOf(spec.Settings.Limits)
+	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec), Dir: dir}
 	return &startup{l: l, spec: spec, dir: dir, logger: logger, proc: p}, nil
 }
 
@@ -185,12 +187,14 @@ func (s *startup) client() *goplugin.Client {
 		VersionedPlugins: map[int]goplugin.PluginSet{protocolVersion: {pluginName: workerPlugin{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			s.proc.cmd.Env = append(append(environ(s.spec.Command.Env), spec.Env...),
+			s.proc.cmd.Env = append(append(environ(s.spec.Command.Env, s.spec.Settings), spec.Env...),
 				"SNAKEPIT_WORKER_ID="+string(s.spec.Worker), tokenVariable+"="+s.proc.token)
 			s.proc.cmd.Env = append(s.proc.cmd.Env, s.l.nursery.environ()...)
 			return s.proc, nil
 		},
 		SkipHostEnv:      true,
+		SyncStdout:       hearing{s.proc},
+		SyncStderr:       hearing{s.proc},
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: s.dir},
 		StartTimeout:     s.spec.Timeout,
 		Logger:           hclog.NewNullLogger(),

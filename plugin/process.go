@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type process struct {
 	about ledger.Record // its pool, fingerprint and folder
 	log   *workerLog
 	l     *Launcher
+
+	limits shim.Limits // what it's to be held to
 
 	prints chan printed  // closed with the process; never waited for by who fills it
 	heard  chan struct{} // closed when all that it printed is in the log
@@ -107,6 +110,13 @@ func (p *process) say(level hclog.Level, what string, args ...any) {
 	p.l.wg.Go(func() { p.log.logger.Log(level, what, args...) })
 }
 
+// held is told what has become of the limits that it was to have.
+func (p *process) held(all []shim.Limit) {
+	if len(all) > 0 {
+		p.l.wg.Go(func() { p.l.limits.say(p.log.logger, p.about.Pool, all) })
+	}
+}
+
 // born takes charge of the new process. What it prints may have doomed it already.
 func (p *process) born(c child) {
 	p.mu.Lock()
@@ -151,6 +161,15 @@ func (p *process) hear(stream byte, data []byte) {
 	default:
 		p.dropped += len(data)
 	}
+}
+
+// hearing takes what a worker sends over go-plugin's own stdio service, as those
+// that are served by go-plugin itself do with all that they print.
+type hearing struct{ p *process }
+
+func (h hearing) Write(data []byte) (int, error) {
+	h.p.hear(stderrStream, bytes.Clone(data))
+	return len(data), nil
 }
 
 // silence says that nothing more is printed.
@@ -211,6 +230,9 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 		p.finishPrinting()
 		p.exit, p.note = exit, note
 		p.exit.Stderr = p.log.last()
+		if note == "" && exit.Code != 0 && p.limits.Memory > 0 && p.log.lacked() {
+			p.note = "it seems to have run out of the memory that its limit allows"
+		}
 		if err := p.l.records.erase(p.id); err != nil {
 			p.log.logger.Warn("the worker's record stays in the ledger", "err", err)
 		}

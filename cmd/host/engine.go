@@ -51,6 +51,8 @@ type invocation struct {
 	Tool, Pool, Session string
 	Args                map[string]any
 	Timeout             time.Duration // zero: the host's call_timeout
+	Caller, Affinity    string
+	Priority            int
 	// OnProgress gets the tool's reports, from the goroutine that reads the call.
 	OnProgress func(snakepit.Progress)
 }
@@ -58,6 +60,7 @@ type invocation struct {
 func (inv invocation) options() []snakepit.CallOption {
 	return []snakepit.CallOption{
 		snakepit.Pool(inv.Pool), snakepit.Session(inv.Session), snakepit.Timeout(inv.Timeout), snakepit.OnProgress(inv.OnProgress),
+		snakepit.As(inv.Caller), snakepit.Affinity(inv.Affinity), snakepit.Priority(inv.Priority),
 	}
 }
 

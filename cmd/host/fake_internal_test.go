@@ -10,6 +10,7 @@ import (
 
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/plugin/hardware"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/values"
 )
@@ -129,6 +130,7 @@ func runWith(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct
 		o.swept = append(o.swept, cfg)
 		return h.report, h.err
 	}
+	p.detect = func(context.Context) (hardware.Hardware, error) { return fixedHardware(), nil }
 	o.code = p.run(ctx, args)
 	o.stdout, o.stderr = stdout.String(), stderr.String()
 	return o

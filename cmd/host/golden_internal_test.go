@@ -44,7 +44,7 @@ func golden(t *testing.T, path, got string) {
 
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "upgrade", "cleanup", "version", "completion"} {
+	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "upgrade", "cleanup", "hardware", "version", "completion"} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
 		if o.code != 0 || o.stderr != "" {
@@ -73,6 +73,7 @@ func TestTablesAreAsRecorded(t *testing.T) {
 		printStatus(&b, st, now), printWorkers(&b, fixedWorkers(), now),
 		printToolTable(&b, fixedTools()), printTools(&b, fixedTools()),
 		printReport(&b, fixedReport(embed.Ended)), printReport(&b, fixedReport(embed.WouldEnd)), printReport(&b, embed.Report{}),
+		printHardware(&b, fixedHardware()),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -85,9 +86,9 @@ func TestJSONHasTheKeysThatScriptsRelyOn(t *testing.T) {
 	t.Parallel()
 	h := &fakeHost{tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers(), report: fixedReport(embed.Ended)}
 	var b bytes.Buffer
-	for _, args := range []string{"status", "workers", "workers --pool ml", "tools", "tools predict", "tools --pool default train", "cleanup"} {
+	for _, args := range []string{"status", "workers", "workers --pool ml", "tools", "tools predict", "tools --pool default train", "cleanup", "hardware"} {
 		words := append(strings.Fields(args), "-o", "json")
-		if args != "cleanup" { // which talks to no host
+		if args != "cleanup" && args != "hardware" { // which talks to no host
 			words = append(words, "--host", "/fake.sock")
 		}
 		o := runWith(t.Context(), t, h, nil, words...)

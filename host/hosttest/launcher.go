@@ -16,6 +16,7 @@ const firstPID = 1000
 type Launcher struct {
 	Tools []Tool // what every worker offers
 	Slots int    // of every worker; zero: 1
+	Deaf  bool   // workers don't answer the cancel of a call that waits in them for a slot
 	// OnLaunch runs at each launch, which it may fail or delay; nil: nothing. n counts from 1.
 	OnLaunch func(ctx context.Context, spec host.Spec, n int) error
 	// OnReattach runs at each reattaching, which it may fail or delay; nil: nothing.

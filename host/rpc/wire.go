@@ -13,15 +13,21 @@ import (
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
-func requestOf(inv *snakepitv1.Invocation, payload []byte, codec codec) (host.Request, error) {
+func requestOf(ctx context.Context, inv *snakepitv1.Invocation, payload []byte, codec codec) (host.Request, error) {
 	args, err := codec.in(payload)
 	if err != nil {
 		return host.Request{}, err
 	}
-	return host.Request{
+	r := host.Request{
 		Tool: inv.GetTool(), Payload: args, Pool: inv.GetPool(), Session: host.SessionID(inv.GetSession()),
 		MustExist: inv.GetMustExist(), Idempotent: inv.GetIdempotent(), Metadata: inv.GetMetadata(),
-	}, nil
+		Caller: inv.GetCaller(), Priority: host.Priority(inv.GetPriority()), Affinity: host.Affinity(inv.GetAffinity()),
+		Concurrent: inv.GetConcurrent(),
+	}
+	if r.Caller == "" && r.Session == "" {
+		r.Caller = connectionOf(ctx)
+	}
+	return r, nil
 }
 
 // responseOf is one message of a stream.

@@ -24,11 +24,13 @@ func TestRequestHasAllThatTheInvocationSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := requestOf(&snakepitv1.Invocation{
+	got, err := requestOf(t.Context(), &snakepitv1.Invocation{
 		Tool: "t", Pool: "p", Session: "s", MustExist: true, Idempotent: true, Metadata: map[string]string{"a": "b"},
+		Caller: "c", Priority: -1, Affinity: "strict_queue", Concurrent: true,
 	}, []byte("{}"), codec)
 	want := host.Request{
 		Tool: "t", Payload: []byte{0x80}, Pool: "p", Session: "s", MustExist: true, Idempotent: true, Metadata: map[string]string{"a": "b"},
+		Caller: "c", Priority: host.PriorityLow, Affinity: host.AffinityStrictQueue, Concurrent: true,
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

@@ -38,7 +38,18 @@ type Invocation struct {
 	// How payloads are encoded: "application/msgpack" (also when empty) or "application/json".
 	ContentType string `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// W3C trace context and the like; at most 16 entries and 4 KiB.
-	Metadata      map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Who shares the slots fairly with other callers, at most 256 bytes; empty: the
+	// session, else the connection.
+	Caller string `protobuf:"bytes,8,opt,name=caller,proto3" json:"caller,omitempty"`
+	// Calls of a higher class go first: -1, 0 or 1.
+	Priority int32 `protobuf:"zigzag32,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	// What becomes of the call when its session's home is busy or gone: "hint",
+	// "strict_queue" or "strict_fail_fast"; empty: what its session says. A call may
+	// be stricter than its session, not less so.
+	Affinity string `protobuf:"bytes,10,opt,name=affinity,proto3" json:"affinity,omitempty"`
+	// A session that this call opens runs its calls beside each other.
+	Concurrent    bool `protobuf:"varint,11,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +131,34 @@ func (x *Invocation) GetMetadata() map[string]string {
 		return x.Metadata
 	}
 	return nil
+}
+
+func (x *Invocation) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *Invocation) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Invocation) GetAffinity() string {
+	if x != nil {
+		return x.Affinity
+	}
+	return ""
+}
+
+func (x *Invocation) GetConcurrent() bool {
+	if x != nil {
+		return x.Concurrent
+	}
+	return false
 }
 
 // HostCallRequest runs a tool.
@@ -1814,7 +1853,7 @@ var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\n" +
-	"\x16snakepit/v1/host.proto\x12\vsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xb0\x02\n" +
+	"\x16snakepit/v1/host.proto\x12\vsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xa0\x03\n" +
 	"\n" +
 	"Invocation\x12\x12\n" +
 	"\x04tool\x18\x01 \x01(\tR\x04tool\x12\x12\n" +
@@ -1826,7 +1865,14 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"idempotent\x18\x05 \x01(\bR\n" +
 	"idempotent\x12!\n" +
 	"\fcontent_type\x18\x06 \x01(\tR\vcontentType\x12A\n" +
-	"\bmetadata\x18\a \x03(\v2%.snakepit.v1.Invocation.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\a \x03(\v2%.snakepit.v1.Invocation.MetadataEntryR\bmetadata\x12\x16\n" +
+	"\x06caller\x18\b \x01(\tR\x06caller\x12\x1a\n" +
+	"\bpriority\x18\t \x01(\x11R\bpriority\x12\x1a\n" +
+	"\baffinity\x18\n" +
+	" \x01(\tR\baffinity\x12\x1e\n" +
+	"\n" +
+	"concurrent\x18\v \x01(\bR\n" +
+	"concurrent\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +

@@ -592,7 +592,12 @@ type SessionRecord struct {
 	// At most 16 entries and 4 KiB.
 	Metadata map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// For people; nothing is decided by it.
-	OpenedAt      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	OpenedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	// What becomes of its calls when the home is busy or gone: "hint" (also when
+	// empty), "strict_queue" or "strict_fail_fast".
+	Affinity string `protobuf:"bytes,8,opt,name=affinity,proto3" json:"affinity,omitempty"`
+	// Its calls don't wait for each other.
+	Concurrent    bool `protobuf:"varint,9,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,6 +679,20 @@ func (x *SessionRecord) GetOpenedAt() *timestamppb.Timestamp {
 		return x.OpenedAt
 	}
 	return nil
+}
+
+func (x *SessionRecord) GetAffinity() string {
+	if x != nil {
+		return x.Affinity
+	}
+	return ""
+}
+
+func (x *SessionRecord) GetConcurrent() bool {
+	if x != nil {
+		return x.Concurrent
+	}
+	return false
 }
 
 // WorkerProcess is the process of one worker, and where it runs.
@@ -1299,7 +1318,7 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x0fRaiseGeneration\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
-	"generation\"\xc6\x02\n" +
+	"generation\"\x82\x03\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
@@ -1307,7 +1326,11 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12+\n" +
 	"\x03ttl\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12D\n" +
 	"\bmetadata\x18\x06 \x03(\v2(.snakepit.v1.SessionRecord.MetadataEntryR\bmetadata\x127\n" +
-	"\topened_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x1a;\n" +
+	"\topened_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x12\x1a\n" +
+	"\baffinity\x18\b \x01(\tR\baffinity\x12\x1e\n" +
+	"\n" +
+	"concurrent\x18\t \x01(\bR\n" +
+	"concurrent\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf3\x01\n" +

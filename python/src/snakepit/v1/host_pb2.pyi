@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Invocation(_message.Message):
-    __slots__ = ("tool", "pool", "session", "must_exist", "idempotent", "content_type", "metadata")
+    __slots__ = ("tool", "pool", "session", "must_exist", "idempotent", "content_type", "metadata", "caller", "priority", "affinity", "concurrent")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,10 @@ class Invocation(_message.Message):
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENT_FIELD_NUMBER: _ClassVar[int]
     tool: str
     pool: str
     session: str
@@ -35,7 +39,11 @@ class Invocation(_message.Message):
     idempotent: bool
     content_type: str
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, tool: _Optional[str] = ..., pool: _Optional[str] = ..., session: _Optional[str] = ..., must_exist: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., content_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    caller: str
+    priority: int
+    affinity: str
+    concurrent: bool
+    def __init__(self, tool: _Optional[str] = ..., pool: _Optional[str] = ..., session: _Optional[str] = ..., must_exist: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., content_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., caller: _Optional[str] = ..., priority: _Optional[int] = ..., affinity: _Optional[str] = ..., concurrent: _Optional[bool] = ...) -> None: ...
 
 class HostCallRequest(_message.Message):
     __slots__ = ("invocation", "payload")

@@ -85,7 +85,7 @@ class RaiseGeneration(_message.Message):
     def __init__(self, generation: _Optional[int] = ...) -> None: ...
 
 class SessionRecord(_message.Message):
-    __slots__ = ("id", "pool", "home", "epoch", "ttl", "metadata", "opened_at")
+    __slots__ = ("id", "pool", "home", "epoch", "ttl", "metadata", "opened_at", "affinity", "concurrent")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,8 @@ class SessionRecord(_message.Message):
     TTL_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     OPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     pool: str
     home: str
@@ -107,7 +109,9 @@ class SessionRecord(_message.Message):
     ttl: _duration_pb2.Duration
     metadata: _containers.ScalarMap[str, str]
     opened_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., home: _Optional[str] = ..., epoch: _Optional[int] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    affinity: str
+    concurrent: bool
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., home: _Optional[str] = ..., epoch: _Optional[int] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., affinity: _Optional[str] = ..., concurrent: _Optional[bool] = ...) -> None: ...
 
 class WorkerProcess(_message.Message):
     __slots__ = ("worker", "pool", "node", "epoch", "pid", "start_time", "machine_id", "boot_id", "pid_namespace")
