@@ -21,6 +21,7 @@ type Sources struct {
 type Flag struct {
 	Name string // as whoever gave it knows it: "--set", "--workers", "Workers"
 	Pair string // knob=value, or pools.NAME.knob=value
+	One  bool   // it's for the single-pool form alone
 }
 
 // Named is a pool that a Go program names.
@@ -172,6 +173,10 @@ func (r *reader) readFlags() {
 
 func (r *reader) readPair(f Flag, pool string) {
 	at := Origin{Kind: FromFlag, Name: f.Name}
+	if several := len(r.pools) + len(r.src.Pools); f.One && pool == "" && several > 0 {
+		r.faults.add(at, "", "it's for one pool, and several are named: set it with each of them")
+		return
+	}
 	name, value, ok := strings.Cut(f.Pair, "=")
 	if !ok {
 		r.faults.add(at, "", "%q isn't knob=value", clip(f.Pair))

@@ -142,6 +142,7 @@ func TestAnAdapterBesidePoolsIsRefused(t *testing.T) {
 		{File: "f", YAML: []byte("adapter: x\npools: [{name: a, adapter: y}]\n")},
 		{File: "f", YAML: []byte("pools: [{name: a, adapter: y}]\n"), Flags: []config.Flag{{Name: "--adapter", Pair: "adapter=x"}}},
 		{Flags: []config.Flag{{Name: "Adapter", Pair: "adapter=x"}}, Pools: []config.Named{{Name: "a", Flags: []config.Flag{{Name: "Adapter", Pair: "adapter=y"}}}}},
+		{File: "f", YAML: []byte("pools: [{name: a, adapter: y}]\n"), Flags: []config.Flag{{Name: "--workers", Pair: "pool_size=3", One: true}}},
 		{File: "f", YAML: []byte("pools: [{name: a, adapter: y}]\n"), Pools: []config.Named{{Name: "b", Flags: []config.Flag{{Name: "Adapter", Pair: "adapter=y"}}}}},
 	} {
 		if _, err := config.Load(src); errdefs.ReasonOf(err) != errdefs.InvalidConfig {

@@ -31,7 +31,7 @@ func workerKnobs() []Knob {
 	return []Knob{
 		{
 			Name: "adapter", Kind: Text, Scope: OfPool, Layer: layer, Effect: ByWorkers,
-			Text: "The code that has the tools: FILE.py, FILE.py:CLASS, MODULE or MODULE:CLASS; in a file, relative to the file's folder.",
+			Text: "The code that has the tools: FILE.py, FILE.py:CLASS, MODULE or MODULE:CLASS, or exec:COMMAND for a worker in another language; in a file, relative to the file's folder.",
 			slot: in(func(s *Settings) *string { return &s.Adapter }),
 		},
 		{
@@ -138,7 +138,7 @@ func scheduleKnobs() []Knob {
 			slot: in(func(s *Settings) *string { return &s.Affinity }),
 		},
 		{
-			Name: "weights", Kind: Counts, Min: "1", Max: "1000", Scope: OfPool, Layer: layer, Effect: Live,
+			Name: "weights", Kind: Counts, Min: "1", Max: "100", Scope: OfPool, Layer: layer, Effect: Live,
 			Text: "Callers' shares of the slots beside the others', which have 1, as a map by their names, or a:2,b:3.",
 			slot: over(func(s *Settings) *map[string]int { return &s.Weights }),
 		},
