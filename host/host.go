@@ -29,7 +29,7 @@ type Host struct {
 	sessions *sessions
 	records  *records
 	refused  failures // calls that never found a pool
-	timedOut error    // the cause of those that call_timeout ended
+	deadlines        // for calls that bring none
 	newest   atomic.Uint64
 	workers  atomic.Uint64
 	started  time.Time
@@ -61,7 +61,7 @@ func New(cfg Config) (*Host, error) {
 		tools:    newHostTools(cfg.HostToolLimit, cfg.Logger),
 		sessions: &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
 		records:  newRecords(cfg),
-		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
+		deadlines: newDeadlines(cfg),
 		started:  time.Now(),
 		gate:     newGate(),
 		seated:   make(chan struct{}),

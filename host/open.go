@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -15,7 +14,7 @@ const startTries = 3
 // while earlier calls of its session run, and while no worker is free, but never
 // longer than queue_timeout for the latter two. ctx bounds the whole call, not
 // only Open: when it ends, so does the call. Without a deadline in ctx the host's
-// call_timeout applies. Read the call to its end, or close it.
+// call_timeout applies, or its stream_timeout. Read the call to its end, or close it.
 //
 // Errors: queue_full, queue_timeout, no_workers, pool_not_found, tool_not_found,
 // invalid_tool_name, invalid_arguments, payload_too_large, session_not_found,
@@ -23,24 +22,13 @@ const startTries = 3
 // draining, deadline, cancelled, and the registry's. The call hasn't run then.
 func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 	c := &Call{host: h, req: req, id: h.newCallID()}
-	ctx, c.deadline, c.cancel = h.bounded(ctx)
+	ctx, c.deadline, c.cancel = h.bounded(ctx, req.Stream)
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
 		c.end(e)
 		return nil, e
 	}
 	return c, nil
-}
-
-// bounded gives ctx a deadline when it has none, and a way to end it.
-func (h *Host) bounded(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
-	if d, ok := ctx.Deadline(); ok {
-		ctx, cancel := context.WithCancel(ctx)
-		return ctx, d, cancel
-	}
-	d := time.Now().Add(h.cfg.CallTimeout)
-	ctx, cancel := context.WithDeadlineCause(ctx, d, h.timedOut)
-	return ctx, d, cancel
 }
 
 func (h *Host) open(ctx context.Context, c *Call) (err error) {

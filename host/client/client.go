@@ -92,6 +92,13 @@ func (c *Client) Upgrade(ctx context.Context) (pid int, err error) {
 	return int(r.GetPid()), err
 }
 
+// ReloadConfig has the host read its configuration again and apply what a running
+// host can take; it blocks until that holds. A configuration that's wrong changes
+// nothing, and fails with invalid_config, which names everything that's wrong.
+func (c *Client) ReloadConfig(ctx context.Context) (*snakepitv1.ReloadConfigResponse, error) {
+	return c.api.ReloadConfig(ctx, &snakepitv1.ReloadConfigRequest{})
+}
+
 // Workers lists the workers of a pool; of all when pool is empty.
 func (c *Client) Workers(ctx context.Context, pool string) ([]*snakepitv1.WorkerStatus, error) {
 	r, err := c.api.ListWorkers(ctx, &snakepitv1.ListWorkersRequest{Pool: pool})

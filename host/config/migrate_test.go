@@ -52,7 +52,7 @@ config :snakepit, pool_config: %{pool_size: 3, startup_batch_size: 4, startup_ba
 	for what, ok := range map[string]bool{
 		"adapter": s.Adapter == "my_app.tools:Calculator", "pool_size": s.PoolSize == 6, "queue_timeout": s.QueueTimeout == 2500*time.Millisecond,
 		"call_timeout": c.CallTimeout == time.Minute, "max_age": s.MaxAge == 30*time.Minute, "max_calls": s.MaxCalls == 1000, "max_memory": s.MaxMemory == 512<<20,
-		"log_level": c.LogLevel == "warn", "max_sessions": c.MaxSessions == config.Unlimited, "heartbeat": s.Heartbeat && s.HeartbeatInterval == 500*time.Millisecond,
+		"log_level": c.LogLevel == "warn", "max_sessions": c.MaxSessions == 1_000_000, "heartbeat": s.Heartbeat && s.HeartbeatInterval == 500*time.Millisecond,
 		"heartbeat_timeout": s.HeartbeatTimeout == 3*time.Second && s.HeartbeatMaxMissed == 5, "crash_barrier": !s.CrashBarrier && s.CrashBarrierTaint == time.Minute,
 		"crash_barrier_retries": s.CrashBarrierRetries == 2 && len(s.CrashBarrierExitCodes) == 2, "blas_threads": s.BLASThreads == 2, "breaker": s.BreakerThreshold == 9,
 		"env": s.Env["MODE"] == "fast" && s.Env["COST"] == "$5", "affinity": s.Affinity == "strict_fail_fast",

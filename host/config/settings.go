@@ -96,34 +96,32 @@ type Settings struct {
 
 // slot is a knob's place in Settings.
 type slot struct {
-	set func(*Settings, any)
+	set func(*Settings, any) // lays a value over what was there
+	put func(*Settings, any) // puts it in its place
 	get func(*Settings) any
 }
 
 // in is the place of a value.
 func in[T any](field func(*Settings) *T) slot {
-	return slot{
-		set: func(s *Settings, v any) {
-			if v, ok := v.(T); ok {
-				*field(s) = v
-			}
-		},
-		get: func(s *Settings) any { return *field(s) },
+	put := func(s *Settings, v any) {
+		if v, ok := v.(T); ok {
+			*field(s) = v
+		}
 	}
+	return slot{set: put, put: put, get: func(s *Settings) any { return *field(s) }}
 }
 
 // over is the place of a map: what is set lies over what was there, key by key.
 func over[T any](field func(*Settings) *map[string]T) slot {
-	return slot{
-		set: func(s *Settings, v any) {
-			added, _ := v.(map[string]T)
-			merged := maps.Clone(*field(s))
-			if merged == nil {
-				merged = map[string]T{}
-			}
-			maps.Copy(merged, added)
-			*field(s) = merged
-		},
-		get: func(s *Settings) any { return *field(s) },
+	s := in(field)
+	s.set = func(s *Settings, v any) {
+		added, _ := v.(map[string]T)
+		merged := maps.Clone(*field(s))
+		if merged == nil {
+			merged = map[string]T{}
+		}
+		maps.Copy(merged, added)
+		*field(s) = merged
 	}
+	return s
 }

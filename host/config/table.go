@@ -209,7 +209,7 @@ func sessionKnobs() []Knob {
 			slot: in(func(s *Settings) *time.Duration { return &s.SessionTTL }),
 		},
 		{
-			Name: "max_sessions", Aliases: []Alias{{"session_max_sessions", Own}}, Kind: Int, Default: "10000", Min: "1", Max: "10000000", Words: unlimited(), Scope: OfHost, Layer: layer, Effect: ByRestart,
+			Name: "max_sessions", Aliases: []Alias{{"session_max_sessions", Own}}, Kind: Int, Default: "10000", Min: "1", Max: "1000000", Words: []Word{{"unlimited", 1_000_000}, {"infinity", 1_000_000}}, Scope: OfHost, Layer: layer, Effect: ByRestart,
 			Text: "How many sessions may be open; one more is refused with session_quota.",
 			slot: in(func(s *Settings) *int { return &s.MaxSessions }),
 		},

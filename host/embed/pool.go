@@ -2,6 +2,7 @@ package embed
 
 import (
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -160,4 +161,9 @@ func environment(ours []string, added map[string]string) []string {
 		}
 	}
 	return all
+}
+
+func isFolder(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
 }

@@ -1849,6 +1849,190 @@ func (x *UpgradeResponse) GetPid() int32 {
 	return 0
 }
 
+// ReloadConfigRequest asks a host to read its configuration again.
+type ReloadConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadConfigRequest) Reset() {
+	*x = ReloadConfigRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadConfigRequest) ProtoMessage() {}
+
+func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
+func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{25}
+}
+
+// ReloadConfigResponse says what came of it.
+type ReloadConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The knobs whose values have changed.
+	Changes []*ConfigChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// What is odd about the configuration, but not wrong.
+	Warnings []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Pools whose new workers can't start; the old ones serve on.
+	Failures      []*Error `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadConfigResponse) Reset() {
+	*x = ReloadConfigResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadConfigResponse) ProtoMessage() {}
+
+func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
+func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReloadConfigResponse) GetChanges() []*ConfigChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ReloadConfigResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *ReloadConfigResponse) GetFailures() []*Error {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// ConfigChange is a knob whose value has changed.
+type ConfigChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool; empty for the host.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The knob; "pools" where a pool is new or gone.
+	Knob string `protobuf:"bytes,2,opt,name=knob,proto3" json:"knob,omitempty"`
+	// The value before.
+	Old string `protobuf:"bytes,3,opt,name=old,proto3" json:"old,omitempty"`
+	// The new value.
+	New string `protobuf:"bytes,4,opt,name=new,proto3" json:"new,omitempty"`
+	// What it took, or takes: "at once", "new workers" or "restart". What needs a
+	// restart was left as it is.
+	Effect        string `protobuf:"bytes,5,opt,name=effect,proto3" json:"effect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigChange) Reset() {
+	*x = ConfigChange{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigChange) ProtoMessage() {}
+
+func (x *ConfigChange) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
+func (*ConfigChange) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ConfigChange) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetKnob() string {
+	if x != nil {
+		return x.Knob
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetEffect() string {
+	if x != nil {
+		return x.Effect
+	}
+	return ""
+}
+
 var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
@@ -1991,7 +2175,18 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x14CloseSessionResponse\"\x10\n" +
 	"\x0eUpgradeRequest\"#\n" +
 	"\x0fUpgradeResponse\x12\x10\n" +
-	"\x03pid\x18\x01 \x01(\x05R\x03pid2\xda\x04\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\"\x15\n" +
+	"\x13ReloadConfigRequest\"\x97\x01\n" +
+	"\x14ReloadConfigResponse\x123\n" +
+	"\achanges\x18\x01 \x03(\v2\x19.snakepit.v1.ConfigChangeR\achanges\x12\x1a\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12.\n" +
+	"\bfailures\x18\x03 \x03(\v2\x12.snakepit.v1.ErrorR\bfailures\"r\n" +
+	"\fConfigChange\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04knob\x18\x02 \x01(\tR\x04knob\x12\x10\n" +
+	"\x03old\x18\x03 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x04 \x01(\tR\x03new\x12\x16\n" +
+	"\x06effect\x18\x05 \x01(\tR\x06effect2\xaf\x05\n" +
 	"\x04Host\x12C\n" +
 	"\x04Call\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n" +
 	"\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x010\x01\x12B\n" +
@@ -2000,7 +2195,8 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\tListTools\x12\x1d.snakepit.v1.ListToolsRequest\x1a\x1e.snakepit.v1.ListToolsResponse\x12P\n" +
 	"\vListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n" +
 	"\fCloseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponse\x12D\n" +
-	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponse\x12S\n" +
+	"\fReloadConfig\x12 .snakepit.v1.ReloadConfigRequest\x1a!.snakepit.v1.ReloadConfigResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_host_proto_rawDescOnce sync.Once
@@ -2014,7 +2210,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -2041,56 +2237,63 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*CloseSessionResponse)(nil),  // 22: snakepit.v1.CloseSessionResponse
 	(*UpgradeRequest)(nil),        // 23: snakepit.v1.UpgradeRequest
 	(*UpgradeResponse)(nil),       // 24: snakepit.v1.UpgradeResponse
-	nil,                           // 25: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 26: snakepit.v1.StatusResponse.RefusedEntry
-	nil,                           // 27: snakepit.v1.PoolStatus.ErrorsEntry
-	(*Progress)(nil),              // 28: snakepit.v1.Progress
-	(*Tool)(nil),                  // 29: snakepit.v1.Tool
-	(*Error)(nil),                 // 30: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*ReloadConfigRequest)(nil),   // 25: snakepit.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),  // 26: snakepit.v1.ReloadConfigResponse
+	(*ConfigChange)(nil),          // 27: snakepit.v1.ConfigChange
+	nil,                           // 28: snakepit.v1.Invocation.MetadataEntry
+	nil,                           // 29: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                           // 30: snakepit.v1.PoolStatus.ErrorsEntry
+	(*Progress)(nil),              // 31: snakepit.v1.Progress
+	(*Tool)(nil),                  // 32: snakepit.v1.Tool
+	(*Error)(nil),                 // 33: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	25, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	28, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	28, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	31, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	29, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	30, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	32, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	33, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	30, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	31, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	33, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	34, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	26, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
-	27, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	29, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	30, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
 	17, // 16: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	29, // 17: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	32, // 17: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
 	20, // 18: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	31, // 19: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
-	1,  // 20: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
-	3,  // 21: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
-	6,  // 22: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
-	12, // 23: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
-	15, // 24: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
-	18, // 25: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
-	21, // 26: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	23, // 27: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
-	2,  // 28: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 29: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 30: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 31: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	16, // 32: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	19, // 33: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	22, // 34: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	24, // 35: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
-	28, // [28:36] is the sub-list for method output_type
-	20, // [20:28] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	34, // 19: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	27, // 20: snakepit.v1.ReloadConfigResponse.changes:type_name -> snakepit.v1.ConfigChange
+	33, // 21: snakepit.v1.ReloadConfigResponse.failures:type_name -> snakepit.v1.Error
+	1,  // 22: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
+	3,  // 23: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
+	6,  // 24: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
+	12, // 25: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
+	15, // 26: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
+	18, // 27: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
+	21, // 28: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
+	23, // 29: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
+	25, // 30: snakepit.v1.Host.ReloadConfig:input_type -> snakepit.v1.ReloadConfigRequest
+	2,  // 31: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 32: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 33: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 34: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	16, // 35: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	19, // 36: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	22, // 37: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	24, // 38: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
+	26, // 39: snakepit.v1.Host.ReloadConfig:output_type -> snakepit.v1.ReloadConfigResponse
+	31, // [31:40] is the sub-list for method output_type
+	22, // [22:31] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_host_proto_init() }
@@ -2126,7 +2329,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

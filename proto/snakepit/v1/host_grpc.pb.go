@@ -27,6 +27,7 @@ const (
 	Host_ListWorkers_FullMethodName  = "/snakepit.v1.Host/ListWorkers"
 	Host_CloseSession_FullMethodName = "/snakepit.v1.Host/CloseSession"
 	Host_Upgrade_FullMethodName      = "/snakepit.v1.Host/Upgrade"
+	Host_ReloadConfig_FullMethodName = "/snakepit.v1.Host/ReloadConfig"
 )
 
 // HostClient is the client API for Host service.
@@ -56,6 +57,10 @@ type HostClient interface {
 	// once, workers and sessions when the running calls have ended. It returns when
 	// the new process is ready to, and fails when it isn't: then nothing has changed.
 	Upgrade(ctx context.Context, in *UpgradeRequest, opts ...grpc.CallOption) (*UpgradeResponse, error)
+	// ReloadConfig reads the host's configuration again and applies what a running
+	// host can take. It returns when that holds; a configuration that's wrong changes
+	// nothing.
+	ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error)
 }
 
 type hostClient struct {
@@ -152,6 +157,16 @@ func (c *hostClient) Upgrade(ctx context.Context, in *UpgradeRequest, opts ...gr
 	return out, nil
 }
 
+func (c *hostClient) ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReloadConfigResponse)
+	err := c.cc.Invoke(ctx, Host_ReloadConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HostServer is the server API for Host service.
 // All implementations must embed UnimplementedHostServer
 // for forward compatibility.
@@ -179,6 +194,10 @@ type HostServer interface {
 	// once, workers and sessions when the running calls have ended. It returns when
 	// the new process is ready to, and fails when it isn't: then nothing has changed.
 	Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error)
+	// ReloadConfig reads the host's configuration again and applies what a running
+	// host can take. It returns when that holds; a configuration that's wrong changes
+	// nothing.
+	ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error)
 	mustEmbedUnimplementedHostServer()
 }
 
@@ -212,6 +231,9 @@ func (UnimplementedHostServer) CloseSession(context.Context, *CloseSessionReques
 }
 func (UnimplementedHostServer) Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Upgrade not implemented")
+}
+func (UnimplementedHostServer) ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReloadConfig not implemented")
 }
 func (UnimplementedHostServer) mustEmbedUnimplementedHostServer() {}
 func (UnimplementedHostServer) testEmbeddedByValue()              {}
@@ -356,6 +378,24 @@ func _Host_Upgrade_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Host_ReloadConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReloadConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).ReloadConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_ReloadConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).ReloadConfig(ctx, req.(*ReloadConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Host_ServiceDesc is the grpc.ServiceDesc for Host service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -386,6 +426,10 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Upgrade",
 			Handler:    _Host_Upgrade_Handler,
+		},
+		{
+			MethodName: "ReloadConfig",
+			Handler:    _Host_ReloadConfig_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,44 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// deadlines are those of calls that bring none.
+type deadlines struct {
+	call, stream deadline
+}
+
+// deadline is a length of time, and what is said when it has passed.
+type deadline struct {
+	after time.Duration
+	cause error
+}
+
+func newDeadlines(cfg Config) deadlines {
+	return deadlines{
+		call:   deadline{cfg.CallTimeout, errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout)},
+		stream: deadline{cfg.StreamTimeout, errdefs.New(errdefs.Deadline, "stream_timeout, %s, passed", cfg.StreamTimeout)},
+	}
+}
+
+// bounded gives ctx a deadline when it has none, and a way to end it.
+func (d deadlines) bounded(ctx context.Context, stream bool) (context.Context, time.Time, context.CancelFunc) {
+	if at, ok := ctx.Deadline(); ok {
+		ctx, cancel := context.WithCancel(ctx)
+		return ctx, at, cancel
+	}
+	own := d.call
+	if stream {
+		own = d.stream
+	}
+	at := time.Now().Add(min(own.after, longestDeadline)) // for ever would be before now
+	ctx, cancel := context.WithDeadlineCause(ctx, at, own.cause)
+	return ctx, at, cancel
+}
+
+// longestDeadline is what no call waits for.
+const longestDeadline = 100 * 365 * 24 * time.Hour
