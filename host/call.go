@@ -21,6 +21,8 @@ type Call struct {
 	deadline time.Time
 	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
+	arrived  time.Duration // on the host's clock
+	began    time.Duration // its first start on a worker; zero: none yet
 
 	ended atomic.Bool
 	err   error        // what Recv gives after the end; only Recv's goroutine touches it
@@ -32,6 +34,7 @@ type attempt struct {
 	call     *Call
 	run      Running
 	grant    *grant // nil for a host tool
+	began    time.Duration
 	visit    *visit
 	atHome   bool
 	released atomic.Bool
@@ -75,15 +78,18 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 		m, err := a.run.Recv(ctx)
 		if err == nil && !m.Last {
 			c.again = nil
+			c.gave(m)
 			return m, nil
 		}
 		if err != nil && c.retry(err) {
+			a.fail(err)
 			continue
 		}
 		if err != nil {
 			err = c.failure(ctx, err)
 			a.run.Cancel(err)
 		}
+		c.gave(m)
 		c.end(err)
 		a.releaseIfDone()
 		return m, err
@@ -133,14 +139,17 @@ func (c *Call) end(err error) {
 }
 
 func (c *Call) count(err error) {
-	if c.ended.Swap(true) || err == nil {
+	if c.ended.Swap(true) {
 		return
 	}
 	if p := c.target.pool; p != nil {
-		p.fails.add(errdefs.ReasonOf(err))
-		return
+		p.tally.end(c, c.host.clock(), err)
+	} else if err != nil {
+		c.host.refused.add(errdefs.ReasonOf(err))
 	}
-	c.host.refused.add(errdefs.ReasonOf(err))
+	if err != nil {
+		c.attempt.Load().fail(err)
+	}
 }
 
 // Send hands one chunk to a tool that takes them, and blocks while the tool
@@ -156,6 +165,7 @@ func (c *Call) Send(ctx context.Context, payload []byte) error {
 	if err := c.attempt.Load().run.Send(ctx, payload); err != nil {
 		return c.failure(ctx, err)
 	}
+	c.took(payload)
 	return nil
 }
 
@@ -257,6 +267,7 @@ func (a *attempt) release() {
 		return
 	}
 	if a.grant != nil {
+		a.left()
 		a.grant.member.pool.release(a.grant)
 	}
 	a.visit.leave()

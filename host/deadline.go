@@ -26,7 +26,7 @@ func newDeadlines(cfg Config) deadlines {
 }
 
 // bounded gives ctx a deadline when it has none, and a way to end it.
-func (d deadlines) bounded(ctx context.Context, stream bool) (context.Context, time.Time, context.CancelFunc) {
+func (d deadlines) bounded(ctx context.Context, now time.Time, stream bool) (context.Context, time.Time, context.CancelFunc) {
 	if at, ok := ctx.Deadline(); ok {
 		ctx, cancel := context.WithCancel(ctx)
 		return ctx, at, cancel
@@ -35,7 +35,7 @@ func (d deadlines) bounded(ctx context.Context, stream bool) (context.Context, t
 	if stream {
 		own = d.stream
 	}
-	at := time.Now().Add(min(own.after, longestDeadline)) // for ever would be before now
+	at := now.Add(min(own.after, longestDeadline)) // for ever would be before now
 	ctx, cancel := context.WithDeadlineCause(ctx, at, own.cause)
 	return ctx, at, cancel
 }

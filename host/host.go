@@ -33,6 +33,7 @@ type Host struct {
 	newest   atomic.Uint64
 	workers  atomic.Uint64
 	started  time.Time
+	epoch    time.Time // where the host's clock begins: before started, so that it never says zero
 
 	running  atomic.Bool
 	leaving  atomic.Bool // the workers are to outlive the host
@@ -63,6 +64,8 @@ func New(cfg Config) (*Host, error) {
 		records:  newRecords(cfg),
 		deadlines: newDeadlines(cfg),
 		started:  time.Now(),
+		refused:  newFailures(),
+		epoch:    time.Now().Add(-1),
 		gate:     newGate(),
 		seated:   make(chan struct{}),
 		stopping: make(chan struct{}),

@@ -34,12 +34,13 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and the atomic counter.
+// never changes (id, pool, launched) and what is atomic.
 type member struct {
 	id       WorkerID
 	pool     *pool
 	launched time.Time
 	calls    atomic.Uint64
+	stint    stint
 
 	state    WorkerState
 	slots    int

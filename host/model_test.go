@@ -229,6 +229,7 @@ func (m *model) check(rt *rapid.T) {
 	}
 	m.checkStatus(rt)
 	m.checkAnswers(rt)
+	m.checkCounts(rt)
 }
 
 func (m *model) checkStatus(rt *rapid.T) {
@@ -324,6 +325,7 @@ func (m *model) finishAll() {
 			m.Fatalf("call %d has %d answers", c.n, c.answered())
 		}
 	}
+	m.checkCounts(m.T)
 	if s := m.rig.Status().Pools[0]; s.Busy != 0 || s.Queued != 0 || s.Ready != m.size {
 		m.Fatalf("at rest: %+v", s)
 	}

@@ -21,8 +21,8 @@ const startTries = 3
 // session_expired, session_quota, call_cycle, pool_starting, start_failed,
 // draining, deadline, cancelled, and the registry's. The call hasn't run then.
 func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
-	c := &Call{host: h, req: req, id: h.newCallID()}
-	ctx, c.deadline, c.cancel = h.bounded(ctx, req.Stream)
+	c := &Call{host: h, req: req, id: h.newCallID(), arrived: h.clock()}
+	ctx, c.deadline, c.cancel = h.bounded(ctx, h.epoch.Add(c.arrived), req.Stream) // by the same clock: it needn't be read twice
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
 		c.end(e)
@@ -41,6 +41,7 @@ func (h *Host) open(ctx context.Context, c *Call) (err error) {
 	if c.target, err = h.resolve(ctx, c.req); err != nil {
 		return err
 	}
+	c.arrive()
 	if err = c.target.check(c.req); err != nil {
 		return err
 	}
@@ -137,9 +138,9 @@ func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error
 		return nil, c.notStarted(ctx, g, err)
 	}
 	v.reached(atHome)
-	g.member.calls.Add(1)
-	c.target.pool.calls.Add(1)
-	return &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}, nil
+	a := &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}
+	a.begin()
+	return a, nil
 }
 
 // notStarted says which worker it was, and has it killed when it's no use any

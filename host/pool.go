@@ -22,8 +22,7 @@ type pool struct {
 	node  string
 	log   hclog.Logger
 	tools atomic.Pointer[toolset] // nil until a worker has been ready
-	calls atomic.Uint64           // started on a worker
-	fails failures
+	tally *tally
 	event events
 	begun time.Time
 	told  atomic.Int64 // when it last said that its queue is full, in nanoseconds since begun; 0: never
@@ -49,6 +48,7 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 	p := &pool{
 		name:    cfg.Name,
 		node:    node,
+		tally:   newTally(),
 		event:   events{pool: cfg.Name, tell: tell},
 		log:     log.With("pool", cfg.Name),
 		begun:   time.Now(),

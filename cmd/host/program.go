@@ -112,8 +112,9 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpFunc(printHelp)
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
-	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.toolsCommand(),
-		p.workersCommand(), p.upgradeCommand(), p.cleanupCommand(), p.hardwareCommand(), p.versionCommand(), p.completionCommand())
+	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.poolsCommand(), p.workersCommand(),
+		p.sessionsCommand(), p.topCommand(), p.toolsCommand(), p.upgradeCommand(), p.cleanupCommand(), p.hardwareCommand(),
+		p.versionCommand(), p.completionCommand())
 	return root
 }
 
