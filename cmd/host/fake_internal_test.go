@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,9 @@ type fakeHost struct {
 	ended    error    // why the host ends by itself
 	onWait   func()   // called when a command begins to wait
 	report   embed.Report
+
+	reload  configReload
+	hangups chan<- os.Signal // where a command waits for SIGHUP
 
 	calls  []invocation
 	closed int
@@ -121,7 +125,10 @@ func runWith(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct
 	var stdout, stderr bytes.Buffer
 	p := newProgram(strings.NewReader(`{"from": "stdin"}`), &stdout, &stderr)
 	p.force = force
-	p.getenv = func(name string) string { return map[string]string{"HOME": t.TempDir()}[name] }
+	home := t.TempDir()
+	p.getenv = func(name string) string { return map[string]string{"HOME": home}[name] }
+	p.environ = func() []string { return nil }
+	p.hangups = func(c chan<- os.Signal) { h.hangups = c }
 	p.dial = func(_ context.Context, target string) (engine, error) {
 		o.dialled = append(o.dialled, target)
 		return h, nil
@@ -240,6 +247,7 @@ func bareProgram() (p *program, stderr *bytes.Buffer) {
 	stderr = new(bytes.Buffer)
 	p = newProgram(strings.NewReader(""), new(bytes.Buffer), stderr)
 	p.getenv = func(string) string { return "" }
+	p.environ = func() []string { return nil }
 	return p, stderr
 }
 
@@ -249,3 +257,5 @@ func (h *fakeHost) Upgrade(context.Context) (int, error) {
 }
 
 func (h *fakeHost) Heir() int { return 0 }
+
+func (h *fakeHost) ReloadConfig(context.Context) (configReload, error) { return h.reload, h.err }

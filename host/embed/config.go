@@ -54,3 +54,10 @@ type Pool struct {
 	Workers int      // zero: the knob pool_size
 	Set     []string // knobs of this pool alone, over those of Config
 }
+
+// Check says what is wrong with a configuration, as far as that can be known without
+// starting anything: whether its adapters and interpreters are there, too.
+func Check(cfg Config) error {
+	_, err := settle(cfg)
+	return err
+}

@@ -191,7 +191,7 @@ func prepare(cfg Config) (*Host, error) {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
-	if cfg.DataDir, err = InstanceDir(set.dataDir(cfg), cmp.Or(cfg.Instance, set.host.Instance)); err != nil {
+	if cfg.DataDir, err = InstanceDir(cmp.Or(cfg.DataDir, set.loaded.DataDirectory()), cmp.Or(cfg.Instance, set.host.Instance)); err != nil {
 		return nil, err
 	}
 	in, err := openInheritance(cfg)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
@@ -34,7 +33,7 @@ func settle(cfg Config) (settings, error) {
 		return s, &errdefs.Error{Reason: errdefs.InvalidConfig, Message: "no adapter given", Hint: "name a Python file, or a module, with tools"}
 	}
 	for _, p := range loaded.Pools {
-		pc, err := poolConfig(p, folderOf(loaded.File))
+		pc, err := poolConfig(p, loaded.Folder())
 		if err != nil {
 			return s, at(err, p, loaded.Multi)
 		}
@@ -101,23 +100,6 @@ func fileError(name string, err error) error {
 	e := errdefs.Wrap(errdefs.InvalidConfig, err, "configuration %s", name)
 	e.Hint = "give the path of a YAML file; `snakepit config defaults` prints one to begin with"
 	return e
-}
-
-// folderOf is where a file's relative paths begin; empty: there's no file.
-func folderOf(file string) string {
-	if file == "" {
-		return ""
-	}
-	return filepath.Dir(file)
-}
-
-// dataDir is the data directory that is configured, before any instance.
-func (s settings) dataDir(cfg Config) string {
-	dir := s.host.DataDir
-	if s.loaded.Origin("data_dir").Kind == config.FromFile && dir != "" && !filepath.IsAbs(dir) {
-		dir = filepath.Join(folderOf(s.loaded.File), dir)
-	}
-	return cmp.Or(cfg.DataDir, dir)
 }
 
 func (h *Host) engineConfig(l host.Launcher) host.Config {
