@@ -31,8 +31,9 @@ type fakeHost struct {
 	onWait   func()   // called when a command begins to wait
 	report   embed.Report
 
-	reload  configReload
-	hangups chan<- os.Signal // where a command waits for SIGHUP
+	reload   configReload
+	reloaded chan struct{}    // gets a value when reload was asked for; may be nil
+	hangups  chan<- os.Signal // where a command waits for SIGHUP
 
 	calls  []invocation
 	closed int
@@ -121,13 +122,26 @@ type outcome struct {
 // runWith runs a command line in which every host is h.
 func runWith(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct{}, args ...string) outcome {
 	t.Helper()
+	return runWithEnv(ctx, t, h, force, nil, args...)
+}
+
+// runWithEnv is runWith with variables in the environment.
+func runWithEnv(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct{}, environ []string, args ...string) outcome {
+	t.Helper()
 	var o outcome
 	var stdout, stderr bytes.Buffer
 	p := newProgram(strings.NewReader(`{"from": "stdin"}`), &stdout, &stderr)
 	p.force = force
 	home := t.TempDir()
-	p.getenv = func(name string) string { return map[string]string{"HOME": home}[name] }
-	p.environ = func() []string { return nil }
+	p.environ = func() []string { return environ }
+	p.getenv = func(name string) string {
+		for _, pair := range append([]string{"HOME=" + home}, environ...) {
+			if value, ok := strings.CutPrefix(pair, name+"="); ok {
+				return value
+			}
+		}
+		return ""
+	}
 	p.hangups = func(c chan<- os.Signal) { h.hangups = c }
 	p.dial = func(_ context.Context, target string) (engine, error) {
 		o.dialled = append(o.dialled, target)
@@ -258,4 +272,9 @@ func (h *fakeHost) Upgrade(context.Context) (int, error) {
 
 func (h *fakeHost) Heir() int { return 0 }
 
-func (h *fakeHost) ReloadConfig(context.Context) (configReload, error) { return h.reload, h.err }
+func (h *fakeHost) ReloadConfig(context.Context) (configReload, error) {
+	if h.reloaded != nil {
+		h.reloaded <- struct{}{}
+	}
+	return h.reload, h.err
+}

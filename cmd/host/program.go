@@ -22,8 +22,8 @@ type program struct {
 	getenv         func(string) string
 	environ        func() []string
 	hangups        func(chan<- os.Signal) // asks for SIGHUP
-	force          <-chan struct{} // closed by the second signal
-	renew          <-chan struct{} // gets SIGUSR2
+	force          <-chan struct{}        // closed by the second signal
+	renew          <-chan struct{}        // gets SIGUSR2
 	dial           func(ctx context.Context, target string) (engine, error)
 	launch         func(ctx context.Context, l launch) (localHost, error)
 	sweep          func(ctx context.Context, cfg embed.CleanupConfig) (embed.Report, error)
