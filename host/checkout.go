@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -23,6 +24,8 @@ type waiter struct {
 	place link[*waiter]
 	flow  *flow
 	queue *queue
+	since time.Time     // when it began to wait, for any worker
+	order link[*waiter] // among those that do, whatever their flow
 
 	granted chan *grant // gets the grant, or nil and err; never both
 	err     error
@@ -39,17 +42,23 @@ func (p *pool) checkout(ctx context.Context, x wish, t *ticket) (*grant, error) 
 		p.tellIfFull(err)
 		return g, err
 	}
-	select {
-	case g = <-w.granted:
-		return g, w.err
-	case <-ctx.Done():
-		p.giveUp(w)
-		return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
-	case <-t.expired():
-		if left, given := p.abandon(w); !left {
-			return given, w.err
+	for {
+		select {
+		case g = <-w.granted:
+			return g, w.err
+		case <-ctx.Done():
+			p.giveUp(w)
+			return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
+		case <-t.expired():
+			if w.home == nil && p.rising() {
+				t.renew()
+				continue
+			}
+			if left, given := p.abandon(w); !left {
+				return given, w.err
+			}
+			return nil, p.queueTimeout(w)
 		}
-		return nil, p.queueTimeout(w)
 	}
 }
 
@@ -120,6 +129,7 @@ func (p *pool) enqueue(x wish, t *ticket) (*waiter, error) {
 		return nil, err
 	}
 	q.push(w)
+	p.arrive(w)
 	return w, nil
 }
 

@@ -24,7 +24,7 @@ type grant struct {
 func (p *pool) grant(m *member, t *ticket) *grant {
 	g := &grant{member: m, worker: m.worker, call: t.call, session: t.session, line: t.line}
 	g.place.value = g
-	m.busy++
+	m.enter()
 	if m.busy <= m.slots {
 		m.running.push(&g.place)
 	} else {
@@ -44,6 +44,7 @@ func (p *pool) release(g *grant) {
 	p.mu.Lock()
 	p.takeBack(g)
 	p.handOn(g.member, &out)
+	g.member.rest()
 	p.mu.Unlock()
 	out.send()
 }
@@ -51,7 +52,7 @@ func (p *pool) release(g *grant) {
 // takeBack ends a grant. The first of the calls that wait in its worker has its slot then.
 func (p *pool) takeBack(g *grant) {
 	m := g.member
-	m.busy--
+	m.leave()
 	p.unstall(g)
 	if m.behind.remove(&g.place) {
 		return
@@ -66,7 +67,7 @@ func (p *pool) takeBack(g *grant) {
 // handOn gives the free slots of m to those who wait, and lists it where its room
 // can be found. The caller sends the answers after unlocking.
 func (p *pool) handOn(m *member, out *answers) {
-	if m.state != WorkerReady || m.ended() {
+	if m.state != WorkerReady && m.state != WorkerDraining || m.ended() {
 		return
 	}
 	for w := p.choose(m); w != nil; w = p.choose(m) {
@@ -81,6 +82,9 @@ func (p *pool) handOn(m *member, out *answers) {
 // choose takes the call that m is to run next out of the queues; nil when it has no
 // room, or nobody waits for it.
 func (p *pool) choose(m *member) *waiter {
+	if m.state == WorkerDraining {
+		return m.lastPinned()
+	}
 	if !m.available() && (!p.roomBehind(m) || p.queue.nested() || m.pins.nested()) {
 		return nil
 	}

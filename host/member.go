@@ -14,7 +14,8 @@ type WorkerState string
 const (
 	WorkerStarting WorkerState = "starting" // launched; takes no calls yet
 	WorkerReady    WorkerState = "ready"    // takes calls
-	WorkerStopping WorkerState = "stopping" // takes no more; its process still lives
+	WorkerDraining WorkerState = "draining" // takes no more; those that it has may end
+	WorkerStopping WorkerState = "stopping" // is being ended; its process still lives
 	WorkerDead     WorkerState = "dead"     // its process is gone
 )
 
@@ -24,6 +25,8 @@ func (s WorkerState) next() []WorkerState {
 	case WorkerStarting:
 		return []WorkerState{WorkerReady, WorkerDead}
 	case WorkerReady:
+		return []WorkerState{WorkerDraining, WorkerStopping, WorkerDead}
+	case WorkerDraining:
 		return []WorkerState{WorkerStopping, WorkerDead}
 	case WorkerStopping:
 		return []WorkerState{WorkerDead}
@@ -34,10 +37,11 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and what is atomic.
+// never changes (id, pool, seat, launched) and what is atomic.
 type member struct {
 	id       WorkerID
 	pool     *pool
+	seat     int
 	launched time.Time
 	calls    atomic.Uint64
 	stint    stint
@@ -55,10 +59,14 @@ type member struct {
 	process  Process
 	sessions int // whose home it is
 	strict   int // those of them that can't be served elsewhere
+
+	age      age           // when its time is over
+	maxCalls uint64        // after which the steward is told; zero: no more
+	quiet    chan struct{} // closed when a draining worker's last call has ended; nil before that
 }
 
-func newMember(p *pool, id WorkerID) *member {
-	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting}
+func newMember(p *pool, seat int, id WorkerID) *member {
+	m := &member{id: id, pool: p, seat: seat, launched: time.Now(), state: WorkerStarting}
 	m.free.value = m
 	return m
 }
@@ -78,6 +86,31 @@ func (m *member) available() bool {
 	return m.state == WorkerReady && m.busy < m.slots
 }
 
+// enter counts a call that was granted one of the worker's slots.
+func (m *member) enter() {
+	m.busy++
+	m.pool.load.enter()
+}
+
+// leave counts a call that has left. It's a few comparisons: it runs with every call.
+func (m *member) leave() {
+	m.busy--
+	m.pool.load.leave()
+	if m.maxCalls > 0 && m.calls.Load() >= m.maxCalls {
+		m.maxCalls = 0
+		m.age.worn = true
+		m.pool.poke()
+	}
+}
+
+// rest tells who drains the worker that its last call has ended.
+func (m *member) rest() {
+	if m.busy == 0 && m.quiet != nil {
+		close(m.quiet)
+		m.quiet = nil
+	}
+}
+
 // ended reports whether the process of a worker in service is gone, which its
 // seat may not have noticed yet: a dead worker's calls end first.
 func (m *member) ended() bool {
@@ -91,5 +124,5 @@ func (m *member) ended() bool {
 
 // gone reports whether the worker will never take a call again.
 func (m *member) gone() bool {
-	return m.state == WorkerStopping || m.state == WorkerDead
+	return m.state == WorkerDraining || m.state == WorkerStopping || m.state == WorkerDead
 }

@@ -71,6 +71,15 @@ func (n *pins) byClass(pinned bool) bool {
 	return pinned
 }
 
+// lastPinned takes out a call that waits for a draining worker and no other: those
+// that came before are still served by it.
+func (m *member) lastPinned() *waiter {
+	if m.pins == nil || m.busy >= m.slots {
+		return nil
+	}
+	return m.pins.queue.pop()
+}
+
 // unpin turns away those who wait for a worker that is gone.
 func (p *pool) unpin(m *member, out *answers) {
 	if m.pins != nil {

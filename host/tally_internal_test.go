@@ -10,7 +10,7 @@ import (
 func BenchmarkTally(b *testing.B) {
 	p := quietPool(1, 1)
 	h := &Host{epoch: time.Now().Add(-1)}
-	m := newMember(p, "w")
+	m := newMember(p, 0, "w")
 	b.ReportAllocs()
 	for b.Loop() {
 		c := &Call{host: h, arrived: h.clock(), target: target{pool: p}}

@@ -35,6 +35,13 @@ type engine interface {
 	// ReloadConfig has the host read its configuration again; it returns when what
 	// can be applied holds.
 	ReloadConfig(ctx context.Context) (configReload, error)
+	// Reload replaces the workers of a pool, of all with an empty name, and tells of
+	// each step.
+	Reload(ctx context.Context, pool string, step func(reloadStep)) error
+	// DrainWorker takes a worker out of service and waits until it's gone.
+	DrainWorker(ctx context.Context, id string) error
+	// KillWorker ends a worker at once.
+	KillWorker(ctx context.Context, id string) error
 }
 
 // localHost is a host that runs in this process.
@@ -90,6 +97,7 @@ type launch struct {
 	DataDir string // empty: private, removed at the end
 	Set     []string
 	Serve   bool // listen on the data directory's socket
+	Watch   bool // reload when the adapter's files change
 	// Successor starts the program that takes over; nil: none can.
 	Successor func(files []*os.File) (*os.Process, error)
 	Inherit   []*os.File // what a host handed to this process; nil: nothing

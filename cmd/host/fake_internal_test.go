@@ -36,6 +36,8 @@ type fakeHost struct {
 	hangups  chan<- os.Signal // where a command waits for SIGHUP
 
 	calls  []invocation
+	asked  []string // of reload, drain and kill
+	steps  []reloadStep
 	closed int
 	shut   []error // of the contexts that Shutdown got, when it was over
 }
@@ -277,4 +279,22 @@ func (h *fakeHost) ReloadConfig(context.Context) (configReload, error) {
 		h.reloaded <- struct{}{}
 	}
 	return h.reload, h.err
+}
+
+func (h *fakeHost) Reload(_ context.Context, pool string, step func(reloadStep)) error {
+	h.asked = append(h.asked, "reload "+pool)
+	for _, s := range h.steps {
+		step(s)
+	}
+	return h.err
+}
+
+func (h *fakeHost) DrainWorker(_ context.Context, id string) error {
+	h.asked = append(h.asked, "drain "+id)
+	return h.err
+}
+
+func (h *fakeHost) KillWorker(_ context.Context, id string) error {
+	h.asked = append(h.asked, "kill "+id)
+	return h.err
 }

@@ -44,7 +44,7 @@ func golden(t *testing.T, path, got string) {
 
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "call", "serve", "status", "pools", "workers", "sessions", "top", "tools", "reload", "upgrade", "config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion"} {
+	for _, command := range []string{"", "call", "serve", "status", "pools", "workers", "sessions", "top", "tools", "reload", "drain", "kill", "upgrade", "config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion"} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
 		if o.code != 0 || o.stderr != "" {

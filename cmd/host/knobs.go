@@ -25,6 +25,7 @@ type hostFlags struct {
 	config  string
 	adapter string
 	workers int
+	watch   bool // of serve
 }
 
 // configuration is what a file, the environment and the flags say. What is wrong
@@ -65,6 +66,9 @@ func readConfig(file string) ([]byte, error) {
 		return nil, usagef("configuration %s: %w", file, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
+	if st, err := f.Stat(); err == nil && !st.Mode().IsRegular() {
+		return nil, usagef("configuration %s: want a file, which can be read again", file)
+	}
 	return readBounded(f, file)
 }
 

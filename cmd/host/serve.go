@@ -33,7 +33,11 @@ over, which prints a ready line of its own, and the exit code is 0. SIGHUP, or s
 reads the configuration's file again.
 
 A host that died leaves its workers for the knob orphan_grace: serve on the same data directory goes on
-with them, and with what they hold in memory.`,
+with them, and with what they hold in memory.
+
+With --watch the workers are replaced, as by snakepit reload, when a Python file of the adapter, of its
+package or of its folder has changed. New code that doesn't start leaves the old workers in service, and
+says so on stderr.`,
 		Example: `  snakepit serve -c snakepit.yaml
   snakepit serve --adapter tools.py
   snakepit serve --adapter tools.py:Digits --workers 4 --data-dir /var/lib/snakepit`,
@@ -42,6 +46,7 @@ with them, and with what they hold in memory.`,
 	}, func(ctx context.Context, _ []string) error { return p.serve(ctx, f) })
 	addConfigFlag(cmd, &f.config)
 	p.addAdapterFlags(cmd, &f.adapter, &f.workers)
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "reload when the adapter's files change")
 	return cmd
 }
 
@@ -69,7 +74,7 @@ func (p *program) serve(ctx context.Context, f hostFlags) error {
 		return err
 	}
 	reread := p.awaitHangup(f.config)
-	l.Serve, l.Successor = true, successor
+	l.Serve, l.Watch, l.Successor = true, f.watch, successor
 	if l.Inherit, err = handed(); err != nil {
 		return err
 	}

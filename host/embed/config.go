@@ -42,6 +42,9 @@ type Config struct {
 	// Inherit are the files that a host gave to its Successor, in the process that this
 	// started: Start then waits until that host has handed over.
 	Inherit []*os.File
+	// Watch reloads a pool when its adapter's files change, as [Host.Reload] does; what
+	// is wrong with them then goes to Logger.
+	Watch bool
 	// Serve opens the API on a Unix socket in the run folder, and tells of it in
 	// the data directory's host.json.
 	Serve bool

@@ -34,6 +34,7 @@ type Host struct {
 
 	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
+	watchers []watched
 
 	complete  chan struct{}        // closed when every pool has its workers
 	from      *inheritance         // nil: nobody's place was taken
@@ -126,6 +127,9 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
 		return err
 	}
+	if err := h.openWatchers(); err != nil {
+		return err
+	}
 	return h.listen()
 }
 
@@ -151,7 +155,7 @@ func (h *Host) registryDone() <-chan struct{} {
 // abandon gives up what a failed start has opened. Workers that it found stay for
 // the next one.
 func (h *Host) abandon(ctx context.Context) error {
-	var errs []error
+	errs := []error{h.watch(ended(ctx))}
 	if h.launcher != nil {
 		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended(ctx)))
 		h.dirs.left = shim.InUse(h.dirs.run)
@@ -281,6 +285,8 @@ func (h *Host) run(forced context.Context) {
 	engineCtx, endEngine := context.WithCancel(forced)
 	engineDone := make(chan error, 1)
 	parts.Go(func() { engineDone <- h.engine.Run(engineCtx) })
+
+	parts.Go(func() { _ = h.watch(engineCtx) }) // what can't be closed is gone
 
 	apiCtx, endAPI := context.WithCancel(forced)
 	apiDone := make(chan error, 1)

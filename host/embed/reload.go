@@ -1,98 +1,80 @@
 package embed
 
 import (
-	"cmp"
 	"context"
-	"slices"
-
-	"github.com/hashicorp/go-hclog"
+	"errors"
+	"sync"
 
 	"github.com/snakepit-go/snakepit/host"
-	"github.com/snakepit-go/snakepit/host/config"
+	"github.com/snakepit-go/snakepit/host/watch"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// ReloadConfig reads Config.File again and applies what a running host can take:
-// most knobs of pools at once, and what their workers are by replacing these, which
-// it waits for. What needs a restart is named among the changes and left as it is,
-// pools that are new or gone too. A configuration that's wrong changes nothing.
-//
-// Errors: invalid_config with everything that's wrong, conflict while another reload
-// is under way, draining, and ctx's.
-func (h *Host) ReloadConfig(ctx context.Context) (config.Reload, error) {
-	if !h.reloading.TryLock() {
-		return config.Reload{}, errdefs.New(errdefs.Conflict, "the configuration is being reloaded already")
-	}
-	defer h.reloading.Unlock()
-	next, err := settle(h.cfg)
-	if err != nil {
-		h.logger.Error("the configuration is wrong, and nothing of it was applied", "error", err)
-		return config.Reload{}, err
-	}
-	h.logWarnings(next.loaded.Warnings)
-	out := config.Reload{Changes: h.changes(next), Warnings: next.loaded.Warnings}
-	next.pools = h.kept(next)
-	done, err := h.engine.Reconfigure(ctx, next.pools)
-	if err != nil {
-		return config.Reload{}, err
-	}
-	out.Failures = h.adopt(next, done)
-	h.tellChanges(out.Changes)
-	return out, nil
+// Reload replaces every worker of a pool by a new one, which runs the adapter as it
+// is now, or those of all pools with an empty name: a few at a time and without a
+// failed call. It blocks until the last old worker is gone. When a new one can't
+// start it fails with that error, and the workers that are left serve on. progress
+// (nil: nobody) is told of each step. When ctx ends no further worker is replaced.
+func (h *Host) Reload(ctx context.Context, pool string, progress func(host.ReloadProgress)) error {
+	return h.engine.Reload(ctx, pool, host.ReloadOptions{Progress: progress})
 }
 
-// changes are the knobs that differ: from what holds now, and for those that need a
-// restart from what the host was started with.
-func (h *Host) changes(next settings) []config.Change {
-	byRestart := func(c config.Change) bool { return c.Effect == config.ByRestart }
-	held := slices.DeleteFunc(h.applied.Load().loaded.Changes(next.loaded), byRestart)
-	waiting := slices.DeleteFunc(h.set.loaded.Changes(next.loaded), func(c config.Change) bool { return !byRestart(c) })
-	return slices.Concat(held, waiting)
+// DrainWorker takes a worker out of service, once another has taken its place, and
+// blocks until its calls have ended and it's gone. When ctx ends, that goes on.
+func (h *Host) DrainWorker(ctx context.Context, id host.WorkerID) error {
+	return h.engine.DrainWorker(ctx, id)
 }
 
-// kept are the pools that the host has, with their new configuration where there's one.
-func (h *Host) kept(next settings) []host.PoolConfig {
-	var pools []host.PoolConfig
-	for _, now := range h.applied.Load().pools {
-		i := slices.IndexFunc(next.pools, func(p host.PoolConfig) bool { return p.Name == now.Name })
-		if i >= 0 {
-			now = next.pools[i]
+// KillWorker ends a worker at once, with its calls.
+func (h *Host) KillWorker(ctx context.Context, id host.WorkerID) error {
+	return h.engine.KillWorker(ctx, id)
+}
+
+// watched is a pool whose adapter's files are watched.
+type watched struct {
+	pool    string
+	watcher *watch.Watcher
+}
+
+// openWatchers begins to watch what Config.Watch asks for.
+func (h *Host) openWatchers() error {
+	if !h.cfg.Watch {
+		return nil
+	}
+	for _, p := range h.set.pools {
+		if len(p.Command.Sources) == 0 {
+			e := errdefs.New(errdefs.InvalidConfig, "pool %s: the files of adapter %q can't be watched: it's installed somewhere", p.Name, p.Command.Adapter)
+			e.Hint = "start in the folder that has its code, or name a file"
+			return e
 		}
-		pools = append(pools, now)
+		w, err := watch.New(p.Command.Sources)
+		if err != nil {
+			return errdefs.Wrap(errdefs.InvalidConfig, err, "pool %s: the adapter's files can't be watched", p.Name)
+		}
+		h.watchers = append(h.watchers, watched{p.Name, w})
 	}
-	return pools
+	return nil
 }
 
-// adopt notes what holds from now on, and returns what was in the way of the rest: a
-// pool whose new workers can't start keeps the old ones.
-func (h *Host) adopt(next settings, done []host.PoolChange) []*errdefs.Error {
-	was := h.applied.Load()
-	var failures []*errdefs.Error
-	for _, d := range done {
-		if d.Err == nil {
-			continue
-		}
-		next.loaded = next.loaded.WithWorkersOf(was.loaded, d.Pool)
-		failures = append(failures, errdefs.Of(d.Err).At(errdefs.Where{Pool: d.Pool}))
-		h.logger.Error("the pool keeps its workers: new ones can't start", "pool", d.Pool, "error", d.Err)
+// watch reloads pools as their files change, until ctx ends.
+func (h *Host) watch(ctx context.Context) error {
+	var all sync.WaitGroup
+	errs := make([]error, len(h.watchers))
+	for i, w := range h.watchers {
+		all.Go(func() {
+			errs[i] = w.watcher.Run(ctx, func(ctx context.Context, blind error) { h.reloadChanged(ctx, w.pool, blind) })
+		})
 	}
-	if level := next.host.LogLevel; level != was.host.LogLevel {
-		h.logger.SetLevel(hclog.LevelFromString(level))
-	}
-	h.applied.Store(&next)
-	return failures
+	all.Wait()
+	return errors.Join(errs...)
 }
 
-func (h *Host) tellChanges(changes []config.Change) {
-	if len(changes) == 0 {
-		h.logger.Info("the configuration was read again, and nothing has changed")
+// reloadChanged reloads a pool whose files have changed. The engine tells of a reload
+// that failed.
+func (h *Host) reloadChanged(ctx context.Context, pool string, blind error) {
+	if blind != nil {
+		h.logger.Warn("some of the adapter's files aren't watched", "pool", pool, "error", blind)
 	}
-	for _, c := range changes {
-		args := []any{"knob", c.Knob, "pool", cmp.Or(c.Pool, "-"), "old", c.Old, "new", c.New}
-		if c.Effect == config.ByRestart {
-			h.logger.Warn("the configuration has changed, but this needs a restart of the host", args...)
-			continue
-		}
-		h.logger.Info("the configuration has changed", args...)
-	}
+	h.logger.Info("the adapter's files have changed", "pool", pool)
+	_ = h.Reload(ctx, pool, nil)
 }

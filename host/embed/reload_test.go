@@ -1,86 +1,133 @@
-//go:build unix
-
 package embed_test
 
 import (
-	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
-	"github.com/hashicorp/go-hclog"
-
-	"github.com/snakepit-go/snakepit/host/client"
-	knobs "github.com/snakepit-go/snakepit/host/config"
+	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/embed"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// configFile is a configuration that a test rewrites.
-type configFile struct {
-	path, python string
-}
+const versioned = `
+from snakepit import Adapter, tool
 
-func newConfigFile(t *testing.T) configFile {
+class Tools(Adapter):
+    @tool
+    def version(self) -> int:
+        return VERSION
+`
+
+func rewrite(t *testing.T, cfg embed.Config, version string) {
 	t.Helper()
-	return configFile{filepath.Join(filepath.Dir(write(t, adapter)), "snakepit.yaml"), interpreter(t)}
+	path, _, _ := strings.Cut(cfg.Adapter, ":")
+	if err := os.WriteFile(path, []byte(strings.Replace(versioned, "VERSION", version, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
-func (f configFile) write(t *testing.T, text string) {
+// callers call until they're stopped; at gives what they got last.
+func callers(t *testing.T, sp snakepit.Caller) (at func() int64, stop func() int64) {
 	t.Helper()
-	text = "python: " + f.python + "\n" + text
-	if err := os.WriteFile(f.path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	var last, failed atomic.Int64
+	var over atomic.Bool
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for !over.Load() {
+				v, err := snakepit.Call[int64](t.Context(), sp, "version", nil)
+				if err != nil {
+					failed.Add(1)
+					t.Error(err)
+					return
+				}
+				last.Store(v)
+			}
+		})
+	}
+	return last.Load, func() int64 { over.Store(true); all.Wait(); return failed.Load() }
+}
+
+// await waits until a fact holds.
+func await(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	bound := time.NewTimer(time.Minute)
+	defer bound.Stop()
+	for !fact() {
+		select {
+		case <-tick.C:
+		case <-bound.C:
+			t.Fatalf("%s: not within a minute", what)
+		}
 	}
 }
 
-func TestConfigurationIsReadAgainWhileTheHostRuns(t *testing.T) {
-	t.Parallel()
-	f := newConfigFile(t)
-	f.write(t, "adapter: adapter.py:Tools\npool_size: 1\n")
-	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: io.Discard})
-	sp := start(t, embed.Config{File: f.path, Serve: true, Logger: log})
-
-	f.write(t, "adapter: adapter.py:Tools\npool_size: 1\nqueue_size: 7\nnode: other\nlog_level: info\n")
-	got, err := sp.ReloadConfig(t.Context())
-	if err != nil {
+func TestNewCodeIsServedAfterAReloadAndNoCallFails(t *testing.T) {
+	cfg := config(t)
+	rewrite(t, cfg, "1")
+	sp := start(t, cfg)
+	at, stop := callers(t, sp)
+	await(t, "the old version", func() bool { return at() == 1 })
+	rewrite(t, cfg, "2")
+	var steps []host.ReloadProgress
+	if err := sp.Reload(t.Context(), "", func(p host.ReloadProgress) { steps = append(steps, p) }); err != nil {
 		t.Fatal(err)
 	}
-	want := []knobs.Change{
-		{Pool: "", Knob: "log_level", Old: "error", New: "info", Effect: knobs.Live},
-		{Pool: "default", Knob: "queue_size", Old: "1000", New: "7", Effect: knobs.Live},
-		{Pool: "", Knob: "node", Old: "local", New: "other", Effect: knobs.ByRestart},
+	await(t, "the new version", func() bool { return at() == 2 })
+	if len(steps) != 3 || steps[2].Replaced != 2 {
+		t.Errorf("steps %+v", steps)
 	}
-	if !slices.Equal(got.Changes, want) || len(got.Failures) != 0 {
-		t.Errorf("got %+v, want %+v", got, want)
+	if n := stop(); n > 0 {
+		t.Errorf("%d callers met an error", n)
 	}
-	if log.GetLevel() != hclog.Info {
-		t.Errorf("the log's level is %v, want info", log.GetLevel())
-	}
+}
 
-	got, err = sp.ReloadConfig(t.Context())
-	if err != nil || !slices.Equal(got.Changes, want[2:]) {
-		t.Errorf("the second time: %+v, %v; want what still needs a restart", got, err)
+func TestWatchedFilesAreReloadedAndBrokenOnesAreNot(t *testing.T) {
+	cfg := config(t)
+	cfg.Watch = true
+	rewrite(t, cfg, "1")
+	sp := start(t, cfg)
+	at, stop := callers(t, sp)
+	await(t, "the old version", func() bool { return at() == 1 })
+	rewrite(t, cfg, "1 +") // no Python
+	await(t, "the failed reload", func() bool { return sp.Status().Pools[0].LastStartError != "" })
+	if at() != 1 || sp.Status().Pools[0].Ready != 2 {
+		t.Errorf("version %d, %d workers ready", at(), sp.Status().Pools[0].Ready)
 	}
+	rewrite(t, cfg, "2")
+	await(t, "the new version", func() bool { return at() == 2 })
+	if n := stop(); n > 0 {
+		t.Errorf("%d callers met an error", n)
+	}
+}
 
-	c, err := client.Dial(t.Context(), sp.Socket())
-	if err != nil {
-		t.Fatal(err)
+func TestAdapterThatIsInstalledCannotBeWatched(t *testing.T) {
+	cfg := config(t)
+	cfg.Watch, cfg.Adapter = true, "json:Tools"
+	_, err := embed.Start(t.Context(), cfg)
+	if errdefs.ReasonOf(err) != errdefs.InvalidConfig {
+		t.Errorf("start: %v", err)
 	}
-	defer c.Close()
-	f.write(t, "adapter: adapter.py:Tools\npool_size: 0\nqueue_size: 9\n")
-	if _, err := c.ReloadConfig(t.Context()); errdefs.ReasonOf(err) != errdefs.InvalidConfig || !strings.Contains(err.Error(), f.path+":3: pool_size") {
-		t.Errorf("a wrong file: %v, want invalid_config with its line", err)
+}
+
+func TestWorkersAreDrainedAndKilledByID(t *testing.T) {
+	sp := start(t, config(t))
+	before := sp.Workers("")
+	if err := sp.DrainWorker(t.Context(), before[0].ID); err != nil {
+		t.Error(err)
 	}
-	f.write(t, "adapter: adapter.py:Tools\npool_size: 1\nqueue_size: 7\nnode: other\nlog_level: info\nidle_timeout: 3m\n")
-	over, err := c.ReloadConfig(t.Context())
-	if err != nil || len(over.GetChanges()) != 2 || len(over.GetWarnings()) != 1 {
-		t.Errorf("over the socket: %v, %v; want idle_timeout and node, and a warning", over, err)
+	if err := sp.KillWorker(t.Context(), before[1].ID); err != nil {
+		t.Error(err)
 	}
-	var sum int
-	if err := sp.Call(t.Context(), "add", map[string]any{"a": 1}, &sum); err != nil || sum != 2 {
-		t.Errorf("after all that: %d, %v", sum, err)
-	}
+	await(t, "two new workers", func() bool {
+		now := sp.Workers("")
+		return sp.Status().Pools[0].Ready == 2 && now[0].ID != before[0].ID && now[1].ID != before[1].ID
+	})
 }

@@ -23,7 +23,8 @@ type Launcher struct {
 	OnReattach func(ctx context.Context, spec host.Spec) error
 	// OnStart runs when a call reaches a worker, which it may refuse; nil: nothing.
 	OnStart func(w *Worker, inv host.Invocation) error
-
+	// Weigh gives a worker's resident memory; nil: nobody knows.
+	Weigh func(w *Worker) uint64
 	// OnStop runs when a worker is asked to stop; an error says that it lives on. Nil: nothing.
 	OnStop func(w *Worker) error
 
