@@ -160,8 +160,12 @@ func callKnobs() []Knob {
 		},
 		{
 			Name: "call_timeout", Aliases: []Alias{
-				{"default_timeout", Milliseconds}, {"pool_request_timeout", Milliseconds}, {"default_command_timeout", Milliseconds}, {"grpc_worker_execute_timeout", Milliseconds},
-				{"grpc_command_timeout", Milliseconds}, {"grpc_client_execute_timeout", Milliseconds},
+				{"default_timeout", Milliseconds},
+				{"pool_request_timeout", Milliseconds},
+				{"default_command_timeout", Milliseconds},
+				{"grpc_worker_execute_timeout", Milliseconds},
+				{"grpc_command_timeout", Milliseconds},
+				{"grpc_client_execute_timeout", Milliseconds},
 			}, Kind: Duration, Default: "30s", Min: "1ms", Max: "720h", Scope: OfHost, Layer: layer, Effect: ByRestart,
 			Text: "The deadline of a call that brings none, waiting included.",
 			slot: in(func(s *Settings) *time.Duration { return &s.CallTimeout }),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/client"
 	knobs "github.com/snakepit-go/snakepit/host/config"
 	"github.com/snakepit-go/snakepit/host/embed"
@@ -83,4 +84,46 @@ func TestConfigurationIsReadAgainWhileTheHostRuns(t *testing.T) {
 	if err := sp.Call(t.Context(), "add", map[string]any{"a": 1}, &sum); err != nil || sum != 2 {
 		t.Errorf("after all that: %d, %v", sum, err)
 	}
+}
+
+func TestAPoolWhoseNewWorkersCannotStartKeepsTheOldOnes(t *testing.T) {
+	t.Parallel()
+	f := newConfigFile(t)
+	code := filepath.Join(filepath.Dir(f.path), "adapter.py")
+	f.write(t, "adapter: adapter.py:Tools\npool_size: 1\nmax_payload: 1MiB\n")
+	sp := start(t, embed.Config{File: f.path})
+	old := sp.Workers("")[0].ID
+
+	if err := os.WriteFile(code, []byte("import nothing_like_it\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, "adapter: adapter.py:Tools\npool_size: 1\nmax_payload: 2MiB\n")
+	got, err := sp.ReloadConfig(t.Context())
+	if err != nil || len(got.Failures) != 1 || got.Failures[0].Where.Pool != "default" || len(got.Changes) != 1 {
+		t.Fatalf("got %+v, %v; want one failure", got, err)
+	}
+	if now := readyWorkers(sp); len(now) != 1 || now[0] != old {
+		t.Errorf("workers %v, want %s", now, old)
+	}
+
+	if err := os.WriteFile(code, []byte(adapter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err = sp.ReloadConfig(t.Context())
+	if err != nil || len(got.Failures) != 0 || len(got.Changes) != 1 || got.Changes[0].Knob != "max_payload" {
+		t.Errorf("mended: %+v, %v; want max_payload to change", got, err)
+	}
+	if now := readyWorkers(sp); len(now) != 1 || now[0] == old {
+		t.Errorf("workers %v, want another than %s", now, old)
+	}
+}
+
+func readyWorkers(sp *embed.Host) []host.WorkerID {
+	var all []host.WorkerID
+	for _, w := range sp.Workers("") {
+		if w.State == "ready" {
+			all = append(all, w.ID)
+		}
+	}
+	return all
 }

@@ -85,6 +85,31 @@ func TestEveryKnobOfAPoolReachesTheEngine(t *testing.T) {
 	}
 }
 
+// noLauncher is there, and never asked.
+type noLauncher struct{ host.Launcher }
+
+func TestEveryBoundIsTakenByTheEngine(t *testing.T) {
+	t.Parallel()
+	for _, k := range config.Knobs() {
+		for _, bound := range []string{k.Min, k.Max} {
+			if bound == "" || k.Kind == config.Counts {
+				continue
+			}
+			set := []string{k.Name + "=" + bound}
+			switch k.Name {
+			case "min_size":
+				set = append(set, "max_size=10000", "pool_size=10000")
+			case "max_size":
+				set = append(set, "pool_size=1")
+			}
+			h := &Host{set: settled(t, Config{}, set...)}
+			if _, err := host.New(h.engineConfig(noLauncher{})); err != nil {
+				t.Errorf("%v: %v", set, err)
+			}
+		}
+	}
+}
+
 func TestWordsBecomeWhatTheEngineMeansByThem(t *testing.T) {
 	t.Parallel()
 	p := settled(t, Config{}, "queue_size=0", "session_ttl=infinity", "max_calls=unlimited", "heartbeat=false", "breaker_threshold=off", "crash_barrier=false",
