@@ -118,7 +118,7 @@ func (p *program) timeout(f callFlags) (time.Duration, error) {
 		return 0, err
 	case f.stream && sets(c, "stream_timeout") && c.StreamTimeout != config.Forever:
 		return c.StreamTimeout, nil
-	case sets(c, "call_timeout") && !(f.stream && sets(c, "stream_timeout")):
+	case sets(c, "call_timeout") && (!f.stream || !sets(c, "stream_timeout")):
 		return c.CallTimeout, nil
 	}
 	return 0, nil

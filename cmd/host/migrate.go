@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snakepit-go/snakepit/host/config"
-	"github.com/snakepit-go/snakepit/host/config/exs"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -41,7 +40,7 @@ type problemView struct {
 }
 
 func (p *program) configMigrate(file string) error {
-	in := &inputs{stdin: io.LimitReader(p.stdin, exs.MaxScript+1)}
+	in := &inputs{stdin: io.LimitReader(p.stdin, config.MaxScript+1)}
 	script, err := in.read(file)
 	if err != nil {
 		return err

@@ -83,6 +83,6 @@ func (r *reader) oneForm() {
 	}
 	i := slices.IndexFunc(r.entries, func(e entry) bool { return e.pool == "" && e.knob.Name == "adapter" })
 	if i >= 0 {
-		r.faults.add(r.entries[i].origin, "adapter", "both an adapter and pools are given: an adapter at the top is for one pool, pools are for several")
+		r.fault(r.entries[i].origin, "adapter", "both an adapter and pools are given: an adapter at the top is for one pool, pools are for several")
 	}
 }

@@ -31,7 +31,7 @@ func (r *reader) readEnviron() {
 		}
 		at := Origin{Kind: FromEnviron, Name: name}
 		if _, known := r.table.named[strings.ToLower(knob)]; !known || knob != strings.ToUpper(knob) {
-			r.faults.add(at, "", "%s", upper(r.table.unknown(strings.ToLower(knob))))
+			r.fault(at, "", "%s", upper(r.table.unknown(strings.ToLower(knob))))
 			continue
 		}
 		r.readText(strings.ToLower(knob), value, "", at)

@@ -27,40 +27,43 @@ func (f Fault) String() string {
 	return text
 }
 
-// Faults are all things that are wrong with a configuration. The error that
-// [Load] returns has them: errors.As finds them.
+// Faults are all things that are wrong with a configuration.
 type Faults []Fault
 
+// faultsError is the cause of what [Load] returns.
+type faultsError struct{ all Faults }
+
 // Error is a line for each.
-func (f Faults) Error() string {
-	lines := make([]string, 0, len(f))
-	for _, fault := range f {
+func (e *faultsError) Error() string {
+	lines := make([]string, 0, len(e.all))
+	for _, fault := range e.all {
 		lines = append(lines, fault.String())
 	}
 	return strings.Join(lines, "\n")
 }
 
-// FaultsIn are the things that are wrong, as an error of Load has them.
+// FaultsIn are the things that are wrong, as an error of Load has them; none: it isn't
+// one of Load's.
 func FaultsIn(err error) Faults {
-	var f Faults
-	_ = errors.As(err, &f) // none: it isn't one of ours
-	return f
+	var e *faultsError
+	if errors.As(err, &e) {
+		return e.all
+	}
+	return nil
 }
 
 // asError is nothing, or one invalid_config that names everything.
-func (f Faults) asError() error {
-	var e *errdefs.Error
-	switch len(f) {
-	case 0:
+func asError(all Faults) error {
+	if len(all) == 0 {
 		return nil
-	case 1:
-		e = errdefs.Wrap(errdefs.InvalidConfig, f, "configuration")
-		e.Message = f.Error()
-	default:
-		e = errdefs.Wrap(errdefs.InvalidConfig, f, "configuration")
-		e.Message = fmt.Sprintf("%d things are wrong:\n  %s", len(f), strings.ReplaceAll(f.Error(), "\n", "\n  "))
 	}
-	e.Path = f[0].Key
+	cause := &faultsError{all}
+	e := errdefs.Wrap(errdefs.InvalidConfig, cause, "configuration")
+	e.Message = cause.Error()
+	if len(all) > 1 {
+		e.Message = fmt.Sprintf("%d things are wrong:\n  %s", len(all), strings.ReplaceAll(cause.Error(), "\n", "\n  "))
+	}
+	e.Path = all[0].Key
 	e.Hint = "docs/configuration.md lists the knobs, and so does `snakepit config defaults`"
 	return e
 }
@@ -68,8 +71,8 @@ func (f Faults) asError() error {
 // maxFaults is how many are kept: a file that isn't a configuration has a fault a line.
 const maxFaults = 100
 
-func (f *Faults) add(at Origin, key, format string, args ...any) {
-	if len(*f) < maxFaults {
-		*f = append(*f, Fault{at, key, fmt.Sprintf(format, args...)})
+func (r *reader) fault(at Origin, key, format string, args ...any) {
+	if len(r.faults) < maxFaults {
+		r.faults = append(r.faults, Fault{at, key, fmt.Sprintf(format, args...)})
 	}
 }

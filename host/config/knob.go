@@ -141,10 +141,8 @@ func (k Knob) allow(v any, text string) error {
 	if k.Kind == Choice && !slices.Contains(k.Choices, text) {
 		return fmt.Errorf("%q is none of %s", clip(text), k.Range())
 	}
-	for _, n := range numbers(v) {
-		if k.outside(n) {
-			return fmt.Errorf("%s is outside its range, %s", clip(text), k.Range())
-		}
+	if slices.ContainsFunc(numbers(v), k.outside) {
+		return fmt.Errorf("%s is outside its range, %s", clip(text), k.Range())
 	}
 	if k.check != nil {
 		return k.check(v)

@@ -69,7 +69,7 @@ func Load(src Sources) (*Config, error) {
 	r.readEnviron()
 	r.readFlags()
 	c := r.assemble()
-	if err := r.faults.asError(); err != nil {
+	if err := asError(r.faults); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -108,11 +108,11 @@ func (r *reader) declare(name string, at Origin) bool {
 	twice := slices.IndexFunc(r.pools, func(d declared) bool { return d.name == name })
 	switch {
 	case !names.Valid(name):
-		r.faults.add(at, "pools", "a pool can't be called %q: want 1 to 64 letters, digits, '_', '.' and '-', a letter or digit first", clip(name))
+		r.fault(at, "pools", "a pool can't be called %q: want 1 to 64 letters, digits, '_', '.' and '-', a letter or digit first", clip(name))
 	case twice >= 0:
-		r.faults.add(at, "pools", "two pools are called %s; the other one is at %s", name, r.pools[twice].origin)
+		r.fault(at, "pools", "two pools are called %s; the other one is at %s", name, r.pools[twice].origin)
 	case len(r.pools) == maxPools:
-		r.faults.add(at, "pools", "more than %d pools", maxPools)
+		r.fault(at, "pools", "more than %d pools", maxPools)
 	default:
 		r.pools = append(r.pools, declared{name, at})
 		return true
@@ -124,7 +124,7 @@ func (r *reader) declare(name string, at Origin) bool {
 // twice in one place is an error unless both say the same.
 func (r *reader) put(k *Knob, pool string, value any, at Origin) {
 	if pool != "" && k.Scope == OfHost {
-		r.faults.add(at, k.Name, "it's the host's: set it at the top, not with a pool")
+		r.fault(at, k.Name, "it's the host's: set it at the top, not with a pool")
 		return
 	}
 	r.entries = append(r.entries, entry{k, value, pool, at})
@@ -134,12 +134,12 @@ func (r *reader) put(k *Knob, pool string, value any, at Origin) {
 func (r *reader) readText(name, text, pool string, at Origin, others ...string) {
 	f, ok := r.table.named[name]
 	if !ok {
-		r.faults.add(at, keyOf(pool, name), "%s", r.table.unknown(name, others...))
+		r.fault(at, keyOf(pool, name), "%s", r.table.unknown(name, others...))
 		return
 	}
 	v, err := f.knob.readIn(text, f.unit)
 	if err != nil {
-		r.faults.add(at, keyOf(pool, name), "%v", err)
+		r.fault(at, keyOf(pool, name), "%v", err)
 		return
 	}
 	r.put(f.knob, pool, v, at)
@@ -160,7 +160,7 @@ func (r *reader) readFlags() {
 	}
 	for _, p := range r.src.Pools {
 		if len(r.src.YAML) > 0 && slices.ContainsFunc(r.pools, func(d declared) bool { return d.origin.Kind == FromFile }) {
-			r.faults.add(Origin{Kind: FromFlag, Name: "Pools"}, "pools", "%s has pools already; name them in one place", r.src.File)
+			r.fault(Origin{Kind: FromFlag, Name: "Pools"}, "pools", "%s has pools already; name them in one place", r.src.File)
 			return
 		}
 		if r.declare(p.Name, Origin{Kind: FromFlag, Name: "Pools"}) {
@@ -174,19 +174,19 @@ func (r *reader) readFlags() {
 func (r *reader) readPair(f Flag, pool string) {
 	at := Origin{Kind: FromFlag, Name: f.Name}
 	if several := len(r.pools) + len(r.src.Pools); f.One && pool == "" && several > 0 {
-		r.faults.add(at, "", "it's for one pool, and several are named: set it with each of them")
+		r.fault(at, "", "it's for one pool, and several are named: set it with each of them")
 		return
 	}
 	name, value, ok := strings.Cut(f.Pair, "=")
 	if !ok {
-		r.faults.add(at, "", "%q isn't knob=value", clip(f.Pair))
+		r.fault(at, "", "%q isn't knob=value", clip(f.Pair))
 		return
 	}
 	name = strings.TrimSpace(name)
 	if rest, ok := strings.CutPrefix(name, "pools."); ok && pool == "" {
 		dot := strings.LastIndexByte(rest, '.')
 		if dot < 0 || !slices.ContainsFunc(r.pools, func(d declared) bool { return d.name == rest[:dot] }) {
-			r.faults.add(at, "", "%q names no pool that there is: want pools.NAME.knob=value", clip(f.Pair))
+			r.fault(at, "", "%q names no pool that there is: want pools.NAME.knob=value", clip(f.Pair))
 			return
 		}
 		pool, name = rest[:dot], rest[dot+1:]

@@ -21,6 +21,9 @@ type Problem struct {
 	Text string
 }
 
+// MaxScript is how large a script may be, in bytes.
+const MaxScript = exs.MaxScript
+
 // appName is the application whose settings are read.
 const appName = "snakepit"
 

@@ -17,7 +17,7 @@ func (r *rules) judge(d *draft, p declared, multi bool) {
 		return keyOf(p.name, knob)
 	}
 	if p.name != "" && d.values.Adapter == "" {
-		r.reader.faults.add(p.origin, key("adapter"), "the pool has no adapter")
+		r.reader.fault(p.origin, key("adapter"), "the pool has no adapter")
 	}
 	r.judgeSize(d, key)
 	r.judgeSlots(d, key)
@@ -62,7 +62,7 @@ func (r *rules) judgeSize(d *draft, key func(string) string) {
 }
 
 func (r *rules) fault(d *draft, key func(string) string, knob, format string, args ...any) {
-	r.reader.faults.add(d.origins[knob], key(knob), format, args...)
+	r.reader.fault(d.origins[knob], key(knob), format, args...)
 }
 
 // judgeFixed is about knobs that mean nothing where the size is fixed.

@@ -16,11 +16,10 @@ import (
 
 // settled is what a configuration comes to, with an adapter and an interpreter that
 // are there.
-func settled(t *testing.T, cfg Config, set ...string) settings {
+func settled(t *testing.T, set ...string) settings {
 	t.Helper()
 	dir := place(t)
-	cfg.Adapter, cfg.Set = filepath.Join(dir, "tools.py"), append([]string{"python=" + filepath.Join(dir, "env")}, set...)
-	s, err := settle(cfg)
+	s, err := settle(Config{Adapter: filepath.Join(dir, "tools.py"), Set: append([]string{"python=" + filepath.Join(dir, "env")}, set...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +46,7 @@ func TestEveryKnobOfAPoolReachesTheEngine(t *testing.T) {
 	t.Parallel()
 	// What they do is done before the engine: see the tests of host/config.
 	elsewhere := []string{"max_workers", "worker_profile", "adapter", "python", "min_size", "scale_up_delay", "idle_timeout"}
-	base := settled(t, Config{}).pools[0]
+	base := settled(t).pools[0]
 	for _, k := range config.Knobs() {
 		if k.Scope != config.OfPool || slices.Contains(elsewhere, k.Name) {
 			continue
@@ -71,7 +70,7 @@ func TestEveryKnobOfAPoolReachesTheEngine(t *testing.T) {
 		}
 		differs := false
 		for _, v := range set {
-			got := settled(t, Config{}, k.Name+v).pools[0]
+			got := settled(t, k.Name+v).pools[0]
 			got.Command.Path, got.Command.Args = base.Command.Path, base.Command.Args
 			got.Command.Env = slices.DeleteFunc(got.Command.Env, func(kv string) bool { return strings.HasPrefix(kv, "PYTHONPATH=") })
 			want := base
@@ -102,7 +101,7 @@ func TestEveryBoundIsTakenByTheEngine(t *testing.T) {
 			case "max_size":
 				set = append(set, "pool_size=1")
 			}
-			h := &Host{set: settled(t, Config{}, set...)}
+			h := &Host{set: settled(t, set...)}
 			if _, err := host.New(h.engineConfig(noLauncher{})); err != nil {
 				t.Errorf("%v: %v", set, err)
 			}
@@ -112,7 +111,7 @@ func TestEveryBoundIsTakenByTheEngine(t *testing.T) {
 
 func TestWordsBecomeWhatTheEngineMeansByThem(t *testing.T) {
 	t.Parallel()
-	p := settled(t, Config{}, "queue_size=0", "session_ttl=infinity", "max_calls=unlimited", "heartbeat=false", "breaker_threshold=off", "crash_barrier=false",
+	p := settled(t, "queue_size=0", "session_ttl=infinity", "max_calls=unlimited", "heartbeat=false", "breaker_threshold=off", "crash_barrier=false",
 		"retry_jitter=0", "neighbour_grace=0", "max_size=4", "min_size=0", "idle_timeout=infinity", "limit_memory=unlimited", "slots=auto", "blas_threads=unlimited", "start=fork").pools[0]
 	for what, ok := range map[string]bool{
 		"queue_size": p.QueueSize < 0, "session_ttl": p.SessionTTL < 0, "max_calls": p.Recycle.MaxCalls == 0, "max_age": p.Recycle.MaxAge == 0, "max_memory": p.Recycle.MaxMemory == 0,
