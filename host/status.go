@@ -103,6 +103,13 @@ type Weigher interface {
 	RSS() uint64
 }
 
+// A DeviceHolder is a worker that knows which devices it has for itself.
+type DeviceHolder interface {
+	// Devices are the GPUs and the like that no other worker of this host is given.
+	// It doesn't block.
+	Devices() []string
+}
+
 // Status tells how the host is.
 func (h *Host) Status() Status {
 	s := Status{
@@ -219,9 +226,13 @@ func (p *pool) workers() []WorkerStatus {
 }
 
 func (m *member) status() WorkerStatus {
-	return WorkerStatus{
+	s := WorkerStatus{
 		ID: m.id, Pool: m.pool.name, Node: m.pool.node, Process: m.process, State: m.state,
 		Slots: m.slots, Busy: min(m.busy, m.slots), Calls: m.calls.Load(), Errors: m.stint.fails.Load(), LastError: m.stint.lastReason(),
 		RunTime: time.Duration(m.stint.ran.Load()), Sessions: m.sessions, StartedAt: m.launched,
 	}
+	if d, ok := m.worker.(DeviceHolder); ok {
+		s.Devices = d.Devices()
+	}
+	return s
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 )
@@ -32,5 +33,23 @@ func TestOnlyKnownCausesOfRecyclingAreCounted(t *testing.T) {
 	want := map[RecycleCause]uint64{RecycleAge: 1, RecycleCalls: 1, RecycleMemory: 1, RecycleReload: 2}
 	if got := r.byCause(); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// armed is a worker with devices.
+type armed struct{ live }
+
+func (armed) Devices() []string { return []string{"0", "3"} }
+
+func TestWorkerTellsItsDevices(t *testing.T) {
+	t.Parallel()
+	p := quietPool(2, 1)
+	for seat, w := range []Worker{armed{}, live{}} {
+		m := newMember(p, seat, WorkerID(rune('a'+seat)))
+		p.sit(m)
+		p.welcome(m, w)
+	}
+	if list := p.workers(); !slices.Equal(list[0].Devices, []string{"0", "3"}) || list[1].Devices != nil {
+		t.Errorf("%+v", list)
 	}
 }

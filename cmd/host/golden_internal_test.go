@@ -44,7 +44,10 @@ func golden(t *testing.T, path, got string) {
 
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "call", "serve", "status", "pools", "workers", "sessions", "top", "tools", "reload", "drain", "kill", "upgrade", "config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion"} {
+	for _, command := range []string{
+		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
+		"upgrade", "config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion",
+	} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
 		if o.code != 0 || o.stderr != "" {
@@ -86,7 +89,10 @@ func TestJSONHasTheKeysThatScriptsRelyOn(t *testing.T) {
 	t.Parallel()
 	h := &fakeHost{tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers(), sessions: fixedSessions(), report: fixedReport(embed.Ended)}
 	var b bytes.Buffer
-	for _, args := range []string{"status", "workers", "workers --pool ml", "pools", "pools ml", "sessions", "tools", "tools predict", "tools --pool default train", "cleanup", "hardware"} {
+	for _, args := range []string{
+		"status", "workers", "workers --pool ml", "pools", "pools ml", "sessions", "tools", "tools predict", "tools --pool default train",
+		"cleanup", "hardware",
+	} {
 		words := append(strings.Fields(args), "-o", "json")
 		if args != "cleanup" && args != "hardware" { // which talks to no host
 			words = append(words, "--host", "/fake.sock")

@@ -115,8 +115,8 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
 	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.poolsCommand(), p.workersCommand(),
-		p.sessionsCommand(), p.topCommand(), p.toolsCommand(), p.reloadCommand(), p.drainCommand(), p.killCommand(),
-		p.upgradeCommand(), p.configCommand(), p.cleanupCommand(), p.hardwareCommand(),
+		p.sessionsCommand(), p.topCommand(), p.logsCommand(), p.toolsCommand(),
+		p.reloadCommand(), p.drainCommand(), p.killCommand(), p.upgradeCommand(), p.configCommand(), p.cleanupCommand(), p.hardwareCommand(),
 		p.versionCommand(), p.completionCommand())
 	return root
 }

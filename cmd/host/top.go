@@ -130,7 +130,7 @@ func (p *program) topInLines(ctx context.Context, v *topView, o topOptions, samp
 // quietly drops an error that comes of leaving.
 func quietly(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // whoever leaves doesn't want the answer any more
 	}
 	return err
 }

@@ -71,5 +71,9 @@ func ageText(since, now time.Time) string {
 	if since.IsZero() {
 		return ""
 	}
-	return spanText(max(now.Sub(since), 0).Truncate(time.Second).Seconds())
+	age := max(now.Sub(since), 0)
+	if age < time.Minute {
+		return strconv.Itoa(int(age.Seconds())) + "s"
+	}
+	return spanText(age.Seconds())
 }
