@@ -19,14 +19,17 @@ type Call struct {
 	req      Request
 	target   target
 	deadline time.Time
+	unasked  bool // the deadline is call_timeout's or stream_timeout's
 	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
 	arrived  time.Duration // on the host's clock
 	began    time.Duration // its first start on a worker; zero: none yet
 
 	ended atomic.Bool
-	err   error        // what Recv gives after the end; only Recv's goroutine touches it
-	again func() error // runs an idempotent call once more; nil when it must not
+	err   error                           // what Recv gives after the end; only Recv's goroutine touches it
+	again func(ctx context.Context) error // gives the call to a worker once more; nil once it has given anything
+	tries tries                           // Open's and Recv's
+	probe atomic.Uint64                   // the breaker's round; zero: none
 }
 
 // attempt is one try to run a call: what it occupies, until its run is done.
@@ -81,7 +84,8 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 			c.gave(m)
 			return m, nil
 		}
-		if err != nil && c.retry(err) {
+		a.mourn(err)
+		if err = a.blame(err); err != nil && c.retry(ctx, a, err) {
 			a.fail(err)
 			continue
 		}
@@ -96,13 +100,6 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 	}
 }
 
-// retry runs an idempotent call once more, when its worker died before it gave anything.
-func (c *Call) retry(err error) bool {
-	again := c.again
-	c.again = nil
-	return again != nil && errdefs.ReasonOf(err) == errdefs.WorkerCrashed && again() == nil
-}
-
 // failure makes the error complete: which layer's time ran out, where it was,
 // and that the tool may have run.
 func (c *Call) failure(ctx context.Context, err error) error {
@@ -113,6 +110,9 @@ func (c *Call) failure(ctx context.Context, err error) error {
 	e := c.locate(err)
 	if fromContext(e) {
 		e.MayHaveRun = true
+	}
+	if c.unasked && e.Reason == errdefs.Deadline && e.Hint == "" {
+		e.Hint = "the call has no deadline of its own, so " + c.host.of(c.req.Stream).name + " was its"
 	}
 	return e
 }
@@ -230,12 +230,19 @@ func (a *attempt) reclaim(ctx context.Context) {
 	p := a.grant.member.pool
 	grace := time.NewTimer(p.cfg().CancelGrace)
 	defer grace.Stop()
-	select {
-	case <-a.run.Done():
-	case <-grace.C:
-		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
-		p.kill(ctx, a.grant, a.call.locate(cause))
+	for {
+		select {
+		case <-a.run.Done():
+			return
+		case <-grace.C:
+		}
+		if !paused(ctx, a.grant.worker) {
+			break
+		}
+		grace.Reset(p.cfg().CancelGrace) // it can't obey, and whoever stopped it also sees to its end
 	}
+	cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
+	p.evict(ctx, a, a.call.locate(cause))
 }
 
 // begins waits until a call that waits in its worker has a slot there, and reports
@@ -267,6 +274,7 @@ func (a *attempt) release() {
 		return
 	}
 	if a.grant != nil {
+		a.judge()
 		a.left()
 		a.grant.member.pool.release(a.grant)
 	}

@@ -15,14 +15,24 @@ type deadlines struct {
 // deadline is a length of time, and what is said when it has passed.
 type deadline struct {
 	after time.Duration
+	name  string
 	cause error
 }
 
 func newDeadlines(cfg Config) deadlines {
-	return deadlines{
-		call:   deadline{cfg.CallTimeout, errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout)},
-		stream: deadline{cfg.StreamTimeout, errdefs.New(errdefs.Deadline, "stream_timeout, %s, passed", cfg.StreamTimeout)},
+	of := func(knob string, after time.Duration) deadline {
+		name := knob + ", " + after.String() + ","
+		return deadline{after, name, errdefs.New(errdefs.Deadline, "%s passed", name)}
 	}
+	return deadlines{call: of("call_timeout", cfg.CallTimeout), stream: of("stream_timeout", cfg.StreamTimeout)}
+}
+
+// of is the deadline of a call, or of a stream.
+func (d deadlines) of(stream bool) deadline {
+	if stream {
+		return d.stream
+	}
+	return d.call
 }
 
 // bounded gives ctx a deadline when it has none, and a way to end it.
@@ -31,10 +41,7 @@ func (d deadlines) bounded(ctx context.Context, now time.Time, stream bool) (con
 		ctx, cancel := context.WithCancel(ctx)
 		return ctx, at, cancel
 	}
-	own := d.call
-	if stream {
-		own = d.stream
-	}
+	own := d.of(stream)
 	at := now.Add(min(own.after, longestDeadline)) // for ever would be before now
 	ctx, cancel := context.WithDeadlineCause(ctx, at, own.cause)
 	return ctx, at, cancel

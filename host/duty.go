@@ -32,6 +32,7 @@ func (p *pool) welcome(m *member, worker Worker) {
 	out.send()
 	p.poke()
 	p.event.emit(EventWorkerReady, m.id, "", "")
+	p.breaker.started()
 	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
 }
 
@@ -39,10 +40,17 @@ func (p *pool) welcome(m *member, worker Worker) {
 func (p *pool) attend(life, tenure context.Context, st *seat, worker Worker, s *seats) error {
 	m := st.member
 	s.records.claim(m.id, p.name, worker.Description().Process)
+	endHeartbeat := p.startHeartbeat(life, m, worker)
+	defer endHeartbeat()
 	select {
 	case <-worker.Done():
 		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
-		p.died(st, worker.Err())
+		p.note(st, worker.Err())
+		p.lost(m, worker.Err())
+	case idle := <-m.unfit:
+		if err := p.retired(life, m, worker, idle); err != nil {
+			return err
+		}
 	case <-tenure.Done():
 		if leaver, ok := worker.(Leaver); ok && life.Err() != nil && s.leaving.Load() {
 			p.withdraw(m, WorkerStopping)
@@ -64,10 +72,7 @@ func (p *pool) attend(life, tenure context.Context, st *seat, worker Worker, s *
 // patience. What goes on beyond that ends with the worker. At the end of life
 // nothing is waited for: the host has had patience by then.
 func (p *pool) drain(life context.Context, m *member, worker Worker, patience time.Duration) {
-	quiet := p.retreat(m)
-	if quiet == nil {
-		return
-	}
+	quiet := p.serveOut(m)
 	bound := time.NewTimer(patience)
 	defer bound.Stop()
 	select {
@@ -80,19 +85,14 @@ func (p *pool) drain(life context.Context, m *member, worker Worker, patience ti
 	}
 }
 
-// retreat begins to drain a worker, and returns what is closed when its last call
-// has ended; nil: it has none, or isn't in service.
-func (p *pool) retreat(m *member) <-chan struct{} {
-	if !p.withdraw(m, WorkerDraining) {
-		return nil
-	}
+// serveOut begins to drain a worker that is to serve those who wait for it alone,
+// and returns what is closed when its last call has ended.
+func (p *pool) serveOut(m *member) <-chan struct{} {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if m.busy == 0 {
-		return nil
-	}
-	m.quiet = make(chan struct{})
-	return m.quiet
+	m.serves = true
+	p.mu.Unlock()
+	quiet, _ := p.retreat(m)
+	return quiet
 }
 
 // see sees to it that a worker ends. One that doesn't, such as a process that
@@ -135,6 +135,7 @@ func (p *pool) end(ctx context.Context, m *member, worker Worker, cause error) b
 	}
 	p.log.Warn("worker killed", "worker", m.id, "error", cause)
 	p.event.emit(EventWorkerKilled, m.id, errdefs.ReasonOf(cause), cause.Error())
+	p.countEnd(m, cause)
 	if k, ok := worker.(Killer); ok {
 		k.Kill(cause)
 		return true
@@ -147,18 +148,11 @@ func (p *pool) end(ctx context.Context, m *member, worker Worker, cause error) b
 	return true
 }
 
-// died tells of an end that nobody in the pool asked for.
-func (p *pool) died(st *seat, err error) {
-	m := st.member
+// note remembers how a seat's worker ended.
+func (p *pool) note(st *seat, err error) {
 	p.mu.Lock()
-	unasked := !m.gone() && err != nil
-	if unasked {
-		st.fault = err
-	}
-	p.mu.Unlock()
-	if unasked {
-		p.event.emit(EventWorkerDied, m.id, errdefs.ReasonOf(err), err.Error())
-	}
+	defer p.mu.Unlock()
+	st.fault = err
 }
 
 func (p *pool) bury(m *member) {
@@ -169,19 +163,24 @@ func (p *pool) bury(m *member) {
 }
 
 // withdraw takes a worker out of service, and reports whether it did. Calls that
-// wait for this worker alone are told at once, or if it drains, served by it.
+// wait for this worker alone are told at once, unless it drains and still serves them.
 func (p *pool) withdraw(m *member, to WorkerState) bool {
+	return p.withdrawIf(m, to, func() bool { return true })
+}
+
+// withdrawIf is withdraw under a condition, which is looked at under the pool's mutex.
+func (p *pool) withdrawIf(m *member, to WorkerState, still func() bool) bool {
 	var out answers
-	done := p.takeOut(m, to, &out)
+	done := p.takeOut(m, to, still, &out)
 	out.send()
 	return done
 }
 
-func (p *pool) takeOut(m *member, to WorkerState, out *answers) bool {
+func (p *pool) takeOut(m *member, to WorkerState, still func() bool, out *answers) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	served := m.state == WorkerReady
-	if !m.transition(to) {
+	if !still() || !m.transition(to) {
 		return false
 	}
 	if served {
@@ -191,7 +190,7 @@ func (p *pool) takeOut(m *member, to WorkerState, out *answers) bool {
 	if to == WorkerDead {
 		delete(p.serving, m.id)
 	}
-	if to != WorkerDraining {
+	if to != WorkerDraining || !m.serves {
 		p.unpin(m, out)
 	}
 	return true

@@ -18,6 +18,7 @@ type grant struct {
 	// The pool's mutex guards the rest.
 	place link[*grant] // among the member's running or waiting
 	stall stall
+	deaf  bool // its call doesn't stop
 }
 
 // grant takes a slot of m, or else a place behind its running calls.
@@ -44,7 +45,7 @@ func (p *pool) release(g *grant) {
 	p.mu.Lock()
 	p.takeBack(g)
 	p.handOn(g.member, &out)
-	g.member.rest()
+	g.member.checkQuiet()
 	p.mu.Unlock()
 	out.send()
 }
@@ -52,7 +53,7 @@ func (p *pool) release(g *grant) {
 // takeBack ends a grant. The first of the calls that wait in its worker has its slot then.
 func (p *pool) takeBack(g *grant) {
 	m := g.member
-	m.leave()
+	m.leave(g)
 	p.unstall(g)
 	if m.behind.remove(&g.place) {
 		return

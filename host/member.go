@@ -44,6 +44,10 @@ type member struct {
 	seat     int
 	launched time.Time
 	calls    atomic.Uint64
+	counted  atomic.Bool             // the breaker knows of its crash
+	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
+	evictor  atomic.Pointer[evictor] // nil: every call on it stops
+	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
 	stint    stint
 
 	state    WorkerState
@@ -57,16 +61,19 @@ type member struct {
 	stuck    int          // running calls that have calls of their own among the pinned
 	worker   Worker       // nil before it's ready and once it's dead
 	process  Process
-	sessions int // whose home it is
-	strict   int // those of them that can't be served elsewhere
+	sessions int           // whose home it is
+	strict   int           // those of them that can't be served elsewhere
+	deaf     int           // slots of calls that don't stop
+	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
+	isQuiet  bool          // it's closed
+	serves   bool          // while it drains, those that wait for it alone
 
-	age      age           // when its time is over
-	maxCalls uint64        // after which the steward is told; zero: no more
-	quiet    chan struct{} // closed when a draining worker's last call has ended; nil before that
+	age      age    // when its time is over
+	maxCalls uint64 // after which the steward is told; zero: no more
 }
 
 func newMember(p *pool, seat int, id WorkerID) *member {
-	m := &member{id: id, pool: p, seat: seat, launched: time.Now(), state: WorkerStarting}
+	m := &member{id: id, pool: p, seat: seat, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
 	m.free.value = m
 	return m
 }
@@ -89,25 +96,16 @@ func (m *member) available() bool {
 // enter counts a call that was granted one of the worker's slots.
 func (m *member) enter() {
 	m.busy++
-	m.pool.load.enter()
+	m.pool.usage.enter()
 }
 
-// leave counts a call that has left. It's a few comparisons: it runs with every call.
-func (m *member) leave() {
-	m.busy--
-	m.pool.load.leave()
+// wear tells the steward of a worker that has run its calls. It's a comparison: it
+// runs with every call.
+func (m *member) wear() {
 	if m.maxCalls > 0 && m.calls.Load() >= m.maxCalls {
 		m.maxCalls = 0
 		m.age.worn = true
 		m.pool.poke()
-	}
-}
-
-// rest tells who drains the worker that its last call has ended.
-func (m *member) rest() {
-	if m.busy == 0 && m.quiet != nil {
-		close(m.quiet)
-		m.quiet = nil
 	}
 }
 

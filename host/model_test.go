@@ -72,6 +72,7 @@ func newModel(t *testing.T, rt *rapid.T) *model {
 	}
 	m.rig = newRig(t, func(c *host.Config, l *hosttest.Launcher) {
 		c.Pools[0].Size, c.Pools[0].QueueSize = m.size, m.queue
+		c.Pools[0].Breaker.Threshold = -1 // crashes are what the model is made of
 		l.Slots, l.Tools = m.slots, []hosttest.Tool{{Tool: host.Tool{Name: "t"}, Run: m.tool}}
 	})
 	if err := m.rig.Ready(t.Context()); err != nil {

@@ -25,8 +25,9 @@ type pool struct {
 	tally *tally
 	event events
 	sizing
-	begun time.Time
-	told  atomic.Int64 // when it last said that its queue is full, in nanoseconds since begun; 0: never
+	breaker *breaker
+	begun   time.Time
+	told    atomic.Int64 // when it last said that its queue is full, in nanoseconds since begun; 0: never
 
 	mu        sync.Mutex // guards all below, for memory only
 	members   []*member  // by seat, one in each that has had a worker
@@ -45,7 +46,7 @@ type pool struct {
 	everReady bool
 	want      int  // workers that it should have, apart from those that take another's place
 	alert     bool // the steward wants to know when a call waits
-	load      load
+	usage     usage
 	arrivals  fifo[*waiter] // those that wait for any worker, as they came
 }
 
@@ -63,6 +64,7 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 		want:    cfg.atFirst(),
 	}
 	p.conf.Store(&cfg)
+	p.breaker = newBreaker(p)
 	return p
 }
 

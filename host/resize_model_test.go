@@ -51,7 +51,7 @@ func newChanges(t *testing.T, rt *rapid.T) *changes {
 func (c *changes) config() host.PoolConfig {
 	p := host.PoolConfig{
 		Name: "ml", Command: host.Command{Path: "fake"}, Size: c.size,
-		QueueTimeout: time.Hour, Recycle: host.Recycle{MaxCalls: c.recycle},
+		QueueTimeout: time.Hour, Recycle: host.Recycle{MaxCalls: c.recycle}, Breaker: host.Breaker{Threshold: -1},
 	}
 	if c.scaled {
 		p.Scale = host.Scale{Max: c.size, IdleAfter: 2 * time.Second}

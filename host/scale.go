@@ -8,18 +8,18 @@ import (
 // windows is how many parts IdleAfter has: a pool shrinks at most one part later.
 const windows = 4
 
-// load is how many slots of a pool run a call; the pool's mutex guards it.
-type load struct {
+// usage is how many slots of a pool run a call; the pool's mutex guards it.
+type usage struct {
 	now  int
 	peak int // since the steward looked last
 }
 
-func (l *load) enter() {
-	l.now++
-	l.peak = max(l.peak, l.now)
+func (u *usage) enter() {
+	u.now++
+	u.peak = max(u.peak, u.now)
 }
 
-func (l *load) leave() { l.now-- }
+func (u *usage) leave() { u.now-- }
 
 // trend is what the steward remembers of a pool's load.
 type trend struct {
@@ -161,8 +161,8 @@ func (st *steward) needed(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t.newest = (t.newest + 1) % windows
-	t.peaks[t.newest], t.noted = p.load.peak, now
-	p.load.peak = p.load.now
+	t.peaks[t.newest], t.noted = p.usage.peak, now
+	p.usage.peak = p.usage.now
 	most := 0
 	for _, n := range t.peaks {
 		most = max(most, n)

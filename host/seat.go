@@ -63,7 +63,7 @@ func (p *pool) keep(life, tenure context.Context, st *seat, s *seats) error {
 			}
 			b.died(time.Since(m.launched))
 		}
-		sleep(tenure, b.delay())
+		sleep(tenure, max(b.delay(), p.vacancy(m)))
 	}
 	return nil
 }
@@ -155,10 +155,14 @@ func (p *pool) startFailed(tenure context.Context, st *seat, m *member, err erro
 	if !cut {
 		p.startErr, st.fault = err, err
 	}
+	serving := p.ready > 0
 	changed := p.renewChanged()
 	p.mu.Unlock()
 	close(changed)
 	p.poke()
+	if !cut && !serving {
+		p.breaker.startFailed(time.Now(), err)
+	}
 }
 
 // asStartFailed makes an error that doesn't say what to do about the start, such as

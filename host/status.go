@@ -60,23 +60,6 @@ type PoolStatus struct {
 	Events         []Event // the latest 64, the oldest first
 }
 
-// BreakerStatus is how a pool's circuit breaker stands.
-type BreakerStatus struct {
-	State    BreakerState
-	Failures int       // crashes in a row
-	RetryAt  time.Time // when an open one lets a call through; zero when it isn't open
-}
-
-// BreakerState is whether a breaker lets calls through.
-type BreakerState string
-
-// The states of a breaker.
-const (
-	BreakerClosed   BreakerState = "closed"    // all
-	BreakerOpen     BreakerState = "open"      // none
-	BreakerHalfOpen BreakerState = "half_open" // a few, to see whether it's over
-)
-
 // WorkerStatus is how a worker is.
 type WorkerStatus struct {
 	ID        WorkerID
@@ -150,7 +133,7 @@ func (p *pool) status() PoolStatus {
 	if cfg.Scale.Max > 0 {
 		s.MinSize, s.MaxSize = cfg.Scale.Min, cfg.Scale.Max
 	}
-	s.Breaker, s.Events = BreakerStatus{State: BreakerClosed}, p.event.latest()
+	s.Breaker, s.Events = p.breaker.status(), p.event.latest()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Size, s.Ready, s.Queued, s.Replaced = p.want, p.ready, p.waiting, p.replaced

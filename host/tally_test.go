@@ -149,7 +149,8 @@ func TestWorkerTellsWhatWentWrongOnItLast(t *testing.T) {
 
 func TestRetriedCallIsOneOfThePoolAndOneAtEachWorker(t *testing.T) {
 	var starts []string
-	change := func(_ *host.Config, l *hosttest.Launcher) {
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		c.Pools[0].Retry.Backoff = time.Millisecond // the dead one still has its seat then
 		l.Tools = append(l.Tools, hosttest.Tool{Tool: host.Tool{Name: "flaky"}, Run: func(_ context.Context, c *hosttest.Call) ([]byte, error) {
 			if starts = append(starts, string(c.Worker.Spec.Worker)); len(starts) == 1 {
 				c.Worker.Crash()

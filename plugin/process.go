@@ -55,6 +55,9 @@ type process struct {
 	silent  bool       // prints is closed
 	dropped int        // bytes of output that came too fast for the log
 	hung    *time.Timer
+	frozen  bool   // by the end of the host's lease
+	halted  bool   // by a signal that isn't ours
+	stills  uint64 // how often either began
 }
 
 // printed is a piece of what a process printed.
@@ -101,6 +104,11 @@ func (p *process) Start(ctx context.Context) error {
 // on. That isn't being hung: whoever froze it also ends it.
 func (p *process) noteFrozen(frozen bool) {
 	p.goesOn()
+	p.mu.Lock()
+	if p.frozen = frozen; frozen {
+		p.stills++
+	}
+	p.mu.Unlock()
 	p.say(hclog.Warn, "the worker is frozen: the host's lease has ended", "frozen", frozen)
 }
 
@@ -304,6 +312,8 @@ func (p *process) leave() {
 func (p *process) stopped() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.halted = true
+	p.stills++
 	if isClosed(p.left) {
 		return
 	}
@@ -316,9 +326,17 @@ func (p *process) stopped() {
 func (p *process) goesOn() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.halted = false
 	if p.hung != nil {
 		p.hung.Stop()
 	}
+}
+
+// stillness reports whether the process is stopped or frozen, and how often it has been.
+func (p *process) stillness() (times uint64, now bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stills, p.frozen || p.halted
 }
 
 // Signal sends a signal to the process's group, and SIGKILL to all that descends

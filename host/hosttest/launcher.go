@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 )
@@ -23,6 +24,9 @@ type Launcher struct {
 	OnReattach func(ctx context.Context, spec host.Spec) error
 	// OnStart runs when a call reaches a worker, which it may refuse; nil: nothing.
 	OnStart func(w *Worker, inv host.Invocation) error
+
+	// OnProbe answers a probe; nil: the workers can't be probed.
+	OnProbe func(ctx context.Context, w *Worker) (time.Duration, error)
 	// Weigh gives a worker's resident memory; nil: nobody knows.
 	Weigh func(w *Worker) uint64
 	// OnStop runs when a worker is asked to stop; an error says that it lives on. Nil: nothing.
@@ -58,6 +62,9 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.workers = append(l.workers, w)
+	if l.OnProbe != nil {
+		return prober{w}, nil
+	}
 	return w, nil
 }
 

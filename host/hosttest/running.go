@@ -175,5 +175,15 @@ func (r *running) Cancel(cause error) {
 	})
 }
 
+// End implements host.Ender.
+func (r *running) End() error {
+	select {
+	case <-r.cancelled:
+		return r.cause
+	default:
+		return r.err
+	}
+}
+
 // Done implements host.Running.
 func (r *running) Done() <-chan struct{} { return r.done }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -110,11 +111,22 @@ func (w *Worker) RSS() uint64 {
 	return w.launcher.Weigh(w)
 }
 
+// prober is a worker that can be probed.
+type prober struct{ *Worker }
+
+// Probe implements host.Prober.
+func (p prober) Probe(ctx context.Context) (time.Duration, error) {
+	return p.launcher.OnProbe(ctx, p.Worker)
+}
+
 // Crash ends the worker as a fatal signal would.
-func (w *Worker) Crash() {
+func (w *Worker) Crash() { w.CrashBy("SIGSEGV") }
+
+// CrashBy ends the worker as a signal of this name would.
+func (w *Worker) CrashBy(signal string) {
 	w.die(&errdefs.Error{
-		Reason: errdefs.WorkerCrashed, Message: "the process ended by signal SIGSEGV", MayHaveRun: true,
-		Exit: &errdefs.Exit{Code: -1, Signal: "SIGSEGV", Stderr: []string{"Segmentation fault"}},
+		Reason: errdefs.WorkerCrashed, Message: "the process ended by signal " + signal, MayHaveRun: true,
+		Exit: &errdefs.Exit{Code: -1, Signal: signal, Stderr: []string{"Segmentation fault"}},
 	})
 }
 
