@@ -20,20 +20,20 @@ import (
 
 // Host runs pools of workers and the calls to them.
 type Host struct {
-	cfg      Config
-	log      hclog.Logger
-	instance string // tells this host's worker and call ids from those of any other
-	pools    map[string]*pool
-	order    []*pool // sorted by name
-	tools    *hostTools
-	sessions *sessions
-	records  *records
-	refused  failures // calls that never found a pool
-	timedOut error    // the cause of those that call_timeout ended
-	newest   atomic.Uint64
-	workers  atomic.Uint64
-	started  time.Time
-	epoch    time.Time // where the host's clock begins: before started, so that it never says zero
+	cfg       Config
+	log       hclog.Logger
+	instance  string // tells this host's worker and call ids from those of any other
+	pools     map[string]*pool
+	order     []*pool // sorted by name
+	tools     *hostTools
+	sessions  *sessions
+	records   *records
+	refused   failures // calls that never found a pool
+	deadlines          // for calls that bring none
+	newest    atomic.Uint64
+	workers   atomic.Uint64
+	started   time.Time
+	epoch     time.Time // where the host's clock begins: before started, so that it never says zero
 
 	reconfiguring chan struct{} // filled by who changes the pools
 
@@ -57,18 +57,18 @@ func New(cfg Config) (*Host, error) {
 		cfg.Registry = NewMemoryRegistry(cfg.MaxSessions)
 	}
 	h := &Host{
-		cfg:      cfg,
-		log:      cfg.Logger,
-		instance: newInstance(),
-		pools:    map[string]*pool{},
-		tools:    newHostTools(cfg.HostToolLimit, cfg.Logger),
-		sessions: &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
-		records:  newRecords(cfg),
-		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
-		started:  time.Now(),
-		refused:  newFailures(),
-		epoch:    time.Now().Add(-1),
-		gate:     newGate(),
+		cfg:       cfg,
+		log:       cfg.Logger,
+		instance:  newInstance(),
+		pools:     map[string]*pool{},
+		tools:     newHostTools(cfg.HostToolLimit, cfg.Logger),
+		sessions:  &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
+		records:   newRecords(cfg),
+		deadlines: newDeadlines(cfg),
+		started:   time.Now(),
+		refused:   newFailures(),
+		epoch:     time.Now().Add(-1),
+		gate:      newGate(),
 
 		reconfiguring: make(chan struct{}, 1),
 		seated:        make(chan struct{}),

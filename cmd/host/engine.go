@@ -32,6 +32,9 @@ type engine interface {
 	// Upgrade has the host's program started anew, to take over; it gives the new
 	// process's pid once that one is ready to.
 	Upgrade(ctx context.Context) (pid int, err error)
+	// ReloadConfig has the host read its configuration again; it returns when what
+	// can be applied holds.
+	ReloadConfig(ctx context.Context) (configReload, error)
 	// Reload replaces the workers of a pool, of all with an empty name, and tells of
 	// each step.
 	Reload(ctx context.Context, pool string, step func(reloadStep)) error
@@ -86,6 +89,9 @@ func rawChunks(chunks iter.Seq2[snakepit.Chunk, error]) iter.Seq2[[]byte, error]
 
 // launch says which host to start in this process.
 type launch struct {
+	File    string   // the configuration; empty: none
+	Environ []string // in which SNAKEPIT_ variables are knobs
+	Private bool     // no data directory, whatever the configuration says
 	Adapter string
 	Workers int    // zero: the knob pool_size
 	DataDir string // empty: private, removed at the end

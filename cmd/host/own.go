@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host"
@@ -19,8 +20,12 @@ type ownHost struct {
 var _ localHost = ownHost{}
 
 func launchHost(ctx context.Context, l launch) (localHost, error) {
+	set := l.Set
+	if l.Private {
+		set = append(slices.Clone(set), "data_dir=", "instance=")
+	}
 	h, err := embed.Start(ctx, embed.Config{
-		Adapter: l.Adapter, Workers: l.Workers, DataDir: l.DataDir, Set: l.Set,
+		File: l.File, Environ: l.Environ, Adapter: l.Adapter, Workers: l.Workers, DataDir: l.DataDir, Set: set,
 		Logger: l.Logger, Version: l.Version, Serve: l.Serve, Successor: l.Successor, Inherit: l.Inherit, Watch: l.Watch,
 	})
 	if err != nil {

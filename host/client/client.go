@@ -94,6 +94,13 @@ func (c *Client) Upgrade(ctx context.Context) (pid int, err error) {
 	return int(r.GetPid()), err
 }
 
+// ReloadConfig has the host read its configuration again and apply what a running
+// host can take; it blocks until that holds. A configuration that's wrong changes
+// nothing, and fails with invalid_config, which names everything that's wrong.
+func (c *Client) ReloadConfig(ctx context.Context) (*snakepitv1.ReloadConfigResponse, error) {
+	return c.api.ReloadConfig(ctx, &snakepitv1.ReloadConfigRequest{})
+}
+
 // Reload replaces every worker of a pool by a new one, of all pools when pool is
 // empty, and blocks until the last old one is gone; progress (nil: nobody) is told
 // of each step. When a new worker can't start it fails with that error, and the

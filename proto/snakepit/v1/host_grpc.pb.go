@@ -28,6 +28,7 @@ const (
 	Host_ListSessions_FullMethodName = "/snakepit.v1.Host/ListSessions"
 	Host_CloseSession_FullMethodName = "/snakepit.v1.Host/CloseSession"
 	Host_Upgrade_FullMethodName      = "/snakepit.v1.Host/Upgrade"
+	Host_ReloadConfig_FullMethodName = "/snakepit.v1.Host/ReloadConfig"
 	Host_Reload_FullMethodName       = "/snakepit.v1.Host/Reload"
 	Host_DrainWorker_FullMethodName  = "/snakepit.v1.Host/DrainWorker"
 	Host_KillWorker_FullMethodName   = "/snakepit.v1.Host/KillWorker"
@@ -62,6 +63,10 @@ type HostClient interface {
 	// once, workers and sessions when the running calls have ended. It returns when
 	// the new process is ready to, and fails when it isn't: then nothing has changed.
 	Upgrade(ctx context.Context, in *UpgradeRequest, opts ...grpc.CallOption) (*UpgradeResponse, error)
+	// ReloadConfig reads the host's configuration again and applies what a running
+	// host can take. It returns when that holds; a configuration that's wrong changes
+	// nothing.
+	ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error)
 	// Reload replaces the workers of a pool by new ones, which run the adapter as it
 	// is now: a few at a time, each new one first, so that no call fails. The stream
 	// tells of each step, and ends when the last old worker is gone. When a new worker
@@ -179,6 +184,16 @@ func (c *hostClient) Upgrade(ctx context.Context, in *UpgradeRequest, opts ...gr
 	return out, nil
 }
 
+func (c *hostClient) ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReloadConfigResponse)
+	err := c.cc.Invoke(ctx, Host_ReloadConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *hostClient) Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReloadResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Host_ServiceDesc.Streams[2], Host_Reload_FullMethodName, cOpts...)
@@ -247,6 +262,10 @@ type HostServer interface {
 	// once, workers and sessions when the running calls have ended. It returns when
 	// the new process is ready to, and fails when it isn't: then nothing has changed.
 	Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error)
+	// ReloadConfig reads the host's configuration again and applies what a running
+	// host can take. It returns when that holds; a configuration that's wrong changes
+	// nothing.
+	ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error)
 	// Reload replaces the workers of a pool by new ones, which run the adapter as it
 	// is now: a few at a time, each new one first, so that no call fails. The stream
 	// tells of each step, and ends when the last old worker is gone. When a new worker
@@ -294,6 +313,9 @@ func (UnimplementedHostServer) CloseSession(context.Context, *CloseSessionReques
 }
 func (UnimplementedHostServer) Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Upgrade not implemented")
+}
+func (UnimplementedHostServer) ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReloadConfig not implemented")
 }
 func (UnimplementedHostServer) Reload(*ReloadRequest, grpc.ServerStreamingServer[ReloadResponse]) error {
 	return status.Error(codes.Unimplemented, "method Reload not implemented")
@@ -465,6 +487,24 @@ func _Host_Upgrade_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Host_ReloadConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReloadConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).ReloadConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_ReloadConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).ReloadConfig(ctx, req.(*ReloadConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Host_Reload_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReloadRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -546,6 +586,10 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Upgrade",
 			Handler:    _Host_Upgrade_Handler,
+		},
+		{
+			MethodName: "ReloadConfig",
+			Handler:    _Host_ReloadConfig_Handler,
 		},
 		{
 			MethodName: "DrainWorker",

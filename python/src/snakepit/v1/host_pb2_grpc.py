@@ -81,6 +81,11 @@ class HostStub:
                 request_serializer=snakepit_dot_v1_dot_host__pb2.UpgradeRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_host__pb2.UpgradeResponse.FromString,
                 _registered_method=True)
+        self.ReloadConfig = channel.unary_unary(
+                '/snakepit.v1.Host/ReloadConfig',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.FromString,
+                _registered_method=True)
         self.Reload = channel.unary_stream(
                 '/snakepit.v1.Host/Reload',
                 request_serializer=snakepit_dot_v1_dot_host__pb2.ReloadRequest.SerializeToString,
@@ -170,6 +175,15 @@ class HostServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReloadConfig(self, request, context):
+        """ReloadConfig reads the host's configuration again and applies what a running
+        host can take. It returns when that holds; a configuration that's wrong changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reload(self, request, context):
         """Reload replaces the workers of a pool by new ones, which run the adapter as it
         is now: a few at a time, each new one first, so that no call fails. The stream
@@ -243,6 +257,11 @@ def add_HostServicer_to_server(servicer, server):
                     servicer.Upgrade,
                     request_deserializer=snakepit_dot_v1_dot_host__pb2.UpgradeRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_host__pb2.UpgradeResponse.SerializeToString,
+            ),
+            'ReloadConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadConfig,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.SerializeToString,
             ),
             'Reload': grpc.unary_stream_rpc_method_handler(
                     servicer.Reload,
@@ -505,6 +524,33 @@ class Host:
             '/snakepit.v1.Host/Upgrade',
             snakepit_dot_v1_dot_host__pb2.UpgradeRequest.SerializeToString,
             snakepit_dot_v1_dot_host__pb2.UpgradeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/ReloadConfig',
+            snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,
