@@ -128,14 +128,6 @@ type Reattacher interface {
 	Forsake(id WorkerID)
 }
 
-// A Refresher is a launcher that keeps something of an adapter's code from one launch
-// to the next. The engine looks for it when that code may have changed.
-type Refresher interface {
-	// Refresh has the pool's next worker start from the code as it is then. Workers that
-	// live, or are being launched, keep theirs. It returns without waiting.
-	Refresh(pool string)
-}
-
 // Survivor is a worker that outlived its host.
 type Survivor struct {
 	Worker WorkerID

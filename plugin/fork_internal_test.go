@@ -295,7 +295,7 @@ func TestWorkersAreExecutedWithOneWarningWhereForkingIsUnsafe(t *testing.T) {
 	}
 }
 
-func TestRefreshedPoolIsForkedFromTheCodeThatIsThere(t *testing.T) {
+func TestReloadedPoolIsForkedFromTheCodeThatIsThere(t *testing.T) {
 	t.Parallel()
 	h := forkingHost(t, forking)
 	l, lines := h.comeBack(t)
@@ -304,7 +304,7 @@ func TestRefreshedPoolIsForkedFromTheCodeThatIsThere(t *testing.T) {
 	if _, err := callTool(t.Context(), launchAs(t, l, h, "default-2"), "added"); err == nil {
 		t.Error("the code is read anew for each worker: nothing was saved")
 	}
-	l.Refresh("default")
+	h.Generation++
 	mustCall(t, launchAs(t, l, h, "default-3"), "added", "7")
 	mustCall(t, old, "remember", "true")
 	if strings.Contains(lines.String(), "[WARN]") {

@@ -220,7 +220,8 @@ func (f *forkserver) end() {
 	}
 }
 
-// forkservers are one for each pool, as long as its command is the same.
+// forkservers are one for each pool, as long as its command is the same and it
+// isn't reloaded.
 type forkservers struct {
 	l    *Launcher
 	none sync.Once // says that nothing is forked on this system
@@ -288,7 +289,7 @@ func (fs *forkservers) take(spec host.Spec) *forkserver {
 		return nil
 	}
 	f := fs.pool[spec.Pool]
-	if f != nil && f.same == same && f.usable() {
+	if f != nil && f.same == same && f.spec.Generation >= spec.Generation && f.usable() {
 		return f
 	}
 	if f != nil {
@@ -298,16 +299,6 @@ func (fs *forkservers) take(spec host.Spec) *forkserver {
 	fs.pool[spec.Pool] = f
 	fs.l.wg.Go(f.run)
 	return f
-}
-
-// refresh has a pool's next worker forked from another one.
-func (fs *forkservers) refresh(pool string) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if f := fs.pool[pool]; f != nil {
-		f.discard()
-		delete(fs.pool, pool)
-	}
 }
 
 // close discards all, and lets no other be started. It gives those that there were.

@@ -91,7 +91,6 @@ type Launcher struct {
 var (
 	_ host.Launcher   = (*Launcher)(nil)
 	_ host.Reattacher = (*Launcher)(nil)
-	_ host.Refresher  = (*Launcher)(nil)
 )
 
 // NewLauncher returns a launcher that can launch while its Run runs.
@@ -126,9 +125,6 @@ func (l *Launcher) Leave(grace time.Duration) error {
 	}
 	return l.nursery.leave(grace)
 }
-
-// Refresh implements host.Refresher.
-func (l *Launcher) Refresh(pool string) { l.forks.refresh(pool) }
 
 // SetLease tells until when the host may run what is bound to a session: an
 // instant of CLOCK_BOOTTIME in nanoseconds; zero: for ever. When it passes, whether this

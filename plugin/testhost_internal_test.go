@@ -44,6 +44,8 @@ type testHost struct {
 	Isolated bool
 	GPUs     int // for each worker
 
+	Generation uint64
+
 	DieAt  string // the step of a start at which it kills itself
 	DieNth int32  // how many workers have come so far by then
 }
@@ -73,7 +75,7 @@ func (h testHost) ledgerPath() string { return filepath.Join(h.Data, "ledger.db"
 func (h testHost) spec(id host.WorkerID) host.Spec {
 	return host.Spec{
 		Pool: "default", Worker: id, Command: h.Command, Timeout: patience,
-		Settings: host.WorkerSettings{Fork: h.Fork, GPUs: h.GPUs},
+		Settings: host.WorkerSettings{Fork: h.Fork, GPUs: h.GPUs}, Generation: h.Generation,
 	}
 }
 
