@@ -17,17 +17,18 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// starts is the order in which calls reach workers, by their payloads.
+// starts is the order in which calls reach workers, by their payloads, and when.
 type starts struct {
 	mu    sync.Mutex // guards all below
 	order []string
+	at    []time.Time
 }
 
 func (s *starts) hook(l *hosttest.Launcher) {
 	l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.order = append(s.order, string(inv.Payload))
+		s.order, s.at = append(s.order, string(inv.Payload)), append(s.at, time.Now())
 		return nil
 	}
 }
@@ -36,16 +37,6 @@ func (s *starts) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.order)
-}
-
-// count says how many of the calls that have started have this payload.
-func (s *starts) count(payload string) (n int) {
-	for _, p := range s.all() {
-		if p == payload {
-			n++
-		}
-	}
-	return n
 }
 
 // quick is a pool of a 10 ms tool; beyond that, change alters it.
@@ -96,15 +87,14 @@ func lightLatency(t *testing.T, flood *host.Request) (longest time.Duration, ahe
 		until := time.Now().Add(2 * time.Second)
 		loop := func(req host.Request, light bool) {
 			for time.Now().Before(until) {
-				before, t0 := s.count("flood"), time.Now()
+				t0 := time.Now()
 				if _, err := r.do(t.Context(), req); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
 				if light {
 					longest = max(longest, time.Since(t0))
-					// Its own run isn't waiting: what started in those 10 ms doesn't count.
-					ahead = max(ahead, s.before(string(req.Payload))-before)
+					ahead = max(ahead, s.between(t0, string(req.Payload)))
 				}
 				mu.Unlock()
 			}
@@ -126,17 +116,18 @@ func lightLatency(t *testing.T, flood *host.Request) (longest time.Duration, ahe
 	return longest, ahead
 }
 
-// before counts the calls of the flood that started before the last one with this payload.
-func (s *starts) before(payload string) (n int) {
-	order := s.all()
-	for i, p := range slices.Backward(order) {
-		if p == payload {
-			order = order[:i]
-			break
-		}
+// between counts the calls of the flood that started after begin, and before the last
+// one with this payload. Those that started at begin didn't go ahead of anybody: slots are
+// handed on at the very time at which the caller whose call has ended makes its next.
+func (s *starts) between(begin time.Time, payload string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.order) - 1
+	for s.order[last] != payload {
+		last--
 	}
-	for _, p := range order {
-		if p == "flood" {
+	for i, p := range s.order[:last] {
+		if p == "flood" && s.at[i].After(begin) && s.at[i].Before(s.at[last]) {
 			n++
 		}
 	}

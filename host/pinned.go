@@ -89,7 +89,7 @@ func (p *pool) unpin(m *member, out *answers) {
 
 // pinned counts the sessions that can be served by this worker alone: they are lost
 // with it. The pool's mutex is held.
-func (m *member) pinned() int { return m.strict } //nolint:unused // for whoever chooses a worker to stop
+func (m *member) pinned() int { return m.strict }
 
 func workerBusy(id WorkerID) error {
 	return errdefs.New(errdefs.WorkerBusy, "worker %s, its session's home, is busy", id)
