@@ -153,6 +153,7 @@ func (st *steward) shrink(s Scale, now time.Time, next *alarm) {
 	for _, m := range idle {
 		st.dismiss(m)
 	}
+	p.poke() // it's to be told of calls that wait from now on, and not only once these are gone
 }
 
 // needed begins a new part, and says how many workers the last ones had use for.

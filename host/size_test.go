@@ -490,3 +490,19 @@ func TestShutdownInTheMiddleOfAChangeLeavesNothing(t *testing.T) {
 func (r *rig) config() host.PoolConfig {
 	return host.PoolConfig{Name: "ml", Command: host.Command{Path: "fake", Adapter: "fake.py"}, Size: 2}
 }
+
+func TestCallThatComesWhileTheLastWorkerStopsDoesNotWaitForItsEnd(t *testing.T) {
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		scaled(host.Scale{Max: 1}, time.Second)(c, l)
+		l.OnStop = func(*hosttest.Worker) error { time.Sleep(10 * time.Second); return nil }
+	}
+	inBubble(t, change, func(r *rig) {
+		r.ready()
+		for r.settled().Size > 0 {
+			time.Sleep(time.Second)
+		}
+		if took := timed(func() { r.must(host.Request{Tool: "echo"}) }); took != time.Second {
+			r.Errorf("the call took %s, want the second of a launch", took)
+		}
+	})
+}
