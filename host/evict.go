@@ -71,8 +71,8 @@ func (m *member) leave(g *grant) {
 
 // checkQuiet tells whoever waits for the last call of a worker; the pool's mutex is held.
 func (m *member) checkQuiet() {
-	if m.quiet == nil || m.isQuiet || m.busy > m.deaf {
-		return
+	if m.quiet == nil || m.isQuiet || m.busy > m.deaf && m.deaf < m.slots {
+		return // behind calls that don't stop, in all slots, nothing ever runs
 	}
 	if m.serves && m.deaf < m.slots && m.pins != nil && m.pins.queue.count > 0 {
 		return // they are next

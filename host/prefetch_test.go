@@ -128,3 +128,40 @@ func TestPrefetchingPoolThatIsFullQueuesInOrder(t *testing.T) {
 		}
 	})
 }
+
+func TestNestedCallThatWaitsForItsHomeIsNotOvertakenThere(t *testing.T) {
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		prefetching(1, 1)(c, l)
+		c.Pools[0].Affinity, l.Slots = host.AffinityStrictQueue, 2
+	}
+	inBubble(t, change, func(r *rig) {
+		r.must(host.Request{Tool: "echo", Session: "s"})
+		r.offer("nest", true, func(ctx context.Context, _ []byte) ([]byte, error) {
+			time.Sleep(100 * time.Millisecond)
+			return r.do(ctx, host.Request{Tool: "echo", Session: "s"})
+		})
+		work := r.start(r.Context(), host.Request{Tool: "work"})
+		took := timed(func() {
+			ask := r.start(r.Context(), host.Request{Tool: "ask", Payload: []byte("nest")})
+			time.Sleep(200 * time.Millisecond)
+			work = r.start(r.Context(), host.Request{Tool: "work"})
+			r.all([]<-chan error{ask})
+		})
+		if took != time.Second {
+			r.Errorf("the caller of the nested call took %s, want no longer than until a slot was free", took)
+		}
+		r.all([]<-chan error{work})
+	})
+}
+
+func TestCallsBehindAStuckOneGiveItNoGrace(t *testing.T) {
+	inBubble(t, prefetching(1, 1), func(r *rig) {
+		c := r.open(host.Request{Tool: "stuck"})
+		behind := r.start(r.Context(), host.Request{Tool: "echo"})
+		c.Close()
+		took := timed(func() { r.wantRan(r.wantReason(<-behind, errdefs.WorkerCrashed), true) })
+		if took != 500*time.Millisecond {
+			r.Errorf("the worker was killed after %s, want cancel_grace: nothing else could run on it", took)
+		}
+	})
+}
