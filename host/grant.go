@@ -94,6 +94,9 @@ func (p *pool) handOn(m *member, out *answers) {
 		p.forgetWait(w)
 		w.given = p.grant(m, w.ticket)
 		out.add(w)
+		if w.ticket.class == classNested && !m.available() {
+			break // whoever is told next might reach the worker first, and take its slot there
+		}
 	}
 	p.list(m)
 }
@@ -104,7 +107,7 @@ func (p *pool) choose(m *member) *waiter {
 	if m.state == WorkerDraining {
 		return m.lastPinned()
 	}
-	if !m.available() && (!p.roomBehind(m) || p.queue.nested() || m.pins.nested()) {
+	if !m.available() && (!p.roomBehind(m) || p.queue.nested()) {
 		return nil
 	}
 	if m.pins.preferred(&p.queue, p.ready) {
@@ -131,15 +134,16 @@ func (p *pool) spareRoom() *member {
 		if p.roomBehind(l.value) {
 			return l.value
 		}
-		p.full.remove(l) // there were more places when it was listed
+		p.full.remove(l) // it had room when it was listed
 	}
 	return nil
 }
 
 // roomBehind reports whether a worker may be given a call beyond its slots, so that
-// it needn't wait for the next when one ends.
+// it needn't wait for the next when one ends. Nobody goes before a nested call that
+// waits for this worker.
 func (p *pool) roomBehind(m *member) bool {
-	return m.state == WorkerReady && m.busy < m.slots+p.cfg().Prefetch
+	return m.state == WorkerReady && m.busy < m.slots+p.cfg().Prefetch && !m.pins.nested()
 }
 
 // list puts a worker where its room is found: at the front of those with nothing to
