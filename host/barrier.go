@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -115,12 +114,12 @@ func (p *pool) judge(m *member, e *errdefs.Error) {
 	p.event.emit(EventWorkerTainted, m.id, e.Reason, t+" matched "+e.Exception.Type+": "+e.Exception.Message)
 }
 
-// taint has a worker take no more calls; its seat is told once none runs any more.
+// taint has a worker take no more calls, and its seat see it off.
 func (p *pool) taint(m *member) bool {
-	idle, did := p.retreat(m)
+	_, did := p.retreat(m)
 	if did {
 		m.tainted.Store(true)
-		m.unfit <- idle
+		close(m.unfit)
 	}
 	return did
 }
@@ -136,16 +135,6 @@ func answered(err error) bool {
 		return false
 	}
 	return true
-}
-
-// retired stops a tainted worker once its calls have ended.
-func (p *pool) retired(ctx context.Context, m *member, worker Worker, idle <-chan struct{}) error {
-	select {
-	case <-idle:
-	case <-worker.Done():
-	case <-ctx.Done():
-	}
-	return p.see(ctx, m, worker)
 }
 
 // crashed tells those who keep count of a worker that crashed or hung, once.

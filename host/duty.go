@@ -47,18 +47,16 @@ func (p *pool) attend(life, tenure context.Context, st *seat, worker Worker, s *
 		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
 		p.note(st, worker.Err())
 		p.lost(m, worker.Err())
-	case idle := <-m.unfit:
-		if err := p.retired(life, m, worker, idle); err != nil {
+	case <-m.unfit:
+		if err := p.seeOff(life, m, worker, drainBound); err != nil {
 			return err
 		}
 	case <-tenure.Done():
-		if leaver, ok := worker.(Leaver); ok && life.Err() != nil && s.leaving.Load() {
-			p.withdraw(m, WorkerStopping)
-			leaver.Leave()
+		retired, patience := p.notice(st)
+		if !retired && life.Err() != nil && s.leaving.Load() && p.letGo(m, worker) {
 			return nil
 		}
-		p.drain(life, m, worker, st.patience)
-		if err := p.see(life, m, worker); err != nil {
+		if err := p.seeOff(life, m, worker, patience); err != nil {
 			return err
 		}
 	}
@@ -66,6 +64,30 @@ func (p *pool) attend(life, tenure context.Context, st *seat, worker Worker, s *
 	s.records.release(m.id)
 	p.poke()
 	return nil
+}
+
+// notice says whether a seat was retired, and how long its worker's calls may go on.
+func (p *pool) notice(st *seat) (retired bool, patience time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return st.retired, st.patience
+}
+
+// letGo leaves a worker to the next host, and reports whether it did: one that was to
+// end anyway, or whose calls don't stop, is none to go on with.
+func (p *pool) letGo(m *member, worker Worker) bool {
+	leaver, ok := worker.(Leaver)
+	if !ok || !p.withdrawIf(m, WorkerStopping, func() bool { return m.state == WorkerReady && m.busy == 0 }) {
+		return false
+	}
+	leaver.Leave()
+	return true
+}
+
+// seeOff drains a worker and sees to its end.
+func (p *pool) seeOff(life context.Context, m *member, worker Worker, patience time.Duration) error {
+	p.drain(life, m, worker, patience)
+	return p.see(life, m, worker)
 }
 
 // drain takes a worker out of service and lets its calls end, for as long as

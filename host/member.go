@@ -60,7 +60,7 @@ type member struct {
 	counted  atomic.Bool             // the breaker knows of its crash
 	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
 	evictor  atomic.Pointer[evictor] // nil: every call on it stops
-	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
+	unfit    chan struct{}           // closed when it's tainted while it lives
 	process  Process
 	sessions int           // whose home it is
 	strict   int           // those of them that can't be served elsewhere
@@ -74,7 +74,7 @@ type member struct {
 }
 
 func newMember(p *pool, seat int, id WorkerID) *member {
-	m := &member{id: id, pool: p, seat: seat, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
+	m := &member{id: id, pool: p, seat: seat, launched: time.Now(), state: WorkerStarting, unfit: make(chan struct{})}
 	m.free.value = m
 	return m
 }

@@ -27,14 +27,13 @@ type seat struct {
 	retire  context.CancelFunc // its worker is drained and stopped, and no other follows
 	expects *member            // the survivor that sits there before the first launch; nil: none
 
-	// The steward sets these before it calls retire.
+	// The pool's mutex guards these. The steward alone sets the first two, before it
+	// calls retire.
 	retired  bool
 	patience time.Duration // for how long its worker's calls may go on
-
-	// The pool's mutex guards these.
-	member *member
-	fault  error // how its latest worker ended or why it couldn't start, if that wasn't wanted
-	vacant bool  // retired, and its last worker is gone
+	member   *member
+	fault    error // how its latest worker ended or why it couldn't start, if that wasn't wanted
+	vacant   bool  // retired, and its last worker is gone
 }
 
 // keep has a worker in the seat until tenure, a part of life, ends: it goes on

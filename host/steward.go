@@ -154,7 +154,9 @@ func (st *steward) open(ctx context.Context, survivor *member) *seat {
 // the steward's.
 func (st *steward) release(s *seat, patience time.Duration) {
 	st.list = slices.DeleteFunc(st.list, func(o *seat) bool { return o == s })
+	st.pool.mu.Lock()
 	s.retired, s.patience = true, patience
+	st.pool.mu.Unlock()
 	s.retire()
 }
 

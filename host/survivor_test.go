@@ -354,3 +354,23 @@ func TestFullDiskIsNoFaultOfTheAdapter(t *testing.T) {
 		}
 	})
 }
+
+func TestLeaveTakesAWorkerAlongThatDoesNotObey(t *testing.T) {
+	brief := func(c *host.Config, _ *hosttest.Launcher) { c.LeaveWait = 2 * time.Second }
+	inBubble(t, brief, func(r *rig) {
+		r.ready()
+		stuck := r.open(host.Request{Tool: "stuck"})
+		r.Leave()
+		if err := r.stop(); err != nil {
+			r.Error(err)
+		}
+		for _, w := range r.launcher.Left() {
+			if w.Spec.Worker == stuck.Worker() {
+				r.Error("the next host gets a worker whose slot is taken")
+			}
+		}
+		if n := len(r.launcher.Left()); n != 1 {
+			r.Errorf("%d workers were left, want the other one", n)
+		}
+	})
+}
