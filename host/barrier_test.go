@@ -153,3 +153,28 @@ func TestCallThatNobodyReadsTaintsAsWell(t *testing.T) {
 		}
 	})
 }
+
+func TestTaintedWorkerIsEndedHoweverLongItsCallsGoOn(t *testing.T) {
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		threads(2)(c, l)
+		c.Pools[0].Barrier.ErrorTypes = []string{"ValueError"}
+		c.CallTimeout = 24 * time.Hour
+		l.Tools = append(l.Tools,
+			hosttest.Tool{Tool: host.Tool{Name: "day"}, Run: takes(24 * time.Hour)},
+			hosttest.Tool{Tool: host.Tool{Name: "broken"}, Run: func(context.Context, *hosttest.Call) ([]byte, error) {
+				e := errdefs.New(errdefs.PythonException, "no")
+				e.Exception = &errdefs.Exception{Type: "ValueError"}
+				return nil, e
+			}})
+	}
+	inBubble(t, change, func(r *rig) {
+		r.ready()
+		day := r.start(r.Context(), host.Request{Tool: "day"})
+		r.fails(host.Request{Tool: "broken"}, errdefs.PythonException)
+		took := timed(func() { r.wantReason(<-day, errdefs.WorkerCrashed) })
+		if took != time.Hour {
+			r.Errorf("it went on for %s, want an hour", took)
+		}
+		r.must(host.Request{Tool: "echo"})
+	})
+}
