@@ -47,6 +47,7 @@ func (p *pool) keep(life, tenure context.Context, st *seat, s *seats) error {
 		if err := p.resume(life, tenure, st, s); err != nil {
 			return err
 		}
+		sleep(tenure, p.vacancy(st.expects))
 	}
 	for tenure.Err() == nil {
 		m := newMember(p, st.number, s.newID(p.name))

@@ -374,3 +374,22 @@ func TestLeaveTakesAWorkerAlongThatDoesNotObey(t *testing.T) {
 		}
 	})
 }
+
+func TestTaintOfASurvivorCounts(t *testing.T) {
+	s := newSpy()
+	taint := func(c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Barrier.Taint = time.Minute }
+	inBubble(t, withRegistry(s), func(r *rig) {
+		r.ready()
+		next := r.restart(s, taint)
+		next.ready()
+		next.launcher.Live()[0].Crash()
+		time.Sleep(59 * time.Second)
+		if n := next.readyNow(); n != 1 {
+			r.Errorf("%d ready while the seat is tainted, want 1", n)
+		}
+		time.Sleep(2 * time.Second)
+		if n := next.readyNow(); n != 2 {
+			r.Errorf("%d ready after the taint, want 2", n)
+		}
+	})
+}
