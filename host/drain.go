@@ -10,8 +10,9 @@ import (
 // DrainWorker takes a worker out of service: another one is started in its place,
 // then it gets no more calls, those that it has may end, and it's stopped. It blocks
 // until the worker is gone; when ctx ends first, that goes on all the same. Errors:
-// worker_not_found, conflict when it's being replaced or has never been ready,
-// start_failed when the other one can't start (the worker serves on then), draining.
+// worker_not_found, conflict when it's being replaced or has never been ready, or as
+// many workers as the pool should have are on their way out already, start_failed when
+// the other one can't start (the worker serves on then), draining.
 func (h *Host) DrainWorker(ctx context.Context, id WorkerID) error {
 	p, m := h.worker(id)
 	if m == nil {
@@ -87,6 +88,10 @@ func (st *steward) drainSeat(ctx context.Context, m *member, over chan<- error) 
 		}
 		if st.exchanged(s) || !st.serves(m) {
 			break
+		}
+		if st.surge() <= 0 {
+			over <- errdefs.New(errdefs.Conflict, "the pool's workers are all being replaced, and the old ones' calls haven't ended")
+			return
 		}
 		st.exchange(ctx, &exchange{old: s, patience: drainBound, done: func(err error) { over <- err }})
 		return

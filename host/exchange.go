@@ -83,10 +83,13 @@ func (st *steward) exchanged(s *seat) bool {
 	})
 }
 
-// room is how many further exchanges may begin. At most a quarter of the workers
-// are replaced at once, and never are there more of the old and the new together
-// than twice what the pool wants, however long the old ones' calls go on.
+// room is how many further exchanges may begin by themselves: at most a quarter of the
+// workers are replaced at once.
 func (st *steward) room() int {
-	want := st.pool.wanted()
-	return min(max(want/4, 1)-st.arriving(), max(want, 1)-len(st.exchanges))
+	return min(max(st.pool.wanted()/4, 1)-st.arriving(), st.surge())
 }
+
+// surge is how many may begin whoever wants them: never are there more of the old and
+// the new workers together than twice what the pool wants, however long the old ones'
+// calls go on.
+func (st *steward) surge() int { return max(st.pool.wanted(), 1) - len(st.exchanges) }

@@ -308,3 +308,24 @@ func TestInvalidConfigurationChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestWorkersThatDrainAreBounded(t *testing.T) {
+	inBubble(t, one, func(r *rig) {
+		r.ready()
+		drain := func() <-chan error {
+			running := r.open(host.Request{Tool: "busy"})
+			over := make(chan error, 1)
+			go func() { over <- r.DrainWorker(r.Context(), running.Worker()) }()
+			return over
+		}
+		first := drain()
+		time.Sleep(time.Second)
+		r.wantReason(<-drain(), errdefs.Conflict)
+		if err := <-first; err != nil {
+			r.Error(err)
+		}
+		if n := len(r.Workers("")); n != 1 {
+			r.Errorf("%d workers", n)
+		}
+	})
+}
