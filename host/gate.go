@@ -18,17 +18,17 @@ type gate struct {
 // The stages of a gate, in the order they're gone through.
 const (
 	gateOpen     int32 = iota
-	gateDraining       // only calls made by calls that are inside
+	gateDraining       // only calls made by calls that are inside, and further attempts of those that were
 	gateClosed         // nobody
 )
 
 func newGate() *gate { return &gate{empty: make(chan struct{}, 1)} }
 
 // enter counts before it looks, and shut sets before it counts: one of the two sees the other.
-func (g *gate) enter(nested bool) error {
+func (g *gate) enter(accepted bool) error {
 	g.inside.Add(1)
 	stage := g.stage.Load()
-	if stage == gateOpen || (stage == gateDraining && nested) {
+	if stage == gateOpen || (stage == gateDraining && accepted) {
 		return nil
 	}
 	g.leave()

@@ -44,8 +44,9 @@ func (h *Host) open(ctx context.Context, c *Call) (err error) {
 	if err = c.target.check(c.req); err != nil {
 		return err
 	}
+	nested := lineageOf(ctx) != nil
 	if c.target.pool == nil {
-		return h.begin(ctx, ctx, c)
+		return h.begin(ctx, ctx, c, nested)
 	}
 	probe, err := c.target.pool.breaker.admit(time.Now())
 	if err != nil {
@@ -55,7 +56,7 @@ func (h *Host) open(ctx context.Context, c *Call) (err error) {
 	if !c.req.Input {
 		c.again = func(wait context.Context) error { return h.beginAgain(wait, ctx, c) }
 	}
-	if err = h.begin(ctx, ctx, c); err != nil {
+	if err = h.begin(ctx, ctx, c, nested); err != nil {
 		c.target.pool.breaker.giveBack(c.probe.Swap(0))
 	}
 	return err
@@ -81,9 +82,10 @@ func (t target) checkPayload(payload []byte) error {
 }
 
 // begin makes an attempt; wait bounds the time until a worker has it, ctx the whole
-// call. From its success on, watch sees to its end.
-func (h *Host) begin(wait, ctx context.Context, c *Call) error {
-	if err := h.gate.enter(lineageOf(ctx) != nil); err != nil {
+// call. accepted: it may begin while the host drains. From its success on, watch sees
+// to its end.
+func (h *Host) begin(wait, ctx context.Context, c *Call, accepted bool) error {
+	if err := h.gate.enter(accepted); err != nil {
 		return err
 	}
 	a, err := h.try(wait, c)
@@ -102,7 +104,7 @@ func (h *Host) beginAgain(wait, ctx context.Context, c *Call) error {
 	both, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(wait, func() { cancel(context.Cause(wait)) })()
-	return h.begin(both, ctx, c)
+	return h.begin(both, ctx, c, true)
 }
 
 func (h *Host) try(ctx context.Context, c *Call) (*attempt, error) {

@@ -48,7 +48,21 @@ func (c *Call) pause(ctx context.Context, worker WorkerID, err error, atOnce boo
 		return false
 	}
 	p.event.emit(EventCallRetried, worker, errdefs.ReasonOf(err), fmt.Sprintf("call %s of tool %s, attempt %d after %s", c.id, c.req.Tool, c.tries.offers+1, d))
-	return d == 0 || sleep(ctx, d)
+	return d == 0 || c.rest(ctx, d)
+}
+
+// rest waits for d, or less when ctx ends or the host can't wait, and reports whether
+// it did in full.
+func (c *Call) rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-c.host.stopping:
+	}
+	return false
 }
 
 // retry gives a call to a worker once more, when the one that had it never ran it,

@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,5 +173,46 @@ func TestCallerWhoStopsWaitingDuringAPauseIsFreeAtOnce(t *testing.T) {
 			r.Errorf("the caller was held for %s", took)
 		}
 		synctest.Wait()
+	})
+}
+
+func TestCallIsRerunWhileTheHostDrains(t *testing.T) {
+	var ran atomic.Int32
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		c.ShutdownTimeout = time.Minute
+		l.Tools = append(l.Tools, hosttest.Tool{Tool: host.Tool{Name: "flaky", Idempotent: true}, Run: func(_ context.Context, c *hosttest.Call) ([]byte, error) {
+			time.Sleep(time.Second)
+			if ran.Add(1) == 1 {
+				c.Worker.Crash()
+			}
+			return nil, nil
+		}})
+	}
+	inBubble(t, change, func(r *rig) {
+		r.ready()
+		other, call := r.start(r.Context(), host.Request{Tool: "busy"}), r.start(r.Context(), host.Request{Tool: "flaky"})
+		ended := make(chan error, 1)
+		go func() { ended <- r.stop() }()
+		if err := <-call; err != nil {
+			r.Errorf("a call that was accepted: %v", err)
+		}
+		r.all([]<-chan error{other, ended})
+	})
+}
+
+func TestShutdownDoesNotWaitForThePauseBeforeARetry(t *testing.T) {
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		refusing(100)(c, l)
+		c.Pools[0].Retry = host.Retry{Attempts: 5, Backoff: time.Hour, MaxDelay: time.Hour, Jitter: -1}
+		c.Pools[0].Breaker.Threshold = -1
+		c.CallTimeout = 24 * time.Hour
+	}
+	inBubble(t, change, func(r *rig) {
+		r.ready()
+		call := r.start(r.Context(), host.Request{Tool: "echo"})
+		if took := timed(func() { _ = r.stop() }); took > 11*time.Second {
+			r.Errorf("the host took %s to end", took)
+		}
+		r.wantRan(r.wantReason(<-call, errdefs.WorkerCrashed), false)
 	})
 }
