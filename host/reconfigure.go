@@ -5,8 +5,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // PoolChange says what became of a pool's new configuration.
@@ -15,7 +13,7 @@ type PoolChange struct {
 	Changed []string // the fields of PoolConfig that differ and hold now, in their order
 	Reload  bool     // its workers were replaced, since their command or settings are among them
 	Refused []string // what needs a restart of the host, in words
-	Err     error    // why the workers couldn't be replaced; the former ones serve on
+	Err     error    // why not all workers could be replaced; those that are left serve on
 }
 
 // Reconfigure gives the pools a new configuration while they run. All of it is
@@ -23,11 +21,12 @@ type PoolChange struct {
 // invalid_config. Then each pool takes its own over at once: a smaller one drains
 // workers, shorter timeouts hold for the calls that come. Where the command or the
 // settings of its workers have changed, these are replaced as by [Host.Reload],
-// which Reconfigure waits for; when the new ones can't start, the former command and
-// settings are put back. Pools are neither added nor removed: that is refused.
+// which Reconfigure waits for; when the new ones can't start, or ctx ends before all are
+// there, the former command and settings are put back: the next Reconfigure tries again.
+// Pools are neither added nor removed: that is refused.
 //
 // It returns one change for each pool that differs, sorted by name. When ctx ends,
-// what is done stays done. Errors: invalid_config, draining, and ctx's.
+// workers that were replaced stay. Errors: invalid_config, draining, and ctx's.
 func (h *Host) Reconfigure(ctx context.Context, pools []PoolConfig) ([]PoolChange, error) {
 	cfg := h.cfg
 	cfg.Pools = pools
@@ -93,21 +92,12 @@ func (p *pool) reconfigure(ctx context.Context, stopped <-chan struct{}, cfg *Po
 		return c, nil
 	}
 	c.Err = p.reloadAll(ctx, stopped, nil)
-	if c.Err == nil || givenUp(c.Err) {
+	if c.Err == nil {
 		return c, nil
 	}
 	former := *cfg
 	former.Command, former.Settings = old.Command, old.Settings
-	return c, p.tell(ctx, stopped, func(_ context.Context, st *steward) { st.adopt(&former) })
-}
-
-// givenUp reports whether a reload ended for no fault of the new workers.
-func givenUp(err error) bool {
-	switch errdefs.ReasonOf(err) { //nolint:exhaustive // every other reason is the workers'
-	case errdefs.Draining, errdefs.Deadline, errdefs.Cancelled:
-		return true
-	}
-	return false
+	return c, p.tell(context.WithoutCancel(ctx), stopped, func(_ context.Context, st *steward) { st.adopt(&former) })
 }
 
 // differing names the fields in which two configurations differ.

@@ -329,3 +329,27 @@ func TestWorkersThatDrainAreBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestNewCommandWhoseRolloutWasCutShortIsRolledOutByTheNextAttempt(t *testing.T) {
+	inBubble(t, eight, func(r *rig) {
+		r.ready()
+		p := r.config()
+		p.Size, p.Command.Path = 8, "new"
+		ctx, cancel := context.WithTimeout(r.Context(), 1500*time.Millisecond)
+		defer cancel()
+		changes, err := r.Reconfigure(ctx, []host.PoolConfig{p})
+		if err != nil || len(changes) != 1 {
+			r.Fatalf("%+v, %v", changes, err)
+		}
+		r.wantReason(changes[0].Err, errdefs.Deadline)
+		time.Sleep(time.Minute)
+		if changes, err = r.Reconfigure(r.Context(), []host.PoolConfig{p}); err != nil || len(changes) != 1 || changes[0].Err != nil {
+			r.Fatalf("%+v, %v", changes, err)
+		}
+		for _, w := range r.launcher.Live() {
+			if w.Spec.Command.Path != "new" {
+				r.Errorf("worker %s has the old command", w.Spec.Worker)
+			}
+		}
+	})
+}
