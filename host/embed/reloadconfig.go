@@ -64,7 +64,7 @@ func (h *Host) kept(next settings) []host.PoolConfig {
 }
 
 // adopt notes what holds from now on, and returns what was in the way of the rest: a
-// pool whose new workers can't start keeps the old ones.
+// pool whose workers can't be replaced keeps them, and what it takes to start such.
 func (h *Host) adopt(next settings, done []host.PoolChange) []*errdefs.Error {
 	was := h.applied.Load()
 	var failures []*errdefs.Error
@@ -73,14 +73,24 @@ func (h *Host) adopt(next settings, done []host.PoolChange) []*errdefs.Error {
 			continue
 		}
 		next.loaded = next.loaded.WithWorkersOf(was.loaded, d.Pool)
+		next.keepWorkersOf(was, d.Pool)
 		failures = append(failures, errdefs.Of(d.Err).At(errdefs.Where{Pool: d.Pool}))
-		h.logger.Error("the pool keeps its workers: new ones can't start", "pool", d.Pool, "error", d.Err)
+		h.logger.Error("the pool keeps its workers", "pool", d.Pool, "error", d.Err)
 	}
 	if level := next.host.LogLevel; level != was.host.LogLevel {
 		h.logger.SetLevel(hclog.LevelFromString(level))
 	}
 	h.applied.Store(&next)
 	return failures
+}
+
+// keepWorkersOf takes over what a pool's workers are.
+func (s *settings) keepWorkersOf(was *settings, pool string) {
+	named := func(p host.PoolConfig) bool { return p.Name == pool }
+	i, j := slices.IndexFunc(s.pools, named), slices.IndexFunc(was.pools, named)
+	if i >= 0 && j >= 0 {
+		s.pools[i].Command, s.pools[i].Settings = was.pools[j].Command, was.pools[j].Settings
+	}
 }
 
 func (h *Host) tellChanges(changes []config.Change) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/config"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -156,5 +158,22 @@ func TestFilesThatCantBeReadAreInvalid(t *testing.T) {
 		if err := Check(Config{File: file}); errdefs.ReasonOf(err) != errdefs.InvalidConfig || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", file, err)
 		}
+	}
+}
+
+// TestWorkersThatCouldNotBeReplacedStayThoseOfTheirPool: another reload, of a file that
+// doesn't name the pool any more, mustn't try them once again.
+func TestWorkersThatCouldNotBeReplacedStayThoseOfTheirPool(t *testing.T) {
+	t.Parallel()
+	pool := func(path string, size int) settings {
+		return settings{loaded: &config.Config{}, pools: []host.PoolConfig{{Name: "ml", Size: size, Command: host.Command{Path: path}}}}
+	}
+	h := &Host{logger: hclog.NewNullLogger()}
+	old := pool("old", 1)
+	h.applied.Store(&old)
+	failed := h.adopt(pool("bad", 2), []host.PoolChange{{Pool: "ml", Err: errdefs.New(errdefs.StartFailed, "no such file")}})
+	kept := h.kept(settings{})
+	if len(failed) != 1 || len(kept) != 1 || kept[0].Command.Path != "old" || kept[0].Size != 2 {
+		t.Errorf("%d failures, pools %+v; want the old command and the new size", len(failed), kept)
 	}
 }
