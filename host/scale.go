@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -204,15 +205,17 @@ func (p *pool) resize(by int, kind EventKind) {
 	p.log.Info("pool resized", "from", was, "to", now)
 }
 
-// rising reports whether a pool that may have no workers starts its first: a call
-// that waits for it isn't refused meanwhile.
+// rising reports whether a pool whose size follows its load has no worker, but starts
+// one, or is about to: a call that waits for it isn't refused meanwhile. How long that
+// takes start_timeout bounds; a seat that stays empty after a death is none of it.
 func (p *pool) rising() bool {
 	if p.cfg().Scale.Max == 0 {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.closed && p.ready == 0 && p.startErr == nil
+	return !p.closed && p.ready == 0 && p.startErr == nil &&
+		(p.want == 0 || slices.ContainsFunc(p.members, func(m *member) bool { return m.state == WorkerStarting }))
 }
 
 // atFirst is the number of workers that a pool begins with. One that may have none

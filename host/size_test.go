@@ -506,3 +506,18 @@ func TestCallThatComesWhileTheLastWorkerStopsDoesNotWaitForItsEnd(t *testing.T) 
 		}
 	})
 }
+
+func TestQueueTimeoutHoldsWhileATaintedSeatIsEmpty(t *testing.T) {
+	change := func(c *host.Config, l *hosttest.Launcher) {
+		scaled(host.Scale{Min: 1, Max: 1}, 0)(c, l)
+		c.Pools[0].Barrier.Taint = time.Hour
+		c.CallTimeout = 24 * time.Hour
+	}
+	inBubble(t, change, func(r *rig) {
+		r.ready()
+		r.fails(host.Request{Tool: "crash"}, errdefs.WorkerCrashed)
+		if took := timed(func() { r.fails(host.Request{Tool: "echo"}, errdefs.NoWorkers) }); took != 5*time.Second {
+			r.Errorf("refused after %s, want queue_timeout", took)
+		}
+	})
+}
