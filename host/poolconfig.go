@@ -157,9 +157,9 @@ const (
 	maxWeight   = 100
 )
 
-// weightOf is a caller's share of the slots beside the others'.
+// weightOf is a flow's share of the slots beside the others': a caller's may be set.
 func weightOf(weights map[string]int, f flowKey) int {
-	if len(weights) == 0 {
+	if len(weights) == 0 || f.kind != flowCaller {
 		return 1
 	}
 	return min(max(weights[f.name], 1), maxWeight)

@@ -206,3 +206,13 @@ func TestFlowsThatComeAndGoAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations for 64 calls", allocs)
 	}
 }
+
+func TestWeightsAreThoseOfCallersAndNotOfSessions(t *testing.T) {
+	t.Parallel()
+	weights := map[string]int{"a": 3}
+	for flow, want := range map[flowKey]int{{flowCaller, "a"}: 3, {flowSession, "a"}: 1, {flowCaller, "b"}: 1, {}: 1} {
+		if got := weightOf(weights, flow); got != want {
+			t.Errorf("%+v weighs %d, want %d", flow, got, want)
+		}
+	}
+}
