@@ -2,8 +2,10 @@ package host
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -58,14 +60,23 @@ type events struct {
 
 // emit notes an event. It doesn't block, and isn't called with the pool's mutex held.
 func (e *events) emit(kind EventKind, worker WorkerID, reason errdefs.Reason, detail string) {
-	if len(detail) > maxEventDetail {
-		detail = detail[:maxEventDetail]
-	}
-	ev := Event{Kind: kind, At: time.Now(), Pool: e.pool, Worker: worker, Reason: reason, Detail: detail}
+	ev := Event{Kind: kind, At: time.Now(), Pool: e.pool, Worker: worker, Reason: reason, Detail: oneLine(detail)}
 	e.keep(ev)
 	if e.tell != nil {
 		e.tell(ev)
 	}
+}
+
+// oneLine is what others may read and send of a text that a worker may have written:
+// UTF-8 without control characters, and not too long.
+func oneLine(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxEventDetail)], "")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 func (e *events) keep(ev Event) {
