@@ -45,8 +45,11 @@ func (m *model) checkCounts(rt *rapid.T) {
 	if m.prefetch > 0 {
 		return // a call that waits in its worker has been started as far as the host can say
 	}
-	if s.Calls != uint64(len(m.started)) || s.RunTime.Count() != ran || s.QueueTime.Count() != waited || s.Rejected != errs[errdefs.QueueFull] {
-		rt.Fatalf("%d started, %d of them ended, %d waited; the status says %+v", len(m.started), ran, waited, s)
+	m.mu.Lock()
+	reached := len(m.started)
+	m.mu.Unlock()
+	if s.Calls != uint64(reached) || s.RunTime.Count() != ran || s.QueueTime.Count() != waited || s.Rejected != errs[errdefs.QueueFull] {
+		rt.Fatalf("%d started, %d of them ended, %d waited; the status says %+v", reached, ran, waited, s)
 	}
 }
 
