@@ -242,21 +242,21 @@ func TestPinnedCallsOfAHigherClassDoNotStarveOthers(t *testing.T) {
 
 func TestNestedStrictCallOfASlotItHoldsItselfIsACycle(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
+		r.ready()
 		home := r.opened(host.Request{Session: "s", Affinity: host.AffinityStrictQueue})
 		r.offer("nest", true, func(ctx context.Context, _ []byte) ([]byte, error) {
 			return r.do(ctx, host.Request{Tool: "echo", Session: "s"})
 		})
-		for range 100 { // until it runs on the session's home
-			c := r.open(host.Request{Tool: "ask", Payload: []byte("nest")})
-			_, err := c.Recv(r.Context())
-			if c.Worker() == home {
-				r.wantReason(err, errdefs.CallCycle)
-				return
-			}
-			if err != nil {
-				r.Fatal(err)
+		for _, w := range r.Workers("") {
+			if w.ID != home {
+				r.occupyAlone(w.ID)
 			}
 		}
-		r.Error("it never ran on the home")
+		c := r.open(host.Request{Tool: "ask", Payload: []byte("nest")})
+		_, err := c.Recv(r.Context())
+		r.wantReason(err, errdefs.CallCycle)
+		if c.Worker() != home {
+			r.Errorf("it ran on %s, want the session's home", c.Worker())
+		}
 	})
 }
