@@ -42,6 +42,7 @@ type proposal struct {
 	command *snakepitv1.RegistryCommand
 	subject string
 	size    int
+	alone   bool        // takes an entry to itself
 	taken   atomic.Bool // by whoever is first: the proposer, or a caller who leaves
 	answer  chan answer // has room for it
 }
@@ -61,7 +62,7 @@ func newProposer(apply func([]byte) ([]outcome, error), ended func() error) *pro
 // propose has a command run, and blocks until it was, or ctx ends. In the second
 // case the error says whether it may be run all the same.
 func (p *proposer) propose(ctx context.Context, c *snakepitv1.RegistryCommand) (outcome, error) {
-	mine := &proposal{command: c, subject: subject(c), size: proto.Size(c) + 16, answer: make(chan answer, 1)}
+	mine := &proposal{command: c, subject: subject(c), size: proto.Size(c) + 16, alone: alone(c), answer: make(chan answer, 1)}
 	if mine.size > maxEntry/2 {
 		return outcome{}, errdefs.New(errdefs.PayloadTooLarge, "a change of %d bytes, where the registry takes %d", mine.size, maxEntry/2)
 	}
@@ -147,16 +148,17 @@ func (p *proposer) collect(ending <-chan struct{}) []*proposal {
 func (p *proposer) pick() []*proposal {
 	var batch, rest []*proposal
 	about := map[string]bool{}
-	size := 0
+	size, full := 0, false
 	for _, m := range p.held {
 		switch {
-		case about[m.subject] || len(batch) == maxCommands || size+m.size > maxEntry-1024:
+		case about[m.subject] || full || len(batch) > 0 && m.alone || len(batch) == maxCommands || size+m.size > maxEntry-1024:
 			about[m.subject] = true // what comes after it about the same mustn't overtake it
 			rest = append(rest, m)
 		case m.taken.CompareAndSwap(false, true):
 			about[m.subject] = true
 			size += m.size
 			batch = append(batch, m)
+			full = m.alone
 		}
 	}
 	p.held = rest

@@ -64,7 +64,7 @@ func (n *Node) Sessions(ctx context.Context) ([]host.Session, error) {
 		return nil, err
 	}
 	rows := n.machine.sessions()
-	slices.SortFunc(rows, func(a, b *host.Session) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	slices.SortFunc(rows, func(a, b *sessionRow) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	all := make([]host.Session, 0, len(rows))
 	for _, s := range rows {
 		all = append(all, copied(s))
@@ -136,8 +136,8 @@ func validateSession(s host.Session) error {
 	return nil
 }
 
-func copied(s *host.Session) host.Session {
-	c := *s
+func copied(s *sessionRow) host.Session {
+	c := s.Session
 	c.Metadata = maps.Clone(c.Metadata)
 	return c
 }
