@@ -21,17 +21,11 @@ type machine struct {
 	mu      sync.RWMutex // guards all below
 	state   *state
 	stopped error
-	waiting []waiter
-}
-
-// waiter waits for the machine to come as far as an index.
-type waiter struct {
-	index uint64
-	there chan struct{}
+	waiting map[chan struct{}]uint64 // for an entry of that index
 }
 
 func newMachine(halt func(error)) *machine {
-	return &machine{halt: halt, state: newState()}
+	return &machine{halt: halt, state: newState(), waiting: map[chan struct{}]uint64{}}
 }
 
 // Apply implements [raft.FSM]. It gives the outcomes of the entry's commands, or
@@ -55,31 +49,30 @@ func (m *machine) Apply(log *raft.Log) any {
 
 // arrived tells those who waited for what is there now.
 func (m *machine) arrived() {
-	if len(m.waiting) == 0 {
-		return
-	}
-	m.waiting = slices.DeleteFunc(m.waiting, func(w waiter) bool {
-		if w.index > m.state.index {
-			return false
+	for there, index := range m.waiting {
+		if index <= m.state.index {
+			close(there)
+			delete(m.waiting, there)
 		}
-		close(w.there)
-		return true
-	})
+	}
 }
 
-// reached returns a channel that is closed once the entry at an index is applied.
-// A waiter that gives up stays until then: its number is bounded by the calls that
-// a node lets in.
-func (m *machine) reached(index uint64) <-chan struct{} {
+// reached returns a channel that is closed once the entry at an index is applied,
+// and what ends the wait before that.
+func (m *machine) reached(index uint64) (there chan struct{}, leave func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	there := make(chan struct{})
+	there = make(chan struct{})
 	if m.state.index >= index {
 		close(there)
-		return there
+		return there, func() {}
 	}
-	m.waiting = append(m.waiting, waiter{index, there})
-	return there
+	m.waiting[there] = index
+	return there, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.waiting, there)
+	}
 }
 
 // Snapshot implements [raft.FSM].

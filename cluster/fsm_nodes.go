@@ -90,14 +90,10 @@ func (s *state) level() uint32 { return max(1, s.raised) }
 
 // owns refuses an owner that isn't up, or not any more. A host that is no node is
 // never asked.
-func (s *state) owns(o Owner, status ...Status) *errdefs.Error {
+func (s *state) owns(o Owner) *errdefs.Error {
 	known := s.nodes[o.Node]
-	if known != nil && known.Incarnation == o.Incarnation {
-		for _, ok := range status {
-			if known.Status == ok {
-				return nil
-			}
-		}
+	if known != nil && known.Incarnation == o.Incarnation && known.Status == StatusUp {
+		return nil
 	}
 	return errdefs.New(errdefs.Fenced, "node %q under incarnation %d may own nothing", names.Cut(o.Node), o.Incarnation)
 }

@@ -38,7 +38,7 @@ func (s *state) moveSession(c *snakepitv1.MoveSession, at position) outcome {
 		return refused(wrongEpoch(known, c.GetFromEpoch()))
 	}
 	to := Owner{Node: c.GetNode(), Incarnation: c.GetIncarnation()}
-	if err := s.owns(to, StatusUp); err != nil {
+	if err := s.owns(to); err != nil {
 		return refused(err)
 	}
 	moved := *known

@@ -19,7 +19,7 @@ func (s *state) openSession(c *snakepitv1.OpenSession, epoch uint64) outcome {
 		return refused(sessionQuota(c.GetLimit()))
 	}
 	if session.Owner != (Owner{}) {
-		if err := s.owns(session.Owner, StatusUp); err != nil {
+		if err := s.owns(session.Owner); err != nil {
 			return refused(err)
 		}
 	}

@@ -3,7 +3,6 @@ package cluster
 import (
 	"maps"
 
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/snakepit-go/snakepit/host"
@@ -41,7 +40,7 @@ func drawChange(rt *rapid.T, values map[string]Value) *snakepitv1.StateChange {
 		c.Value = []byte(rapid.StringN(0, 3, 3).Draw(rt, "value"))
 	}
 	if rapid.Bool().Draw(rt, "compare") {
-		c.Expected = proto.Uint64(values[c.GetKey()].Version + rapid.SampledFrom([]uint64{0, 0, 1}).Draw(rt, "other"))
+		c.Expected = new(values[c.GetKey()].Version + rapid.SampledFrom([]uint64{0, 0, 1}).Draw(rt, "other"))
 	}
 	return c
 }

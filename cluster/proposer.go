@@ -23,8 +23,9 @@ const (
 // proposer turns commands into entries of the log. It has one entry under way at a
 // time; the commands that come meanwhile share the next one, and its fsync.
 type proposer struct {
-	// apply proposes an entry and blocks until it's applied here, or won't be.
-	apply  func(data []byte) ([]outcome, error)
+	// apply proposes an entry and blocks until it's applied, or won't be. It gives the
+	// entry's index.
+	apply  func(data []byte) ([]outcome, uint64, error)
 	origin string
 	ended  func() error // why nothing is proposed any more
 
@@ -52,7 +53,7 @@ type answer struct {
 	err     error
 }
 
-func newProposer(apply func([]byte) ([]outcome, error), ended func() error) *proposer {
+func newProposer(apply func([]byte) ([]outcome, uint64, error), ended func() error) *proposer {
 	return &proposer{
 		apply: apply, origin: newUUID(), ended: ended, next: 1,
 		waiting: make(chan *proposal, maxCommands), stopped: make(chan struct{}),
@@ -94,14 +95,17 @@ func (m *proposal) late(p *proposer) (outcome, error) {
 }
 
 func gaveUp(ctx context.Context, underWay bool) error {
-	reason := errdefs.Cancelled
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		reason = errdefs.Deadline
-	}
 	if underWay {
-		return errdefs.Wrap(reason, ctx.Err(), "the registry's write is under way, and may succeed yet")
+		return errdefs.Wrap(reasonOf(ctx), ctx.Err(), "the registry's write is under way, and may succeed yet")
 	}
-	return errdefs.Wrap(reason, ctx.Err(), "nothing was written to the registry")
+	return errdefs.Wrap(reasonOf(ctx), ctx.Err(), "nothing was written to the registry")
+}
+
+func reasonOf(ctx context.Context) errdefs.Reason {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return errdefs.Deadline
+	}
+	return errdefs.Cancelled
 }
 
 // run proposes entries until ending is closed. The entry under way then is
@@ -196,9 +200,12 @@ func (p *proposer) insist(data []byte, ending <-chan struct{}) ([]outcome, error
 	end := time.Now().Add(holdWait)
 	mayHaveRun := false
 	for {
-		outcomes, err := p.apply(data)
+		outcomes, index, err := p.apply(data)
 		if err == nil {
 			p.applied.Add(1)
+			for i := range outcomes {
+				outcomes[i].index = index
+			}
 			return outcomes, nil
 		}
 		lost := errors.Is(err, raft.ErrLeadershipLost)

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/snakepit-go/snakepit/host"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
@@ -144,7 +143,7 @@ func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
 		return moveSession(host.SessionID(words[1]), number("from", 0), to)
 	case "rehome":
 		var moves []*snakepitv1.MoveSession
-		for _, id := range strings.Split(words[1], ",") {
+		for id := range strings.SplitSeq(words[1], ",") {
 			moves = append(moves, move(host.SessionID(id), number("from", 0), to))
 		}
 		return rehome(moves, number("term", 0))
@@ -154,7 +153,7 @@ func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
 			change.Value = []byte(value)
 		}
 		if _, ok := args["was"]; ok {
-			change.Expected = proto.Uint64(number("was", 0))
+			change.Expected = new(number("was", 0))
 		}
 		return setState(host.SessionID(words[1]), number("epoch", 0), []*snakepitv1.StateChange{change})
 	case "open":
@@ -204,10 +203,11 @@ func sessionLine(s sessionRow) string {
 	if s.Owner != (Owner{}) {
 		line += fmt.Sprintf(" owner=%s@%s", s.Owner.Node, epochText(s.Owner.Incarnation))
 	}
+	var values strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
-		line += fmt.Sprintf(" %s=%q@%s", key, s.values[key].Bytes, epochText(s.values[key].Version))
+		fmt.Fprintf(&values, " %s=%q@%s", key, s.values[key].Bytes, epochText(s.values[key].Version))
 	}
-	return line
+	return line + values.String()
 }
 
 func nodeLine(m Member) string {

@@ -86,6 +86,7 @@ type outcome struct {
 	process *host.ProcessRecord
 	node    *Member
 	version uint64 // of what was written to a session's state
+	index   uint64 // of the entry; only in an answer
 }
 
 func outcomeToWire(o outcome) *snakepitv1.RegistryOutcome {
