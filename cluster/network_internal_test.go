@@ -144,6 +144,13 @@ func (n *network) set(from, to string, cut bool) {
 	n.changed = make(chan struct{})
 }
 
+// slow makes every message take so long.
+func (n *network) slow(by time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delay = func() time.Duration { return by }
+}
+
 // isolate cuts a node off from all others, or mends that.
 func (n *network) isolate(one string, others []string, cut bool) {
 	for _, other := range others {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
@@ -49,8 +50,15 @@ func (c rated) Now() time.Duration { return time.Duration(float64(time.Since(c.b
 // inRig runs a test on n nodes, of which the first began the cluster, in a bubble.
 func inRig(t *testing.T, n int, test func(r *rig)) {
 	t.Helper()
+	synctestRig(t, n, func(*rig) {}, test)
+}
+
+// synctestRig prepares the places before the nodes start.
+func synctestRig(t *testing.T, n int, prepare, test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, n)
+		prepare(r)
 		defer r.closeAll()
 		for _, name := range r.names {
 			r.start(name)
@@ -81,6 +89,9 @@ func (r *rig) config(name string) Config {
 		Machine: host.MachineID{Machine: node.machine}, Clock: rated{time.Now(), node.rate},
 		Pools:   func() map[string]uint32 { return map[string]uint32{"ml": 1000} },
 		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T),
+	}
+	if node.memory != nil {
+		cfg.Dir = ""
 	}
 	if name != r.names[0] {
 		cfg.Join = &Join{Addresses: r.addresses()}
@@ -143,7 +154,7 @@ func (r *rig) kill(name string) {
 	r.Helper()
 	r.net.isolate(name, r.names, true)
 	r.net.reset(name)
-	r.nodes[name].fail(fmt.Errorf("killed"))
+	r.nodes[name].fail(errdefs.New(errdefs.Internal, "killed"))
 	<-r.nodes[name].Done()
 	r.nodes[name].Node = nil
 	r.net.isolate(name, r.names, false)

@@ -59,5 +59,6 @@ func (n *Node) raftTransport(addresses raft.ServerAddressProvider) *raft.Network
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: addresses, Stream: n.cfg.Transport.Raft, Logger: quiet(n.log),
 		MaxPool: 3, Timeout: raftTimeout, MsgpackUseNewTimeFormat: true,
+		MaxRPCsInFlight: 1, // else a pipeline whose decoder has given up blocks its sender, and with it Raft's end
 	})
 }
