@@ -79,17 +79,15 @@ func (c *chaos) write(ctx context.Context, client int, n *Node, o op, change Cha
 	defer cancel()
 	called := time.Now()
 	_, err = n.SetState(ctx, o.session, epoch, change)
-	switch errdefs.ReasonOf(err) {
-	case "":
+	r := errdefs.ReasonOf(err)
+	switch {
+	case err == nil:
 		o.result = "ok"
-	case errdefs.Conflict:
+	case r == errdefs.Conflict:
 		o.result = "conflict"
-	case errdefs.Fenced, errdefs.SessionNotFound, errdefs.VersionMismatch:
+	case r == errdefs.Fenced || r == errdefs.SessionNotFound || strings.Contains(err.Error(), "nothing was written"):
 		return
 	default:
-		if strings.Contains(err.Error(), "nothing was written") {
-			return
-		}
 		o.result = "unknown"
 	}
 	c.note(client, o, called)
@@ -126,7 +124,8 @@ func register() porcupine.Model {
 		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 			by := map[host.SessionID][]porcupine.Operation{}
 			for _, o := range history {
-				by[o.Input.(op).session] = append(by[o.Input.(op).session], o)
+				id := asked(o.Input).session
+				by[id] = append(by[id], o)
 			}
 			var all [][]porcupine.Operation
 			for _, part := range by {
@@ -135,12 +134,17 @@ func register() porcupine.Model {
 			return all
 		},
 		Init: func() any { return "" },
-		Step: func(state, input, _ any) (bool, any) { return step(state.(string), input.(op)) },
+		Step: func(state, input, _ any) (bool, any) { return step(fmt.Sprint(state), asked(input)) },
 		DescribeOperation: func(input, _ any) string {
-			o := input.(op)
+			o := asked(input)
 			return fmt.Sprintf("%s %s %s->%s %s", o.session, o.kind, o.old, o.value, o.result)
 		},
 	}
+}
+
+func asked(input any) op {
+	o, _ := input.(op)
+	return o
 }
 
 func step(state string, o op) (possible bool, next any) {
@@ -164,7 +168,7 @@ func (c *chaos) judge(t *testing.T) {
 	t.Helper()
 	written := 0
 	for _, o := range c.history {
-		if in := o.Input.(op); in.kind != "read" && in.result == "ok" {
+		if in := asked(o.Input); in.kind != "read" && in.result == "ok" {
 			written++
 		}
 	}

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
 // ownedBy counts the sessions that a node was told it owns, by the callback.
@@ -381,6 +384,81 @@ func TestSessionIsMovedByItsOwner(t *testing.T) {
 		_, err = r.nodes["n1"].MoveSession(ctx, "a", s.Epoch, to)
 		if !errors.Is(err, errdefs.ErrConflict) {
 			r.Errorf("it was moved twice: %v", err)
+		}
+	})
+}
+
+// TestLeaderThatIsAloneGrantsAndReadsNothing asks one that doesn't know yet that a
+// majority can't hear it.
+func TestLeaderThatIsAloneGrantsAndReadsNothing(t *testing.T) {
+	t.Parallel()
+	inRig(t, 3, func(r *rig) {
+		r.voters(3)
+		leader := r.leader()
+		m := r.nodes[leader].mesh
+		o := m.office.Load()
+		r.net.isolate(leader, r.names, true)
+		ctx, cancel := soon()
+		defer cancel()
+		if index, err := o.readIndex(ctx); !errors.Is(err, errdefs.ErrNotLeader) {
+			r.Errorf("it reads up to %d (%v)", index, err)
+		}
+		other := r.nodes[r.others(leader)[0]].mesh
+		request := &snakepitv1.RenewRequest{Id: other.n.ID(), Incarnation: other.incarnation(), Nonce: other.nonce}
+		if _, err := o.renew(ctx, request); !errors.Is(err, errdefs.ErrNotLeader) {
+			r.Errorf("it granted a lease (%v)", err)
+		}
+		r.net.isolate(leader, r.names, false)
+	})
+}
+
+// TestVerificationBeginsAfterWhoeverAsked has many ask while an answer is on its way.
+func TestVerificationBeginsAfterWhoeverAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		v := newVerifier(func(context.Context) error { asked++; time.Sleep(time.Second); return nil })
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { v.run(ctx) })
+		began := time.Now()
+		for i := range 100 {
+			running.Go(func() {
+				time.Sleep(time.Duration(min(i, 1)) * 500 * time.Millisecond)
+				if err := v.leads(ctx); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); i > 0 && took < 2*time.Second {
+					t.Errorf("it was answered after %s, by what was asked before", took)
+				}
+			})
+		}
+		time.Sleep(3 * time.Second)
+		if asked != 2 {
+			t.Errorf("Raft was asked %d times", asked)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// TestLeadersOwnFormerStartKeepsItsSessionsForItsLease restarts the only voter, which
+// leads again before its former lease has ended: whatever holds that may still act.
+func TestLeadersOwnFormerStartKeepsItsSessionsForItsLease(t *testing.T) {
+	t.Parallel()
+	inRig(t, 2, func(r *rig) {
+		r.open("n1", "a")
+		time.Sleep(time.Second)
+		lease, clock := r.nodes["n1"].Lease(), r.nodes["n1"].mesh.clock
+		r.kill("n1")
+		r.nodes["n1"].room = 0
+		r.start("n1")
+		if !lease.Valid(clock.Now()) {
+			r.Fatal("it took longer than the lease: this proves nothing")
+		}
+		r.eventually(5*time.Second, "n2 owns it", func() bool { return r.nodes["n2"].ownedBy() == 1 })
+		if lease.Valid(clock.Now()) {
+			r.Error("n2 owns it while the lease of n1's former start lasts")
 		}
 	})
 }

@@ -134,7 +134,7 @@ func (n *Node) Leave(ctx context.Context) error {
 			return err
 		}
 	}
-	n.mesh.retire()
+	n.mesh.retire() //nolint:contextcheck // it has a bound of its own, as in Close
 	for {
 		_, changed := n.mesh.sign.leader()
 		err := n.mesh.removeAtLeader(ctx, n.ID())

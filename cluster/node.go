@@ -75,10 +75,10 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	var proposing, running sync.WaitGroup
 	if n.mesh != nil {
-		n.mesh.start()
+		n.mesh.start() //nolint:contextcheck // it lives until Close
 	}
 	proposing.Go(func() { n.proposer.run(n.ending) })
-	running.Go(func() { n.run(&proposing) }) // Close and Done wait for it
+	running.Go(func() { n.run(&proposing) }) //nolint:contextcheck // it lives until Close, and Done waits for it
 	if err := n.catchUp(ctx); err != nil {
 		n.fail(err)
 		<-n.done

@@ -32,6 +32,7 @@ type rigNode struct {
 	dir     string // instead of memory
 	rate    float64
 	machine string
+	room    uint32 // for sessions of pool ml
 	*Node
 
 	mu     sync.Mutex // guards all below
@@ -77,7 +78,7 @@ func newRig(t *testing.T, n int) *rig {
 }
 
 func (r *rig) add(name string) {
-	r.nodes[name] = &rigNode{name: name, address: name + ":1", memory: newMemory(), rate: 1, machine: name}
+	r.nodes[name] = &rigNode{name: name, address: name + ":1", memory: newMemory(), rate: 1, machine: name, room: 1000}
 	r.names = append(r.names, name)
 }
 
@@ -87,7 +88,7 @@ func (r *rig) config(name string) Config {
 	cfg := Config{
 		Node: name, memory: node.memory, Dir: node.dir, Transport: r.net.transport(name, node.address),
 		Machine: host.MachineID{Machine: node.machine}, Clock: rated{time.Now(), node.rate},
-		Pools:   func() map[string]uint32 { return map[string]uint32{"ml": 1000} },
+		Pools:   func() map[string]uint32 { return map[string]uint32{"ml": node.room} },
 		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T),
 	}
 	if node.memory != nil {
