@@ -392,24 +392,32 @@ func TestSessionIsMovedByItsOwner(t *testing.T) {
 // majority can't hear it.
 func TestLeaderThatIsAloneGrantsAndReadsNothing(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
-		r.voters(3)
-		leader := r.leader()
-		m := r.nodes[leader].mesh
-		o := m.office.Load()
-		r.net.isolate(leader, r.names, true)
-		ctx, cancel := soon()
-		defer cancel()
-		if index, err := o.readIndex(ctx); !errors.Is(err, errdefs.ErrNotLeader) {
-			r.Errorf("it reads up to %d (%v)", index, err)
-		}
-		other := r.nodes[r.others(leader)[0]].mesh
-		request := &snakepitv1.RenewRequest{Id: other.n.ID(), Incarnation: other.incarnation(), Nonce: other.nonce}
-		if _, err := o.renew(ctx, request); !errors.Is(err, errdefs.ErrNotLeader) {
-			r.Errorf("it granted a lease (%v)", err)
-		}
-		r.net.isolate(leader, r.names, false)
-	})
+	for name, ask := range map[string]func(ctx context.Context, o *office, other *mesh) error{
+		"a read": func(ctx context.Context, o *office, _ *mesh) error {
+			_, err := o.readIndex(ctx)
+			return err
+		},
+		"a lease": func(ctx context.Context, o *office, other *mesh) error {
+			_, err := o.renew(ctx, &snakepitv1.RenewRequest{Id: other.n.ID(), Incarnation: other.incarnation(), Nonce: other.nonce})
+			return err
+		},
+	} {
+		inRig(t, 3, func(r *rig) {
+			r.voters(3)
+			leader := r.leader()
+			o := r.nodes[leader].mesh.office.Load()
+			ctx, cancel := soon()
+			defer cancel()
+			if err := ask(ctx, o, r.nodes[r.others(leader)[0]].mesh); err != nil {
+				r.Errorf("%s is refused: %v", name, err)
+			}
+			r.net.isolate(leader, r.names, true)
+			if err := ask(ctx, o, r.nodes[r.others(leader)[0]].mesh); !errors.Is(err, errdefs.ErrNotLeader) {
+				r.Errorf("%s is granted (%v)", name, err)
+			}
+			r.net.isolate(leader, r.names, false)
+		})
+	}
 }
 
 // TestVerificationBeginsAfterWhoeverAsked has many ask while an answer is on its way.

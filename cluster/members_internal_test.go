@@ -235,6 +235,38 @@ func TestVoterThatIsLostIsReplacedByOneThatHasCaughtUp(t *testing.T) {
 	})
 }
 
+func TestNodeThatJoinsLateGetsASnapshot(t *testing.T) {
+	t.Parallel()
+	inRig(t, 1, func(r *rig) {
+		n := r.nodes["n1"]
+		short := n.raft.ReloadableConfig()
+		short.TrailingLogs = 5
+		if err := n.raft.ReloadConfig(short); err != nil {
+			r.Fatal(err)
+		}
+		for i := range 50 {
+			s := r.open("n1", fmt.Sprint(i))
+			if _, err := n.SetState(r.Context(), s.ID, s.Epoch, Change{Key: "k", Value: []byte(s.ID)}); err != nil {
+				r.Fatal(err)
+			}
+		}
+		if err := n.raft.Snapshot().Error(); err != nil {
+			r.Fatal(err)
+		}
+		r.add("n2")
+		r.start("n2")
+		for i := range 50 {
+			id := host.SessionID(fmt.Sprint(i))
+			if values, err := r.nodes["n2"].State(r.Context(), id); err != nil || string(values["k"].Bytes) != string(id) {
+				r.Errorf("%s has %v (%v)", id, values, err)
+			}
+		}
+		if level, cluster := r.nodes["n2"].Node.machine.level(); level != rulesVersion || cluster != n.mesh.cluster() {
+			r.Errorf("level %d of cluster %s", level, cluster)
+		}
+	})
+}
+
 func TestNodeWithoutItsLogDoesNotVoteAgain(t *testing.T) {
 	t.Parallel()
 	d := &disk{dir: t.TempDir(), log: logger(t)}

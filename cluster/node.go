@@ -22,6 +22,7 @@ type Node struct {
 	cfg      Config
 	log      hclog.Logger
 	disk     *disk
+	id       string
 	machine  *machine
 	proposer *proposer
 	raft     *raft.Raft
@@ -66,6 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		n.cfg.Transport.close()
 		return nil, openError(cfg.Dir, err)
 	}
+	n.id = n.disk.identity.ID
 	if cfg.Transport != nil {
 		n.mesh = newMesh(n)
 	}
@@ -97,7 +99,7 @@ func (n *Node) openDisk() (*disk, error) {
 
 // ID is the node's name among all nodes. It stays the same for as long as the
 // directory's files do.
-func (n *Node) ID() string { return n.disk.identity.ID }
+func (n *Node) ID() string { return n.id }
 
 // SetAside says which damaged files Open set aside, and why, one sentence each.
 func (n *Node) SetAside() []string { return slices.Clone(n.disk.aside) }
