@@ -7,9 +7,9 @@ import (
 	"github.com/snakepit-go/snakepit/proto/values"
 )
 
-// decodeArgs decodes the arguments of a host tool; one that out has no field for
-// is refused.
-func decodeArgs(args []byte, out any) error {
+// DecodeArgs decodes the arguments of a tool that is written in Go; one that out
+// has no field for is refused.
+func DecodeArgs(args []byte, out any) error {
 	if err := values.DecodeStrict(args, out); err != nil {
 		return invalidArguments(err)
 	}

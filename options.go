@@ -21,6 +21,26 @@ func Pool(name string) CallOption { return func(o *CallOptions) { o.Pool = name 
 // opened. Calls of a session run one at a time, on the same worker where possible.
 func Session(id string) CallOption { return func(o *CallOptions) { o.Session = id } }
 
+// Concurrent has a session that this call opens run its calls beside each other
+// instead of one at a time. For one that is there already it means nothing.
+func Concurrent() CallOption { return func(o *CallOptions) { o.Concurrent = true } }
+
+// Affinity says what becomes of a session's call when its worker is busy: with
+// "hint" any other runs it, with "strict_queue" it waits, with "strict_fail_fast" it
+// fails with worker_busy. With a strict one it fails with
+// session_worker_unavailable when the worker is gone. The call that opens a session
+// gives the session its affinity; without this option the pool's is taken. Later calls may only be stricter.
+func Affinity(affinity string) CallOption { return func(o *CallOptions) { o.Affinity = affinity } }
+
+// As names who calls, in at most 256 bytes: callers share a pool's slots fairly,
+// whatever each of them has waiting. Without it a session is a caller of its own,
+// and so is each connection of host/client.
+func As(caller string) CallOption { return func(o *CallOptions) { o.Caller = caller } }
+
+// Priority is 1 for a call that goes before others, and -1 for one that lets others
+// go first, though not for ever. Zero is as usual.
+func Priority(p int) CallOption { return func(o *CallOptions) { o.Priority = p } }
+
 // MustExist makes a call fail with session_not_found instead of opening its session.
 func MustExist() CallOption { return func(o *CallOptions) { o.MustExist = true } }
 

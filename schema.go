@@ -15,8 +15,9 @@ import (
 // described as anything.
 const maxSchemaDepth = 8
 
-// schemaOf is the JSON Schema of a host tool's arguments, read off their Go type.
-func schemaOf[In any]() (string, error) {
+// SchemaOf is the JSON Schema of a tool's arguments, read off their Go type: a
+// struct, or a map with string keys.
+func SchemaOf[In any]() (string, error) {
 	t := reflect.TypeFor[In]()
 	s := schemaOfType(t, 0)
 	if s["type"] != "object" {

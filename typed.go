@@ -44,7 +44,7 @@ func Private() HandleOption { return func(t *HostTool) { t.Private = true } }
 // struct or a map with string keys, whose fields make the tool's schema; an
 // argument that In has no field for is refused. It blocks until the tool can be called.
 func Handle[In, Out any](ctx context.Context, sp Caller, name string, fn func(context.Context, In) (Out, error), opts ...HandleOption) error {
-	schema, err := schemaOf[In]()
+	schema, err := SchemaOf[In]()
 	if err != nil {
 		return fmt.Errorf("host tool %s: %w", name, err)
 	}
@@ -52,7 +52,7 @@ func Handle[In, Out any](ctx context.Context, sp Caller, name string, fn func(co
 		Name: name, InputSchema: schema,
 		Func: func(ctx context.Context, args []byte) ([]byte, error) {
 			var in In
-			if err := decodeArgs(args, &in); err != nil {
+			if err := DecodeArgs(args, &in); err != nil {
 				return nil, err
 			}
 			out, err := fn(ctx, in)

@@ -28,9 +28,10 @@ func encodeEntry(origin string, answered uint64, commands []*snakepitv1.Registry
 }
 
 // needs is the version of the rules that a command is of. Fields and commands that
-// came with version 2 have numbers from 20 on.
+// came with version 2 have numbers from 30 on, but for two of a session.
 func needs(c *snakepitv1.RegistryCommand) uint32 {
-	if hasFrom(c.ProtoReflect(), 20) {
+	s := c.GetOpenSession().GetSession()
+	if s.GetAffinity() != "" || s.GetConcurrent() || hasFrom(c.ProtoReflect(), 30) {
 		return 2
 	}
 	return 1

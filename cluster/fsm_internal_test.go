@@ -172,7 +172,7 @@ func TestUnknownEntryStopsTheMachineAndChangesNothing(t *testing.T) {
 		if got := errdefs.ReasonOf(b.halted); (got == errdefs.VersionMismatch) != wantVersion {
 			t.Errorf("%s: %v", name, b.halted)
 		}
-		if wantVersion && !strings.Contains(b.halted.Error(), "version 3 of the registry's rules is needed") {
+		if wantVersion && !strings.Contains(b.halted.Error(), fmt.Sprintf("version %d of the registry's rules is needed", rulesVersion+1)) {
 			t.Errorf("%s: %v doesn't say which version is needed", name, b.halted)
 		}
 		if out := b.applied(t, good); out != nil {
@@ -274,6 +274,7 @@ func TestRowsCrossTheWire(t *testing.T) {
 	t.Parallel()
 	for _, s := range []host.Session{{}, {ID: "a"}, {
 		ID: "b", Pool: "p", Home: "w", Epoch: 1<<63 + 5, TTL: 1234567891, Metadata: map[string]string{"k": "v"}, OpenedAt: timeOf(1_700_000_000, 123456789),
+		Affinity: host.AffinityStrictFailFast, Concurrent: true,
 	}} {
 		if d := cmp.Diff(s, sessionFromWire(sessionToWire(s))); d != "" {
 			t.Errorf("session (-want +got):\n%s", d)

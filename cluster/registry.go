@@ -168,6 +168,9 @@ func validateSession(s host.Session) error {
 	if err := names.CheckMetadata(s.Metadata); err != nil {
 		return err
 	}
+	if err := s.Affinity.Validate(); err != nil {
+		return err
+	}
 	return nil
 }
 

@@ -13,7 +13,10 @@ import (
 )
 
 func sessionToWire(s host.Session) *snakepitv1.SessionRecord {
-	w := &snakepitv1.SessionRecord{Id: string(s.ID), Pool: s.Pool, Home: string(s.Home), Epoch: s.Epoch, Metadata: s.Metadata}
+	w := &snakepitv1.SessionRecord{
+		Id: string(s.ID), Pool: s.Pool, Home: string(s.Home), Epoch: s.Epoch, Metadata: s.Metadata,
+		Affinity: string(s.Affinity), Concurrent: s.Concurrent,
+	}
 	if s.TTL != 0 {
 		w.Ttl = durationpb.New(s.TTL)
 	}
@@ -26,7 +29,7 @@ func sessionToWire(s host.Session) *snakepitv1.SessionRecord {
 func sessionFromWire(w *snakepitv1.SessionRecord) host.Session {
 	s := host.Session{
 		ID: host.SessionID(w.GetId()), Pool: w.GetPool(), Home: host.WorkerID(w.GetHome()), Epoch: w.GetEpoch(),
-		TTL: w.GetTtl().AsDuration(), Metadata: w.GetMetadata(),
+		TTL: w.GetTtl().AsDuration(), Metadata: w.GetMetadata(), Affinity: host.Affinity(w.GetAffinity()), Concurrent: w.GetConcurrent(),
 	}
 	if w.GetOpenedAt() != nil {
 		s.OpenedAt = w.GetOpenedAt().AsTime()

@@ -19,12 +19,17 @@ type Call struct {
 	req      Request
 	target   target
 	deadline time.Time
+	unasked  bool // the deadline is call_timeout's
 	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
+	arrived  time.Duration // on the host's clock
+	began    time.Duration // its first start on a worker; zero: none yet
 
 	ended atomic.Bool
-	err   error        // what Recv gives after the end; only Recv's goroutine touches it
-	again func() error // runs an idempotent call once more; nil when it must not
+	err   error                           // what Recv gives after the end; only Recv's goroutine touches it
+	again func(ctx context.Context) error // gives the call to a worker once more; nil once it has given anything
+	tries tries                           // Open's and Recv's
+	probe atomic.Uint64                   // the breaker's round; zero: none
 }
 
 // attempt is one try to run a call: what it occupies, until its run is done.
@@ -32,6 +37,7 @@ type attempt struct {
 	call     *Call
 	run      Running
 	grant    *grant // nil for a host tool
+	began    time.Duration
 	visit    *visit
 	atHome   bool
 	released atomic.Bool
@@ -75,26 +81,23 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 		m, err := a.run.Recv(ctx)
 		if err == nil && !m.Last {
 			c.again = nil
+			c.gave(m)
 			return m, nil
 		}
-		if err != nil && c.retry(err) {
+		a.mourn(err)
+		if err = a.blame(err); err != nil && c.retry(ctx, a, err) {
+			a.fail(err)
 			continue
 		}
 		if err != nil {
 			err = c.failure(ctx, err)
 			a.run.Cancel(err)
 		}
+		c.gave(m)
 		c.end(err)
 		a.releaseIfDone()
 		return m, err
 	}
-}
-
-// retry runs an idempotent call once more, when its worker died before it gave anything.
-func (c *Call) retry(err error) bool {
-	again := c.again
-	c.again = nil
-	return again != nil && errdefs.ReasonOf(err) == errdefs.WorkerCrashed && again() == nil
 }
 
 // failure makes the error complete: which layer's time ran out, where it was,
@@ -107,6 +110,9 @@ func (c *Call) failure(ctx context.Context, err error) error {
 	e := c.locate(err)
 	if fromContext(e) {
 		e.MayHaveRun = true
+	}
+	if c.unasked && e.Reason == errdefs.Deadline && e.Hint == "" {
+		e.Hint = "the call has no deadline of its own, so call_timeout, " + c.host.cfg.CallTimeout.String() + ", was its"
 	}
 	return e
 }
@@ -133,14 +139,17 @@ func (c *Call) end(err error) {
 }
 
 func (c *Call) count(err error) {
-	if c.ended.Swap(true) || err == nil {
+	if c.ended.Swap(true) {
 		return
 	}
 	if p := c.target.pool; p != nil {
-		p.fails.add(errdefs.ReasonOf(err))
-		return
+		p.tally.end(c, c.host.clock(), err)
+	} else if err != nil {
+		c.host.refused.add(errdefs.ReasonOf(err))
 	}
-	c.host.refused.add(errdefs.ReasonOf(err))
+	if err != nil {
+		c.attempt.Load().fail(err)
+	}
 }
 
 // Send hands one chunk to a tool that takes them, and blocks while the tool
@@ -156,6 +165,7 @@ func (c *Call) Send(ctx context.Context, payload []byte) error {
 	if err := c.attempt.Load().run.Send(ctx, payload); err != nil {
 		return c.failure(ctx, err)
 	}
+	c.took(payload)
 	return nil
 }
 
@@ -214,14 +224,38 @@ func (a *attempt) cancel(cause *errdefs.Error) {
 // reclaim kills the worker of a cancelled tool that goes on beyond the grace: a
 // tool stuck in C must not hold its slot for ever.
 func (a *attempt) reclaim(ctx context.Context) {
+	if !a.begins() {
+		return
+	}
 	p := a.grant.member.pool
 	grace := time.NewTimer(p.cfg().CancelGrace)
 	defer grace.Stop()
+	for {
+		select {
+		case <-a.run.Done():
+			return
+		case <-grace.C:
+		}
+		if !paused(ctx, a.grant.worker) {
+			break
+		}
+		grace.Reset(p.cfg().CancelGrace) // it can't obey, and whoever stopped it also sees to its end
+	}
+	cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
+	p.evict(ctx, a, a.call.locate(cause))
+}
+
+// begins waits until a call that waits in its worker has a slot there, and reports
+// whether it ever had: a cancel's grace doesn't count before.
+func (a *attempt) begins() bool {
+	if a.grant.begun == nil {
+		return true
+	}
 	select {
+	case <-a.grant.begun:
+		return true
 	case <-a.run.Done():
-	case <-grace.C:
-		cause := errdefs.New(errdefs.WorkerHung, "tool %s went on for %s after its cancel", a.call.req.Tool, p.cfg().CancelGrace)
-		p.kill(ctx, a.grant, a.call.locate(cause))
+		return false
 	}
 }
 
@@ -240,6 +274,8 @@ func (a *attempt) release() {
 		return
 	}
 	if a.grant != nil {
+		a.judge()
+		a.left()
 		a.grant.member.pool.release(a.grant)
 	}
 	a.visit.leave()

@@ -289,8 +289,8 @@ func TestIdempotentCallSurvivesItsWorker(t *testing.T) {
 		if got := r.must(host.Request{Tool: "flaky", Idempotent: true, Session: "s"}); string(got) != "ok" {
 			r.Errorf("got %q", got)
 		}
-		if s := r.settled(); s.Calls != 2 || len(s.Errors) != 0 {
-			r.Errorf("status %+v, want two starts and no error", s)
+		if s := r.settled(); s.Calls != 1 || s.Retried != 1 || len(s.Errors) != 0 {
+			r.Errorf("status %+v, want one call, tried again, and no error", s)
 		}
 		runs = 0
 		r.wantRan(r.fails(host.Request{Tool: "flaky"}, errdefs.WorkerCrashed), true)

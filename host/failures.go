@@ -1,34 +1,40 @@
 package host
 
 import (
-	"maps"
-	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// failures counts errors by reason. A reason that isn't ours, which a worker may
-// have made up, is counted as internal: the table can't grow.
+// failures counts errors by reason, without a lock. A reason that isn't ours, which
+// a worker may have made up, is counted as internal: the table can't grow.
 type failures struct {
-	mu     sync.Mutex
-	counts map[errdefs.Reason]uint64
+	counts map[errdefs.Reason]*atomic.Uint64 // an entry for each reason there is; never changed
+}
+
+func newFailures() failures {
+	f := failures{counts: map[errdefs.Reason]*atomic.Uint64{}}
+	for _, r := range errdefs.Reasons() {
+		f.counts[r] = new(atomic.Uint64)
+	}
+	return f
 }
 
 func (f *failures) add(r errdefs.Reason) {
-	if !slices.Contains(errdefs.Reasons(), r) {
-		r = errdefs.Internal
+	n := f.counts[r]
+	if n == nil {
+		n = f.counts[errdefs.Internal]
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.counts == nil {
-		f.counts = map[errdefs.Reason]uint64{}
-	}
-	f.counts[r]++
+	n.Add(1)
 }
 
+// byReason gives the reasons that there have been.
 func (f *failures) byReason() map[errdefs.Reason]uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return maps.Clone(f.counts)
+	m := map[errdefs.Reason]uint64{}
+	for r, n := range f.counts {
+		if n := n.Load(); n > 0 {
+			m[r] = n
+		}
+	}
+	return m
 }

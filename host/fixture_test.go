@@ -26,6 +26,12 @@ type rig struct {
 func inBubble(t *testing.T, change func(*host.Config, *hosttest.Launcher), test func(r *rig)) {
 	t.Helper()
 	t.Parallel()
+	inBubbleNow(t, change, test)
+}
+
+// inBubbleNow is inBubble for a test with several bubbles, one after the other.
+func inBubbleNow(t *testing.T, change func(*host.Config, *hosttest.Launcher), test func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, change)
 		test(r)

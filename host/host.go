@@ -33,6 +33,7 @@ type Host struct {
 	newest   atomic.Uint64
 	workers  atomic.Uint64
 	started  time.Time
+	epoch    time.Time // where the host's clock begins: before started, so that it never says zero
 
 	running  atomic.Bool
 	leaving  atomic.Bool // the workers are to outlive the host
@@ -63,6 +64,8 @@ func New(cfg Config) (*Host, error) {
 		records:  newRecords(cfg),
 		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
 		started:  time.Now(),
+		refused:  newFailures(),
+		epoch:    time.Now().Add(-1),
 		gate:     newGate(),
 		seated:   make(chan struct{}),
 		stopping: make(chan struct{}),
@@ -222,11 +225,7 @@ func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]
 		ctx, cancel = context.WithDeadline(ctx, inv.Deadline)
 		defer cancel()
 	}
-	line := &lineage{session: inv.Session}
-	if s := h.sessions.find(inv.Session); s != nil {
-		line.parent = s.lineage()
-	}
-	result, err := h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
+	result, err := h.tools.serve(withLineage(ctx, h.descent(from, inv)), inv.Tool, inv.Payload)
 	if err != nil {
 		return nil, locate(err, errdefs.Where{
 			Node: h.cfg.Node, Worker: string(from), Session: string(inv.Session), Tool: names.Cut(inv.Tool), Call: inv.ID,

@@ -14,7 +14,8 @@ type WorkerState string
 const (
 	WorkerStarting WorkerState = "starting" // launched; takes no calls yet
 	WorkerReady    WorkerState = "ready"    // takes calls
-	WorkerStopping WorkerState = "stopping" // takes no more; its process still lives
+	WorkerDraining WorkerState = "draining" // takes no more; those that it has may end
+	WorkerStopping WorkerState = "stopping" // is being ended; its process still lives
 	WorkerDead     WorkerState = "dead"     // its process is gone
 )
 
@@ -24,6 +25,8 @@ func (s WorkerState) next() []WorkerState {
 	case WorkerStarting:
 		return []WorkerState{WorkerReady, WorkerDead}
 	case WorkerReady:
+		return []WorkerState{WorkerDraining, WorkerStopping, WorkerDead}
+	case WorkerDraining:
 		return []WorkerState{WorkerStopping, WorkerDead}
 	case WorkerStopping:
 		return []WorkerState{WorkerDead}
@@ -34,24 +37,38 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and the atomic counter.
+// never changes (id, pool, launched) and what is atomic.
 type member struct {
 	id       WorkerID
 	pool     *pool
 	launched time.Time
 	calls    atomic.Uint64
+	counted  atomic.Bool             // the breaker knows of its crash
+	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
+	evictor  atomic.Pointer[evictor] // nil: every call on it stops
+	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
+	stint    stint
 
 	state    WorkerState
-	worker   Worker // nil before it's ready and once it's dead
-	process  Process
 	slots    int
-	busy     int
-	sessions int // whose home it is
-	free     link[*member]
+	busy     int             // calls that were granted: those that run, and those behind them
+	done     <-chan struct{} // the worker's
+	free     link[*member]   // in one of the pool's lists, by its room
+	pins     *pins           // nil: no call has waited for this worker alone
+	running  fifo[*grant]
+	behind   fifo[*grant] // calls beyond its slots, which wait in the worker
+	stuck    int          // running calls that have calls of their own among the pinned
+	worker   Worker       // nil before it's ready and once it's dead
+	process  Process
+	sessions int           // whose home it is
+	strict   int           // those of them that can't be served elsewhere
+	deaf     int           // slots of calls that don't stop
+	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
+	isQuiet  bool          // it's closed
 }
 
 func newMember(p *pool, id WorkerID) *member {
-	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting}
+	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
 	m.free.value = m
 	return m
 }
@@ -75,7 +92,7 @@ func (m *member) available() bool {
 // seat may not have noticed yet: a dead worker's calls end first.
 func (m *member) ended() bool {
 	select {
-	case <-m.worker.Done():
+	case <-m.done:
 		return true
 	default:
 		return false
@@ -84,5 +101,5 @@ func (m *member) ended() bool {
 
 // gone reports whether the worker will never take a call again.
 func (m *member) gone() bool {
-	return m.state == WorkerStopping || m.state == WorkerDead
+	return m.state == WorkerDraining || m.state == WorkerStopping || m.state == WorkerDead
 }

@@ -8,10 +8,11 @@ import (
 
 func TestStatesOnlyGoForward(t *testing.T) {
 	t.Parallel()
-	states := []WorkerState{WorkerStarting, WorkerReady, WorkerStopping, WorkerDead}
+	states := []WorkerState{WorkerStarting, WorkerReady, WorkerDraining, WorkerStopping, WorkerDead}
 	legal := map[WorkerState][]WorkerState{
 		WorkerStarting: {WorkerReady, WorkerDead},
-		WorkerReady:    {WorkerStopping, WorkerDead},
+		WorkerReady:    {WorkerDraining, WorkerStopping, WorkerDead},
+		WorkerDraining: {WorkerStopping, WorkerDead},
 		WorkerStopping: {WorkerDead},
 	}
 	for _, from := range states {

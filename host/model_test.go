@@ -72,6 +72,7 @@ func newModel(t *testing.T, rt *rapid.T) *model {
 	}
 	m.rig = newRig(t, func(c *host.Config, l *hosttest.Launcher) {
 		c.Pools[0].Size, c.Pools[0].QueueSize = m.size, m.queue
+		c.Pools[0].Breaker.Threshold = -1 // crashes are what the model is made of
 		l.Slots, l.Tools = m.slots, []hosttest.Tool{{Tool: host.Tool{Name: "t"}, Run: m.tool}}
 	})
 	if err := m.rig.Ready(t.Context()); err != nil {
@@ -229,6 +230,7 @@ func (m *model) check(rt *rapid.T) {
 	}
 	m.checkStatus(rt)
 	m.checkAnswers(rt)
+	m.checkCounts(rt)
 }
 
 func (m *model) checkStatus(rt *rapid.T) {
@@ -324,6 +326,7 @@ func (m *model) finishAll() {
 			m.Fatalf("call %d has %d answers", c.n, c.answered())
 		}
 	}
+	m.checkCounts(m.T)
 	if s := m.rig.Status().Pools[0]; s.Busy != 0 || s.Queued != 0 || s.Ready != m.size {
 		m.Fatalf("at rest: %+v", s)
 	}

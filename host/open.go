@@ -7,10 +7,6 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// startTries is how many workers a call is offered to when each turns out to be
-// dead before it has the call.
-const startTries = 3
-
 // Open puts a call on a worker. It blocks until it's there: while the pool starts,
 // while earlier calls of its session run, and while no worker is free, but never
 // longer than queue_timeout for the latter two. ctx bounds the whole call, not
@@ -20,10 +16,12 @@ const startTries = 3
 // Errors: queue_full, queue_timeout, no_workers, pool_not_found, tool_not_found,
 // invalid_tool_name, invalid_arguments, payload_too_large, session_not_found,
 // session_expired, session_quota, call_cycle, pool_starting, start_failed,
-// draining, deadline, cancelled, and the registry's. The call hasn't run then.
+// circuit_open, draining, deadline, cancelled, and the registry's. The call hasn't run then.
 func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
-	c := &Call{host: h, req: req, id: h.newCallID()}
-	ctx, c.deadline, c.cancel = h.bounded(ctx)
+	c := &Call{host: h, req: req, id: h.newCallID(), arrived: h.clock()}
+	_, theirs := ctx.Deadline()
+	c.unasked = !theirs
+	ctx, c.deadline, c.cancel = h.bounded(ctx, c.arrived)
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
 		c.end(e)
@@ -33,12 +31,12 @@ func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 }
 
 // bounded gives ctx a deadline when it has none, and a way to end it.
-func (h *Host) bounded(ctx context.Context) (context.Context, time.Time, context.CancelFunc) {
+func (h *Host) bounded(ctx context.Context, arrived time.Duration) (context.Context, time.Time, context.CancelFunc) {
 	if d, ok := ctx.Deadline(); ok {
 		ctx, cancel := context.WithCancel(ctx)
 		return ctx, d, cancel
 	}
-	d := time.Now().Add(h.cfg.CallTimeout)
+	d := h.epoch.Add(arrived + h.cfg.CallTimeout) // by the same clock: it needn't be read twice
 	ctx, cancel := context.WithDeadlineCause(ctx, d, h.timedOut)
 	return ctx, d, cancel
 }
@@ -53,13 +51,25 @@ func (h *Host) open(ctx context.Context, c *Call) (err error) {
 	if c.target, err = h.resolve(ctx, c.req); err != nil {
 		return err
 	}
+	c.arrive()
 	if err = c.target.check(c.req); err != nil {
 		return err
 	}
-	if (c.req.Idempotent || c.target.tool.Idempotent) && !c.req.Input {
-		c.again = func() error { return h.begin(ctx, c) }
+	if c.target.pool == nil {
+		return h.begin(ctx, ctx, c)
 	}
-	return h.begin(ctx, c)
+	probe, err := c.target.pool.breaker.admit(time.Now())
+	if err != nil {
+		return err
+	}
+	c.probe.Store(probe)
+	if !c.req.Input {
+		c.again = func(wait context.Context) error { return h.beginAgain(wait, ctx, c) }
+	}
+	if err = h.begin(ctx, ctx, c); err != nil {
+		c.target.pool.breaker.giveBack(c.probe.Swap(0))
+	}
+	return err
 }
 
 // check refuses what the tool can't take.
@@ -81,12 +91,13 @@ func (t target) checkPayload(payload []byte) error {
 	return nil
 }
 
-// begin makes an attempt. From its success on, watch sees to its end.
-func (h *Host) begin(ctx context.Context, c *Call) error {
+// begin makes an attempt; wait bounds the time until a worker has it, ctx the whole
+// call. From its success on, watch sees to its end.
+func (h *Host) begin(wait, ctx context.Context, c *Call) error {
 	if err := h.gate.enter(lineageOf(ctx) != nil); err != nil {
 		return err
 	}
-	a, err := h.try(ctx, c)
+	a, err := h.try(wait, c)
 	if err != nil {
 		h.gate.leave()
 		return err
@@ -96,21 +107,30 @@ func (h *Host) begin(ctx context.Context, c *Call) error {
 	return nil
 }
 
+// beginAgain makes another attempt, for a caller who waits no longer than either
+// context lasts.
+func (h *Host) beginAgain(wait, ctx context.Context, c *Call) error {
+	both, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(wait, func() { cancel(context.Cause(wait)) })()
+	return h.begin(both, ctx, c)
+}
+
 func (h *Host) try(ctx context.Context, c *Call) (*attempt, error) {
 	if c.target.host != nil {
 		return h.runLocal(ctx, c), nil
 	}
 	line := lineageOf(ctx)
-	if err := line.refuse(c.req.Session); err != nil {
-		return nil, err
+	if line.has(c.req.Session) && !h.sessions.concurrent(c.req.Session) {
+		return nil, ownAncestor()
 	}
-	t := &ticket{pool: c.target.pool}
+	t := newTicket(c.target.pool, c.id, c.req, line)
 	defer t.close()
-	v, err := h.sessions.enter(ctx, c.req.Session, c.target.pool, c.req.MustExist, t)
+	v, err := h.sessions.enter(ctx, &c.req, c.target.pool, t)
 	if err != nil {
+		c.target.pool.tellIfFull(err)
 		return nil, err
 	}
-	v.descend(line)
 	a, err := c.place(ctx, v, t)
 	if err != nil {
 		v.leave()
@@ -119,28 +139,40 @@ func (h *Host) try(ctx context.Context, c *Call) (*attempt, error) {
 	return a, nil
 }
 
-// place finds a worker and starts the call on it. A worker that turns out to be
-// dead before it has the call costs nothing but the next try.
-func (c *Call) place(ctx context.Context, v *visit, t *ticket) (a *attempt, err error) {
-	p := c.target.pool
-	for range startTries {
-		var g *grant
-		if g, err = p.checkout(ctx, v.home(), t); err != nil {
+// place finds a worker and starts the call on it. What never reached the worker, since
+// that one was dead already, is offered to another.
+func (c *Call) place(ctx context.Context, v *visit, t *ticket) (*attempt, error) {
+	for {
+		g, err := c.target.pool.checkout(ctx, v.wish(), t)
+		if err != nil {
 			return nil, err
 		}
-		if a, err = c.startOn(ctx, v, g); err == nil {
+		a, err := c.offer(ctx, v, g)
+		if err == nil {
 			return a, nil
 		}
-		p.release(g)
-		if t.served = true; !neverReached(err) {
+		c.target.pool.release(g)
+		t.served = true
+		if errdefs.ReasonOf(err) == errdefs.SessionMoved && c.mayOffer() {
+			continue
+		}
+		if !neverReached(err) || !c.pause(ctx, g.member.id, err, c.tries.offers == 1) {
 			return nil, err
 		}
 	}
-	return nil, err
+}
+
+// offer gives the call to a worker, unless the breaker has opened while it waited.
+func (c *Call) offer(ctx context.Context, v *visit, g *grant) (*attempt, error) {
+	if err := c.target.pool.breaker.refuses(time.Now(), c.probe.Load()); err != nil {
+		return nil, err
+	}
+	c.tries.offers++
+	return c.startOn(ctx, v, g)
 }
 
 func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error) {
-	atHome, err := v.settle(ctx, g)
+	atHome, err := v.settle(ctx, g.member)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +180,10 @@ func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error
 	if err != nil {
 		return nil, c.notStarted(ctx, g, err)
 	}
-	g.member.calls.Add(1)
-	c.target.pool.calls.Add(1)
-	return &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}, nil
+	v.reached(atHome)
+	a := &attempt{call: c, run: run, grant: g, visit: v, atHome: atHome}
+	a.begin()
+	return a, nil
 }
 
 // notStarted says which worker it was, and has it killed when it's no use any
@@ -161,6 +194,7 @@ func (c *Call) notStarted(ctx context.Context, g *grant, err error) error {
 	}
 	e := locate(err, errdefs.Where{Worker: string(g.member.id)})
 	if e.Reason == errdefs.WorkerCrashed {
+		g.member.pool.crashed(g.member, e)
 		g.member.pool.kill(ctx, g, e)
 	}
 	return e

@@ -68,8 +68,10 @@ type Recycle struct {
 // Retry is what happens to a call that met a passing fault. Only what provably
 // never reached a worker, or is idempotent, is tried again.
 type Retry struct {
-	Attempts int           // in all; zero: 3; 1: no retry
-	Backoff  time.Duration // before the second attempt; doubles with each; zero: 20 ms
+	Attempts int // in all; zero: 3; 1: no retry
+	// Backoff is the pause before the second attempt; doubles with each; zero: 20 ms. A
+	// call that met a dead worker goes to another at once the first time, in its old place.
+	Backoff  time.Duration
 	MaxDelay time.Duration // zero: 2 s
 	Jitter   float64       // the part of a delay that is random, 0 to 1; zero: 0.25; negative: 0
 }
@@ -77,10 +79,13 @@ type Retry struct {
 // Barrier keeps calls away from workers that have shown that something below
 // Python is broken: those are tainted, and replaced.
 type Barrier struct {
-	ExitCodes  []int         // of a worker's end that taint its seat: 139 stands for SIGSEGV, 134 for SIGABRT, 137 for SIGKILL; nil: 139, 134, 137
-	ErrorTypes []string      // Python exceptions, by class name with or without module, after which a worker isn't used again
-	Taint      time.Duration // how long a tainted device or seat stays empty; zero: 0
-	Retries    int           // how often an idempotent call whose worker crashed is run again; zero: 1; negative: never
+	ExitCodes []int // of a worker's end that taint its seat: 139 stands for SIGSEGV, 134 for SIGABRT, 137 for SIGKILL; nil: 139, 134, 137
+	// ErrorTypes are Python exceptions after which a worker isn't used again: a class,
+	// with or without its module, that the exception has or derives from; with a colon
+	// and text, only if the message has the text: "RuntimeError: CUDA error".
+	ErrorTypes []string
+	Taint      time.Duration // how long the seat of a tainted worker, and with it its device, stays empty; zero: 0
+	Retries    int           // how often an idempotent call whose worker crashed or hung is run again; zero: 1; negative: never
 }
 
 // Breaker refuses a pool's calls for a while when its workers keep crashing.
@@ -103,24 +108,56 @@ type Heartbeat struct {
 func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
 	p.Name = cmp.Or(p.Name, "default")
 	p.Size = cmp.Or(p.Size, 2)
+	p.Affinity = cmp.Or(p.Affinity, AffinityHint)
 	p.QueueSize = max(cmp.Or(p.QueueSize, 1000), 0)
 	p.QueueTimeout = cmp.Or(p.QueueTimeout, 5*time.Second)
 	p.StartTimeout = cmp.Or(p.StartTimeout, time.Minute)
 	p.CancelGrace = cmp.Or(p.CancelGrace, 500*time.Millisecond)
+	p.NeighbourGrace = cmp.Or(p.NeighbourGrace, 2*time.Second)
 	p.SessionTTL = max(cmp.Or(p.SessionTTL, ttl), 0)
 	p.Settings.StopTimeout = cmp.Or(p.Settings.StopTimeout, 2*time.Second)
 	p.Settings.MaxPayload = cmp.Or(p.Settings.MaxPayload, defaultMaxPayload)
+	p.Retry, p.Barrier, p.Breaker, p.Heartbeat = p.Retry.withDefaults(), p.Barrier.withDefaults(), p.Breaker.withDefaults(), p.Heartbeat.withDefaults()
 	return p
 }
+
+// maxCPUs is far above what a machine has, and below infinity.
+const maxCPUs = 1 << 20
 
 func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
 	name := names.Cut(p.Name)
 	check(names.Valid(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
 	check(p.Command.Path != "", "pool %q has no command", name)
 	check(p.Size > 0 && p.Size <= maxPoolSize, "pool %q: Size %d isn't 1 to %d", name, p.Size, maxPoolSize)
+	check(p.Affinity.valid(), "pool %q: Affinity %q is none of hint, strict_queue and strict_fail_fast", name, names.Cut(string(p.Affinity)))
+	check(p.Prefetch >= 0 && p.Prefetch <= maxPrefetch, "pool %q: Prefetch %d isn't 0 to %d", name, p.Prefetch, maxPrefetch)
+	for caller, w := range p.Weights {
+		check(w >= 1 && w <= maxWeight, "pool %q: the weight of %q, %d, isn't 1 to %d", name, names.Cut(caller), w, maxWeight)
+	}
 	check(p.QueueTimeout > 0, "pool %q: QueueTimeout is negative", name)
 	check(p.StartTimeout > 0, "pool %q: StartTimeout is negative", name)
 	check(p.CancelGrace > 0, "pool %q: CancelGrace is negative", name)
 	check(p.Settings.StopTimeout > 0, "pool %q: StopTimeout is negative", name)
 	check(p.Settings.MaxPayload > 0, "pool %q: MaxPayload is negative", name)
+	check(p.Settings.Slots >= 0, "pool %q: Slots is negative", name)
+	check(p.Settings.GPUs >= 0, "pool %q: GPUs is negative", name)
+	l := p.Settings.Limits
+	check(l.Memory >= 0 && l.OpenFiles >= 0 && l.Processes >= 0 && l.CPU >= 0 && l.CPU <= maxCPUs, "pool %q: a limit is negative or no number", name)
+	p.validateFaults(name, check)
 }
+
+const (
+	maxPrefetch = 64
+	maxWeight   = 100
+)
+
+// weight is a caller's share of the slots beside the others'.
+func (p *PoolConfig) weight(f flowKey) int {
+	if len(p.Weights) == 0 {
+		return 1
+	}
+	return min(max(p.Weights[f.name], 1), maxWeight)
+}
+
+// most is how many workers the pool may have.
+func (p *PoolConfig) most() int { return cmp.Or(p.Scale.Max, p.Size) }

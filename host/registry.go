@@ -13,7 +13,7 @@ type Registry interface {
 	// already, as it is. It blocks until the record is as durable as the registry
 	// makes it. Errors: session_quota; no_quorum; disk_full; session_expired for an id whose
 	// session expired not long ago; invalid_arguments for one that isn't 1 to 256
-	// bytes of UTF-8.
+	// bytes of UTF-8, and for an unknown affinity.
 	OpenSession(ctx context.Context, s Session) (Session, error)
 	// Session returns one session. Errors: session_not_found; session_expired for
 	// one that expired not long ago.
@@ -38,4 +38,7 @@ type Session struct {
 	TTL      time.Duration // after its last use; zero: it never expires
 	Metadata map[string]string
 	OpenedAt time.Time // for people; nothing is decided by it
+	// Affinity is what becomes of its calls when the home is busy or gone; empty: hint.
+	Affinity   Affinity
+	Concurrent bool // its calls don't wait for each other
 }

@@ -1,6 +1,9 @@
 package host
 
-import "github.com/snakepit-go/snakepit/proto/names"
+import (
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
+)
 
 // Request says what to run. The call's deadline is its context's.
 type Request struct {
@@ -45,6 +48,27 @@ func (r Request) validate() error {
 	}
 	if err := names.CheckMetadata(r.Metadata); err != nil {
 		return err
+	}
+	return r.validateOrder()
+}
+
+// validateOrder refuses what says nothing sensible about when and where the call runs.
+func (r Request) validateOrder() error {
+	if r.Caller != "" {
+		if err := names.CheckID("caller", r.Caller); err != nil {
+			return err
+		}
+	}
+	if err := r.Affinity.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case r.Session == "" && (r.Affinity != "" || r.Concurrent):
+		e := errdefs.New(errdefs.InvalidArguments, "an affinity, or concurrent, without a session")
+		e.Hint = "name the session"
+		return e
+	case r.Priority < PriorityLow || r.Priority > PriorityHigh:
+		return errdefs.New(errdefs.InvalidArguments, "priority %d isn't %d to %d", r.Priority, PriorityLow, PriorityHigh)
 	}
 	return nil
 }

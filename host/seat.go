@@ -44,7 +44,7 @@ func (p *pool) keep(ctx context.Context, seat int, survivor *member, s *seats) e
 			}
 			b.died(time.Since(m.launched))
 		}
-		sleep(ctx, b.delay())
+		sleep(ctx, max(b.delay(), p.vacancy(m)))
 	}
 	return nil
 }
@@ -88,9 +88,13 @@ func (p *pool) startFailed(ctx context.Context, m *member, err error) {
 	if ctx.Err() == nil {
 		p.startErr = err
 	}
+	serving := p.ready > 0
 	changed := p.renewChanged()
 	p.mu.Unlock()
 	close(changed)
+	if ctx.Err() == nil && !serving {
+		p.breaker.startFailed(time.Now(), err)
+	}
 }
 
 // asStartFailed makes an error that doesn't say what to do about the start, such as
@@ -116,42 +120,34 @@ func (p *pool) welcome(m *member, worker Worker) {
 	p.tools.Store(newToolset(d.Tools))
 	p.mu.Lock()
 	m.transition(WorkerReady)
-	m.worker, m.process, m.slots = worker, d.Process, min(max(d.Slots, 1), maxSlots)
+	m.worker, m.done, m.process, m.slots = worker, worker.Done(), d.Process, min(max(d.Slots, 1), maxSlots)
+	p.serving[m.id] = m
 	p.ready++
 	p.everReady, p.startErr = true, nil
-	deliver := p.handOnAll(m)
+	var out answers
+	p.handOn(m, &out)
 	changed := p.renewChanged()
 	p.mu.Unlock()
 	close(changed)
-	deliver()
+	out.send()
 	p.event.emit(EventWorkerReady, m.id, "", "")
+	p.breaker.started()
 	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
-}
-
-func (p *pool) handOnAll(m *member) (deliver func()) {
-	var waiters []*waiter
-	var grants []*grant
-	for {
-		w, g := p.handOn(m)
-		if w == nil {
-			break
-		}
-		waiters, grants = append(waiters, w), append(grants, g)
-	}
-	return func() {
-		for i, w := range waiters {
-			w.granted <- grants[i]
-		}
-	}
 }
 
 // attend waits for the worker's death, or stops it, or leaves it, when ctx ends.
 func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) error {
 	s.records.claim(m.id, p.name, worker.Description().Process)
+	endHeartbeat := p.startHeartbeat(ctx, m, worker)
+	defer endHeartbeat()
 	select {
 	case <-worker.Done():
 		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
-		p.died(m, worker.Err())
+		p.lost(m, worker.Err())
+	case idle := <-m.unfit:
+		if err := p.retired(ctx, m, worker, idle); err != nil {
+			return err
+		}
 	case <-ctx.Done():
 		if leaver, ok := worker.(Leaver); ok && s.leaving.Load() {
 			p.withdraw(m, WorkerStopping)
@@ -178,30 +174,28 @@ func (p *pool) stop(ctx context.Context, m *member, worker Worker) error {
 	return nil
 }
 
-// kill ends a worker that doesn't obey. Only the first of those who want that does it.
+// kill ends the worker of a grant, which doesn't obey.
 func (p *pool) kill(ctx context.Context, g *grant, cause error) {
-	if !p.withdraw(g.member, WorkerStopping) {
+	p.end(ctx, g.member, g.worker, cause)
+}
+
+// end ends a worker at once; only the first of those who want that does it.
+func (p *pool) end(ctx context.Context, m *member, worker Worker, cause error) {
+	if !p.withdraw(m, WorkerStopping) {
 		return
 	}
-	p.log.Warn("worker killed", "worker", g.member.id, "error", cause)
-	p.event.emit(EventWorkerKilled, g.member.id, errdefs.ReasonOf(cause), cause.Error())
-	if k, ok := g.worker.(Killer); ok {
+	p.log.Warn("worker killed", "worker", m.id, "error", cause)
+	p.event.emit(EventWorkerKilled, m.id, errdefs.ReasonOf(cause), cause.Error())
+	p.countEnd(m, cause)
+	if k, ok := worker.(Killer); ok {
 		k.Kill(cause)
 		return
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg().Settings.StopTimeout+killWait)
 	defer cancel()
-	if err := g.worker.Stop(bounded); err != nil {
-		p.log.Error("worker could not be stopped", "worker", g.member.id, "error", err)
+	if err := worker.Stop(bounded); err != nil {
+		p.log.Error("worker could not be stopped", "worker", m.id, "error", err)
 	}
-}
-
-// died tells of an end that nobody in the pool asked for.
-func (p *pool) died(m *member, err error) {
-	if !p.alive(m) || err == nil {
-		return
-	}
-	p.event.emit(EventWorkerDied, m.id, errdefs.ReasonOf(err), err.Error())
 }
 
 func (p *pool) bury(m *member) {
@@ -211,18 +205,35 @@ func (p *pool) bury(m *member) {
 	p.mu.Unlock()
 }
 
-// withdraw takes a worker out of service, and reports whether it did.
+// withdraw takes a worker out of service, and reports whether it did. Calls that
+// wait for this worker alone are told at once.
 func (p *pool) withdraw(m *member, to WorkerState) bool {
+	return p.withdrawIf(m, to, func() bool { return true })
+}
+
+// withdrawIf is withdraw under a condition, which is looked at under the pool's mutex.
+func (p *pool) withdrawIf(m *member, to WorkerState, still func() bool) bool {
+	var out answers
+	done := p.takeOut(m, to, still, &out)
+	out.send()
+	return done
+}
+
+func (p *pool) takeOut(m *member, to WorkerState, still func() bool, out *answers) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	served := m.state == WorkerReady
-	if !m.transition(to) {
+	if !still() || !m.transition(to) {
 		return false
 	}
 	if served {
 		p.ready--
-		p.free.remove(&m.free)
+		p.unlist(m)
 	}
+	if to == WorkerDead {
+		delete(p.serving, m.id)
+	}
+	p.unpin(m, out)
 	return true
 }
 
@@ -243,16 +254,4 @@ func (p *pool) alive(m *member) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return m != nil && !m.gone()
-}
-
-// moveHome counts a session on another worker; nil stands for none.
-func (p *pool) moveHome(from, to *member) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if from != nil {
-		from.sessions--
-	}
-	if to != nil {
-		to.sessions++
-	}
 }

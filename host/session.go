@@ -1,11 +1,8 @@
 package host
 
 import (
-	"context"
 	"sync"
 	"time"
-
-	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // session is what the engine knows of one session: its record, its home, and the
@@ -17,13 +14,15 @@ type session struct {
 	mu      sync.Mutex // guards all below, for memory only
 	pool    *pool      // the record's, once there is one; until then that of the call with the turn
 	phase   phase
-	busy    bool // somebody has the turn
+	holders int  // how many have the turn: several when it's shared
+	shared  bool // those who have it let others have it as well
 	closing bool // somebody tells the registry that it has expired
 	queue   fifo[*turnWaiter]
 	record  Session
-	home    *member // nil: not on this host
+	home    *member       // nil: not on this host
+	unused  bool          // no call has reached the home yet, so nothing is lost with it
+	moving  chan struct{} // closed when the call that looks for a new home has one, or none; nil: nobody does
 	lastUse time.Time
-	line    *lineage // of the call that has the turn
 }
 
 // phase is how far a session has come.
@@ -35,62 +34,6 @@ const (
 	phaseExpired              // its time has run out; the registry may not know yet
 	phaseClosed               // forgotten: look it up again
 )
-
-// turnWaiter is a call, or a close, that waits for its turn.
-type turnWaiter struct {
-	place link[*turnWaiter]
-	turn  chan struct{} // closed when the turn has come
-}
-
-// take waits for the session's turn, in order of arrival. It fails with
-// session_expired when the session's time has run out; errStale says that the
-// session has been closed meanwhile, and must be looked up again.
-func (s *session) take(ctx context.Context, t *ticket) error {
-	w, err := s.arrive(t)
-	if w == nil {
-		return err
-	}
-	select {
-	case <-w.turn:
-		return s.checkTurn()
-	case <-ctx.Done():
-		err = ended(ctx, "while it waited for its session's turn")
-	case <-t.expired():
-		err = errdefs.New(errdefs.QueueTimeout, "earlier calls of its session took longer than %s", t.pool.cfg().QueueTimeout)
-	}
-	s.leaveQueue(w)
-	return err
-}
-
-func (s *session) arrive(t *ticket) (*turnWaiter, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.stale(); err != nil {
-		return nil, err
-	}
-	if !s.busy {
-		s.busy = true
-		return nil, nil
-	}
-	if err := t.wait(); err != nil {
-		return nil, err
-	}
-	w := &turnWaiter{turn: make(chan struct{})}
-	w.place.value = w
-	s.queue.push(&w.place)
-	return w, nil
-}
-
-// checkTurn gives the turn back when it's of no use any more.
-func (s *session) checkTurn() error {
-	s.mu.Lock()
-	err := s.stale()
-	s.mu.Unlock()
-	if err != nil {
-		s.pass()
-	}
-	return err
-}
 
 func (s *session) stale() error {
 	switch s.phase {
@@ -104,42 +47,12 @@ func (s *session) stale() error {
 	return errStale
 }
 
-// leaveQueue gives up waiting. A turn that came in the same moment is passed on.
-func (s *session) leaveQueue(w *turnWaiter) {
-	s.mu.Lock()
-	queued := s.queue.remove(&w.place)
-	s.mu.Unlock()
-	if !queued {
-		s.pass()
-	}
-}
-
-// pass hands the turn to the next in the queue. Nobody waits and nothing was
-// recorded: the session might as well not be there, and it's closed.
-func (s *session) pass() (abandoned bool) {
-	s.mu.Lock()
-	s.line = nil
-	s.lastUse = time.Now()
-	next := s.queue.pop()
-	if next == nil {
-		s.busy = false
-		if s.phase == phaseNew {
-			s.phase, abandoned = phaseClosed, true
-		}
-	}
-	s.mu.Unlock()
-	if next != nil {
-		close(next.value.turn)
-	}
-	return abandoned
-}
-
 // expire marks an unused session whose time has run out, and reports whether the
 // caller has to tell the registry, and then call told.
 func (s *session) expire(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == phaseOpen && !s.busy && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL {
+	if s.phase == phaseOpen && s.holders == 0 && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL {
 		s.phase = phaseExpired
 	}
 	if s.phase != phaseExpired || s.closing {
@@ -167,28 +80,80 @@ func (s *session) claim(p *pool) (phase, *pool) {
 }
 
 // adopt takes over what the registry says; home is the worker that it names, or nil.
-func (s *session) adopt(record Session, home *member) {
+// Unused says that nothing has reached it yet.
+func (s *session) adopt(record Session, home *member, unused bool) {
 	s.mu.Lock()
-	old, p := s.home, s.pool
-	s.phase, s.record, s.home = phaseOpen, record, home
+	old, p, strict := s.home, s.pool, record.Affinity.strict() != ""
+	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, unused
 	s.mu.Unlock()
-	p.moveHome(old, home)
+	p.moveHome(old, home, strict)
 }
 
 // end marks the session as forgotten.
 func (s *session) end() {
 	s.mu.Lock()
-	old, p := s.home, s.pool
+	old, p, strict := s.home, s.pool, s.record.Affinity.strict() != ""
 	s.phase, s.home = phaseClosed, nil
 	s.mu.Unlock()
-	p.moveHome(old, nil)
+	p.moveHome(old, nil, strict)
 }
 
-// state gives what a call with the turn needs to know.
-func (s *session) state() (phase, Session, *member) {
+// moveHome counts a session on another worker; nil stands for none.
+func (p *pool) moveHome(from, to *member, strict bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	from.countSession(-1, strict)
+	to.countSession(1, strict)
+}
+
+func (m *member) countSession(n int, strict bool) {
+	if m == nil {
+		return
+	}
+	m.sessions += n
+	if strict {
+		m.strict += n
+	}
+}
+
+// reached notes that a call is on the session's home, which may keep something in
+// memory from now on.
+func (s *session) reached() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase, s.record, s.home
+	s.unused = false
+}
+
+// standing is what a call with the turn needs to know.
+type standing struct {
+	phase  phase
+	record Session
+	home   *member
+	unused bool
+}
+
+func (s *session) state() standing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return standing{s.phase, s.record, s.home, s.unused}
+}
+
+// move lets one call at a time look for a new home: it gets a function to call when
+// it's done, the others what to wait for.
+func (s *session) move() (done func(), wait <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.moving != nil {
+		return nil, s.moving
+	}
+	moving := make(chan struct{})
+	s.moving = moving
+	return func() {
+		s.mu.Lock()
+		s.moving = nil
+		s.mu.Unlock()
+		close(moving)
+	}, nil
 }
 
 // boundTo is the pool of a session that is open; nil for one that isn't.
@@ -201,14 +166,9 @@ func (s *session) boundTo() *pool {
 	return s.pool
 }
 
-func (s *session) setLine(l *lineage) {
+// concurrent reports whether the session is open and its calls don't take turns.
+func (s *session) concurrent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.line = l
-}
-
-func (s *session) lineage() *lineage {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.line
+	return s.shares()
 }

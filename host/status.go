@@ -28,20 +28,36 @@ type Status struct {
 	Refused map[errdefs.Reason]uint64
 }
 
-// PoolStatus is how a pool is.
+// PoolStatus is how a pool is. Of its calls each is counted once, whatever it went
+// through: Received is OK, and all of Errors, and Open.
 type PoolStatus struct {
 	Name           string
 	Adapter        string
-	Size           int                       // workers that it should have
-	Ready          int                       // workers that can take calls
-	Busy           int                       // slots that run a call, those of ended callers included
-	Slots          int                       // of ready workers, busy ones included
-	Queued         int                       // calls that wait
-	Calls          uint64                    // started on a worker
-	Errors         map[errdefs.Reason]uint64 // calls that ended with an error, each once
-	Replaced       uint64                    // workers that took a dead one's seat
-	LastStartError string                    // why the newest worker couldn't start; empty when it could
-	Events         []Event                   // the latest 64, the oldest first
+	Size           int // workers that it should have
+	MinSize        int // between these Size follows the load; the same in a pool that is fixed
+	MaxSize        int
+	Ready          int // workers that can take calls
+	Starting       int // workers that can't yet
+	Draining       int // workers that take no more calls and haven't ended
+	Busy           int // slots that run a call, those of ended callers included
+	Slots          int // of ready workers, busy ones included
+	Queued         int // calls that wait, those that wait in a worker included
+	Received       uint64
+	Open           uint64 // calls that have no answer yet: they wait, or run
+	Calls          uint64 // those that were started on a worker
+	OK             uint64 // those that ended with a result
+	Errors         map[errdefs.Reason]uint64
+	Rejected       uint64    // of Errors, those that were refused at once because too many waited
+	Retried        uint64    // starts of calls on a worker beyond each one's first
+	QueueTime      Histogram // of the calls that were started, and those that gave up waiting; not of those refused at once
+	RunTime        Histogram // from a call's first start until its caller had the answer
+	BytesIn        uint64    // arguments and chunks, from callers
+	BytesOut       uint64    // chunks and results, to them
+	Replaced       uint64    // workers that took another's seat
+	Recycled       map[RecycleCause]uint64
+	Breaker        BreakerStatus
+	LastStartError string  // why the newest worker couldn't start; empty when it could
+	Events         []Event // the latest 64, the oldest first
 }
 
 // WorkerStatus is how a worker is.
@@ -53,9 +69,13 @@ type WorkerStatus struct {
 	State     WorkerState
 	Slots     int
 	Busy      int
-	Calls     uint64 // started on it
-	Sessions  int    // whose home it is
-	RSS       uint64 // resident memory in bytes; zero when it isn't known
+	Calls     uint64 // started on it; a call that was tried again elsewhere counts there too
+	Errors    uint64 // of Calls, those that ended with an error
+	LastError errdefs.Reason
+	RunTime   time.Duration // in which its slots were taken, calls that still run not included
+	Sessions  int           // whose home it is
+	RSS       uint64        // resident memory in bytes; zero when it isn't known
+	Devices   []string      // that it has for itself
 	StartedAt time.Time
 }
 
@@ -64,6 +84,13 @@ type Weigher interface {
 	// RSS is the resident memory of the worker's process in bytes; zero when it
 	// can't be read.
 	RSS() uint64
+}
+
+// A DeviceHolder is a worker that knows which devices it has for itself.
+type DeviceHolder interface {
+	// Devices are the GPUs and the like that no other worker of this host is given.
+	// It doesn't block.
+	Devices() []string
 }
 
 // Status tells how the host is.
@@ -99,10 +126,14 @@ func (h *Host) state() State {
 }
 
 func (p *pool) status() PoolStatus {
-	s := PoolStatus{
-		Name: p.name, Adapter: p.cfg().Command.Adapter, Size: p.cfg().Size,
-		Calls: p.calls.Load(), Errors: p.fails.byReason(), Events: p.event.latest(),
+	s := p.tally.status()
+	cfg := p.cfg()
+	s.Name, s.Adapter, s.Size = p.name, cfg.Command.Adapter, cfg.Size
+	s.MinSize, s.MaxSize = cfg.Size, cfg.Size
+	if cfg.Scale.Max > 0 {
+		s.MinSize, s.MaxSize = cfg.Scale.Min, cfg.Scale.Max
 	}
+	s.Breaker, s.Events = p.breaker.status(), p.event.latest()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Ready, s.Queued, s.Replaced = p.ready, p.waiting, p.replaced
@@ -110,15 +141,44 @@ func (p *pool) status() PoolStatus {
 		s.LastStartError = p.startErr.Error()
 	}
 	for _, m := range p.members {
-		if m == nil {
-			continue
-		}
-		s.Busy += m.busy
-		if m.state == WorkerReady {
-			s.Slots += m.slots
+		if m != nil {
+			m.addTo(&s)
 		}
 	}
 	return s
+}
+
+// status is what the counters say. The ends are read before the beginnings, so that
+// none is missing among these.
+func (t *tally) status() PoolStatus {
+	s := PoolStatus{
+		OK: t.ok.Load(), Errors: t.fails.byReason(), Retried: t.retried.Load(), Recycled: t.recycled.byCause(),
+		RunTime: t.run.snapshot(), QueueTime: t.queue.snapshot(), Calls: t.calls.Load(),
+		BytesIn: t.bytesIn.Load(), BytesOut: t.bytesOut.Load(),
+	}
+	s.Rejected = s.Errors[errdefs.QueueFull]
+	ended := s.OK
+	for _, n := range s.Errors {
+		ended += n
+	}
+	s.Received = t.received.Load()
+	s.Open = s.Received - ended
+	return s
+}
+
+// addTo counts a worker and its slots; the pool's mutex is held.
+func (m *member) addTo(s *PoolStatus) {
+	s.Busy += min(m.busy, m.slots)
+	s.Queued += max(m.busy-m.slots, 0)
+	switch m.state {
+	case WorkerStarting:
+		s.Starting++
+	case WorkerReady:
+		s.Slots += m.slots
+	case WorkerDraining, WorkerStopping:
+		s.Draining++
+	case WorkerDead:
+	}
 }
 
 // Workers lists the workers of one pool, or of all with an empty name, sorted by
@@ -153,8 +213,13 @@ func (p *pool) workers() []WorkerStatus {
 }
 
 func (m *member) status() WorkerStatus {
-	return WorkerStatus{
+	s := WorkerStatus{
 		ID: m.id, Pool: m.pool.name, Node: m.pool.node, Process: m.process, State: m.state,
-		Slots: m.slots, Busy: m.busy, Calls: m.calls.Load(), Sessions: m.sessions, StartedAt: m.launched,
+		Slots: m.slots, Busy: min(m.busy, m.slots), Calls: m.calls.Load(), Errors: m.stint.fails.Load(), LastError: m.stint.lastReason(),
+		RunTime: time.Duration(m.stint.ran.Load()), Sessions: m.sessions, StartedAt: m.launched,
 	}
+	if d, ok := m.worker.(DeviceHolder); ok {
+		s.Devices = d.Devices()
+	}
+	return s
 }

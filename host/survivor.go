@@ -65,7 +65,7 @@ func (h *Host) restoreSessions(ctx context.Context) error {
 // restore puts a recorded session into the table.
 func (t *sessions) restore(record Session, p *pool, home *member) {
 	s := &session{id: record.ID, pool: p, lastUse: time.Now()}
-	s.adopt(record, home)
+	s.adopt(record, home, false)
 	if _, loaded := t.byID.LoadOrStore(s.id, s); !loaded {
 		t.count.Add(1)
 	}

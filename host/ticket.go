@@ -10,12 +10,27 @@ import (
 // turn or for a slot: queue_size bounds the tickets, queue_timeout the time. A
 // call that needn't wait takes none.
 type ticket struct {
-	pool *pool
+	pool  *pool
+	flow  flowKey // whose line it stands in
+	class class
+	call  string // the call's id
+	line  *lineage
+	// session and affinity are what the call asks for; empty: nothing.
+	session  SessionID
+	affinity Affinity
+
 	held bool // guarded by the pool's mutex
 	// served: the call has had its turn, on a worker that was dead already. It
 	// doesn't queue at the end again.
 	served bool
 	timer  *time.Timer
+}
+
+// newTicket is the ticket of a call to p that is nested in line.
+func newTicket(p *pool, id string, r Request, line *lineage) *ticket {
+	return &ticket{
+		pool: p, flow: flowOf(r), class: classOf(r.Priority, line != nil), call: id, line: line, session: r.Session, affinity: r.Affinity,
+	}
 }
 
 // take counts the call as waiting; the pool's mutex is held.

@@ -23,7 +23,7 @@ func TestTurnThatComesAsItsWaiterLeavesIsPassedOn(t *testing.T) {
 	p := quietPool(1, 10)
 	s := &session{id: "s", pool: p}
 	arrive := func() *turnWaiter {
-		w, err := s.arrive(&ticket{pool: p})
+		w, err := s.arrive(&ticket{pool: p}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestTurnThatComesAsItsWaiterLeavesIsPassedOn(t *testing.T) {
 		t.Error("the third has no turn, and nobody else has")
 	}
 	s.leaveQueue(third)
-	if s.busy {
+	if s.holders != 0 {
 		t.Error("a turn is out that nobody has")
 	}
 }
@@ -52,12 +52,12 @@ func TestSlotThatComesAsItsWaiterLeavesIsPassedOn(t *testing.T) {
 	m := newMember(p, "w")
 	p.sit(0, m)
 	p.welcome(m, live{})
-	first, _, err := p.takeOrQueue(nil, &ticket{pool: p})
+	first, _, err := p.takeOrQueue(wish{}, &ticket{pool: p})
 	if err != nil || first == nil {
 		t.Fatal("the first has to wait")
 	}
-	_, second, _ := p.takeOrQueue(nil, &ticket{pool: p})
-	_, third, _ := p.takeOrQueue(nil, &ticket{pool: p})
+	_, second, _ := p.takeOrQueue(wish{}, &ticket{pool: p})
+	_, third, _ := p.takeOrQueue(wish{}, &ticket{pool: p})
 	p.release(first) // to the second, which leaves in the same moment
 	p.release(first) // a second time: nothing
 	p.giveUp(second)
@@ -67,7 +67,7 @@ func TestSlotThatComesAsItsWaiterLeavesIsPassedOn(t *testing.T) {
 	default:
 		t.Fatal("the third has no slot, and nobody else has")
 	}
-	if s := p.status(); s.Busy != 0 || s.Queued != 0 || p.free.count != 1 {
-		t.Errorf("at rest: %+v, %d free", s, p.free.count)
+	if s := p.status(); s.Busy != 0 || s.Queued != 0 || p.idle.count != 1 {
+		t.Errorf("at rest: %+v, %d free", s, p.idle.count)
 	}
 }

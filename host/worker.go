@@ -54,7 +54,7 @@ type WorkerSettings struct {
 
 // Limits are what the system holds a worker's process to. Zero values: no limit of ours.
 type Limits struct {
-	Memory    int64   // bytes: of its cgroup where that's delegated, else of address space
+	Memory    int64   // bytes: of its cgroup where that's delegated, else of each process's private writable memory
 	OpenFiles int     // descriptors
 	Processes int     // of its cgroup where that's delegated, else of its user
 	CPU       float64 // CPUs' worth of time, where a cgroup is delegated
@@ -163,7 +163,7 @@ type Progress struct {
 
 // Invocation is one call, as it goes to a worker or comes from one.
 type Invocation struct {
-	ID       string // the call's id, for logs and errors
+	ID       string // the call's id, for logs and errors; from a worker: the id of the call during which this one was made
 	Tool     string
 	Payload  []byte // the arguments: a msgpack map (proto/values)
 	Session  SessionID

@@ -17,12 +17,12 @@ import (
 	"github.com/snakepit-go/snakepit/proto/values"
 )
 
-// pooled starts a host in this process whose one pool serves slots.py.
-func pooled(t *testing.T, workers int, set ...string) *embed.Host {
+// pooled starts a host in this process whose one pool serves a class of slots.py.
+func pooled(t *testing.T, class string, workers int, set ...string) *embed.Host {
 	t.Helper()
 	p := newPlace(t)
 	sp, err := embed.Start(t.Context(), embed.Config{
-		Adapter: p.adapter(t, "slots.py") + ":Slots", Workers: workers, Set: append([]string{"python=" + interpreter(t)}, set...),
+		Adapter: p.adapter(t, "slots.py") + ":" + class, Workers: workers, Set: append([]string{"python=" + interpreter(t)}, set...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func pause(t *testing.T, d time.Duration) {
 
 func TestRunsInsideTheWorkersNeverExceedTheirSlots(t *testing.T) {
 	const calls, callers, slots = 2000, 12, 2
-	sp := pooled(t, 2, "queue_timeout=10ms", "cancel_grace=5s")
+	sp := pooled(t, "Slots", 2, "queue_timeout=10ms", "cancel_grace=5s")
 	dice := rand.New(rand.NewPCG(5, 2026))
 	ends := make([]time.Duration, calls)
 	for i := range ends {
@@ -116,36 +116,60 @@ func cutShort(t *testing.T, sp snakepit.Caller, i int, end time.Duration) errdef
 	return errdefs.ReasonOf(err)
 }
 
-// checkCounts asks every worker what ran in it.
+// counts is what a worker has counted of its own calls.
+type counts struct {
+	Most, Runs, Running int
+}
+
+// countsOf asks every worker, by as many calls at once as there are slots.
+func countsOf(t *testing.T, sp *embed.Host, slots int) map[host.WorkerID]counts {
+	t.Helper()
+	var mu sync.Mutex
+	seen := map[host.WorkerID]counts{}
+	var group sync.WaitGroup
+	for range slots * len(sp.Workers("")) {
+		group.Go(func() {
+			worker, c, err := countsAt(t.Context(), sp)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seen[worker] = c
+		})
+	}
+	group.Wait()
+	return seen
+}
+
+func countsAt(ctx context.Context, sp *embed.Host) (host.WorkerID, counts, error) {
+	var c counts
+	args, err := values.Encode(map[string]any{"seconds": 0.3})
+	if err != nil {
+		return "", c, err
+	}
+	call, err := sp.Invoke(ctx, host.Request{Tool: "counted", Payload: args})
+	if err != nil {
+		return "", c, err
+	}
+	last, err := call.Recv(ctx)
+	if err != nil {
+		return "", c, err
+	}
+	return call.Worker(), c, values.Decode(last.Payload, &c)
+}
+
+// checkCounts compares what ran in the workers with the slots that they have.
 func checkCounts(t *testing.T, sp *embed.Host, slots int) {
 	t.Helper()
-	seen := map[string]bool{}
-	for range 64 {
-		call, err := sp.Invoke(t.Context(), host.Request{Tool: "counted", Payload: []byte{0x80}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		worker := string(call.Worker())
-		var counted struct {
-			Most, Runs, Running int
-		}
-		last, err := call.Recv(t.Context())
-		if err == nil {
-			err = values.Decode(last.Payload, &counted)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if seen[worker] {
-			continue
-		}
-		seen[worker] = true
-		t.Logf("worker %s: %+v", worker, counted)
-		if counted.Most > slots || counted.Running != 0 {
-			t.Errorf("worker %s ran %d calls at once, of %d slots; %d are running", worker, counted.Most, slots, counted.Running)
-		}
+	all := countsOf(t, sp, slots)
+	if len(all) != len(sp.Workers("")) {
+		t.Errorf("%d of %d workers answered", len(all), len(sp.Workers("")))
 	}
-	if len(seen) != len(sp.Workers("")) {
-		t.Errorf("%d of %d workers answered", len(seen), len(sp.Workers("")))
+	for worker, c := range all {
+		t.Logf("worker %s: %+v", worker, c)
+		if c.Most > slots || c.Running != 0 {
+			t.Errorf("worker %s ran %d calls at once, of %d slots; %d are running", worker, c.Most, slots, c.Running)
+		}
 	}
 }

@@ -36,10 +36,11 @@ func TestReadmesProgramRunsAsItStands(t *testing.T) {
 	}
 }
 
-func TestProgramsOfTheGoPageCompile(t *testing.T) {
+func TestProgramsOfTheGoPagesCompile(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.compile(t, block(t, page(t, "docs/go-sdk.md"), "go", "package main"))
+	p.compile(t, block(t, page(t, "docs/workers.md"), "go", "package main"))
 }
 
 func page(t *testing.T, name string) string {

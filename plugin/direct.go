@@ -124,6 +124,7 @@ func (d *direct) begin(p *process) (*directChild, error) {
 		return nil, err
 	}
 	limit(p.cmd.Process.Pid)
+	p.held(shim.ApplyLimits(p.cmd.Process.Pid, p.limits))
 	if p.log.path != "" {
 		p.log.file = &shim.LogFile{Path: p.log.path}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/hardware"
 	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -78,7 +79,9 @@ type Launcher struct {
 	records records
 	nursery nursery
 	wg      sync.WaitGroup // every goroutine of every worker
-	step    func(string)   // a test's; called at each step of a start
+	limits  limitReport
+	gpus    gpus
+	step    func(string) // a test's; called at each step of a start
 
 	mu        sync.Mutex // guards survivors
 	survivors map[host.WorkerID]*survivor
@@ -94,6 +97,7 @@ func NewLauncher(cfg Config) *Launcher {
 	cfg = cfg.withDefaults()
 	l := &Launcher{cfg: cfg, records: records{cfg.Ledger}, step: func(string) {}, survivors: map[host.WorkerID]*survivor{}}
 	l.nursery = newNursery(cfg, &l.wg)
+	l.gpus.detector = hardware.New()
 	return l
 }
 
@@ -127,10 +131,15 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 	if err != nil {
 		return nil, errdefs.Wrap(errdefs.StartFailed, err, "adapter %s", spec.Command.Adapter).At(where)
 	}
+	if err := s.takeGPUs(ctx); err != nil {
+		s.discard()
+		return nil, s.explain(ctx, err, false).At(where)
+	}
 	s.plugin = s.client()
 	w, err := s.start(ctx, serve)
 	if err != nil {
 		byItself := s.discard()
+		s.giveUnused()
 		return nil, s.explain(ctx, err, byItself).At(where)
 	}
 	return w, nil
@@ -154,8 +163,24 @@ func (l *Launcher) prepare(spec host.Spec) (*startup, error) {
 		log.path = filepath.Join(l.cfg.LogDir, filepath.Base(string(spec.Worker))+".log")
 	}
 	p := newProcess(spec.Worker, cmd, log, l)
-	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec.Command), Dir: dir}
+	p.limits = limitsOf(spec.Settings.Limits)
+	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec), Dir: dir}
 	return &startup{l: l, spec: spec, dir: dir, logger: logger, proc: p}, nil
+}
+
+// takeGPUs gives the worker devices of its own, where it's to have any.
+func (s *startup) takeGPUs(ctx context.Context) (err error) {
+	s.devices, err = s.l.gpus.take(ctx, s.spec.Worker, s.spec.Settings.GPUs)
+	s.proc.about.Devices = strings.Join(s.devices, ",")
+	return err
+}
+
+// giveUnused takes them back from a worker that never had a process. Those of one that had
+// are given back with its end.
+func (s *startup) giveUnused() {
+	if s.proc.identity().PID == 0 {
+		s.l.gpus.give(s.spec.Worker)
+	}
 }
 
 // workerDirDigits is how many hexadecimal digits name a worker's folder.
@@ -185,12 +210,15 @@ func (s *startup) client() *goplugin.Client {
 		VersionedPlugins: map[int]goplugin.PluginSet{protocolVersion: {pluginName: workerPlugin{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			s.proc.cmd.Env = append(append(environ(s.spec.Command.Env), spec.Env...),
+			s.proc.cmd.Env = append(append(environ(s.spec.Command.Env, s.spec.Settings), spec.Env...),
 				"SNAKEPIT_WORKER_ID="+string(s.spec.Worker), tokenVariable+"="+s.proc.token)
 			s.proc.cmd.Env = append(s.proc.cmd.Env, s.l.nursery.environ()...)
+			s.proc.cmd.Env = instead(s.proc.cmd.Env, gpuEnviron(s.devices))
 			return s.proc, nil
 		},
 		SkipHostEnv:      true,
+		SyncStdout:       hearing{s.proc},
+		SyncStderr:       hearing{s.proc},
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: s.dir},
 		StartTimeout:     s.spec.Timeout,
 		Logger:           hclog.NewNullLogger(),

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type process struct {
 	log   *workerLog
 	l     *Launcher
 
+	limits shim.Limits // what it's to be held to
+
 	prints chan printed  // closed with the process; never waited for by who fills it
 	heard  chan struct{} // closed when all that it printed is in the log
 	hello  *oneLine      // what go-plugin reads: the handshake
@@ -52,6 +55,9 @@ type process struct {
 	silent  bool       // prints is closed
 	dropped int        // bytes of output that came too fast for the log
 	hung    *time.Timer
+	frozen  bool   // by the end of the host's lease
+	halted  bool   // by a signal that isn't ours
+	stills  uint64 // how often either began
 }
 
 // printed is a piece of what a process printed.
@@ -86,6 +92,9 @@ func (p *process) Start(ctx context.Context) error {
 	}
 	p.l.step("forked")
 	p.born(c)
+	if c.identity().PID < 0 {
+		return nil // it has ended and was reaped already: there's nobody to record
+	}
 	if err := p.l.records.identify(p.id, c.identity()); err != nil {
 		p.refuse(err) // none that isn't recorded
 		return err
@@ -98,6 +107,11 @@ func (p *process) Start(ctx context.Context) error {
 // on. That isn't being hung: whoever froze it also ends it.
 func (p *process) noteFrozen(frozen bool) {
 	p.goesOn()
+	p.mu.Lock()
+	if p.frozen = frozen; frozen {
+		p.stills++
+	}
+	p.mu.Unlock()
 	p.say(hclog.Warn, "the worker is frozen: the host's lease has ended", "frozen", frozen)
 }
 
@@ -105,6 +119,13 @@ func (p *process) noteFrozen(frozen bool) {
 // does so for all of them, and must not wait for a log.
 func (p *process) say(level hclog.Level, what string, args ...any) {
 	p.l.wg.Go(func() { p.log.logger.Log(level, what, args...) })
+}
+
+// held is told what has become of the limits that it was to have.
+func (p *process) held(all []shim.Limit) {
+	if len(all) > 0 {
+		p.l.wg.Go(func() { p.l.limits.say(p.log.logger, p.about.Pool, all) })
+	}
 }
 
 // born takes charge of the new process. What it prints may have doomed it already.
@@ -151,6 +172,15 @@ func (p *process) hear(stream byte, data []byte) {
 	default:
 		p.dropped += len(data)
 	}
+}
+
+// hearing takes what a worker sends over go-plugin's own stdio service, as those
+// that are served by go-plugin itself do with all that they print.
+type hearing struct{ p *process }
+
+func (h hearing) Write(data []byte) (int, error) {
+	h.p.hear(stderrStream, bytes.Clone(data))
+	return len(data), nil
 }
 
 // silence says that nothing more is printed.
@@ -211,9 +241,13 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 		p.finishPrinting()
 		p.exit, p.note = exit, note
 		p.exit.Stderr = p.log.last()
+		if note == "" && exit.Code != 0 && p.limits.Memory > 0 && p.log.lacked() {
+			p.note = "it seems to have run out of the memory that its limit allows"
+		}
 		if err := p.l.records.erase(p.id); err != nil {
 			p.log.logger.Warn("the worker's record stays in the ledger", "err", err)
 		}
+		p.l.gpus.give(p.id)
 		close(p.exited)
 	})
 }
@@ -282,6 +316,8 @@ func (p *process) leave() {
 func (p *process) stopped() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.halted = true
+	p.stills++
 	if isClosed(p.left) {
 		return
 	}
@@ -294,9 +330,17 @@ func (p *process) stopped() {
 func (p *process) goesOn() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.halted = false
 	if p.hung != nil {
 		p.hung.Stop()
 	}
+}
+
+// stillness reports whether the process is stopped or frozen, and how often it has been.
+func (p *process) stillness() (times uint64, now bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stills, p.frozen || p.halted
 }
 
 // Signal sends a signal to the process's group, and SIGKILL to all that descends

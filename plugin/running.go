@@ -16,7 +16,10 @@ type running struct {
 	cancelled atomic.Bool // by us
 }
 
-var _ host.Running = (*running)(nil)
+var (
+	_ host.Running = (*running)(nil)
+	_ host.Ender   = (*running)(nil)
+)
 
 // Recv implements host.Running.
 func (r *running) Recv(ctx context.Context) (host.Message, error) {
@@ -54,6 +57,9 @@ func (r *running) Cancel(cause error) {
 	r.cancelled.Store(true)
 	r.call.Cancel(cause)
 }
+
+// End implements host.Ender.
+func (r *running) End() error { return r.call.End() }
 
 // Done implements host.Running.
 func (r *running) Done() <-chan struct{} { return r.call.Done() }

@@ -86,7 +86,7 @@ func (s *shims) start(ctx context.Context, p *process) (child, error) {
 		return nil, err
 	}
 	ch, err := c.Spawn(shim.Spawn{
-		Worker: string(p.id), Token: p.token, Path: p.cmd.Path, Args: p.cmd.Args, Env: p.cmd.Env, Dir: p.cmd.Dir, Log: p.log.path,
+		Worker: string(p.id), Token: p.token, Path: p.cmd.Path, Args: p.cmd.Args, Env: p.cmd.Env, Dir: p.cmd.Dir, Log: p.log.path, Limits: p.limits,
 	}, shimSink{p})
 	if errors.Is(err, shim.ErrGone) {
 		return nil, errdefs.Wrap(errdefs.StartFailed, err, "the process that keeps the workers died during the start")
@@ -94,6 +94,7 @@ func (s *shims) start(ctx context.Context, p *process) (child, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.held(ch.Limits())
 	return shimChild{ch}, nil
 }
 
@@ -329,6 +330,8 @@ func exitOfShim(e shim.Exit) (exit errdefs.Exit, note string) {
 	switch {
 	case e.Lost:
 		return errdefs.Exit{Code: -1, Signal: unix.SignalName(unix.SIGKILL)}, "the process that kept it has died"
+	case status.Signaled() && e.Over == shim.LimitMemory:
+		return errdefs.Exit{Code: -1, Signal: unix.SignalName(status.Signal())}, "it went over its limit of memory"
 	case status.Signaled() && e.OOM:
 		return errdefs.Exit{Code: -1, Signal: unix.SignalName(status.Signal())}, "the system ran out of memory"
 	case status.Signaled():

@@ -34,6 +34,8 @@ type startup struct {
 	logger hclog.Logger
 	proc   *process
 	plugin *goplugin.Client
+
+	devices []string // GPUs of its own
 }
 
 // start goes from nothing to a worker that takes calls. Whatever it waits for ends

@@ -22,6 +22,7 @@ import (
 	"github.com/snakepit-go/snakepit/plugin/lane"
 	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/plugin/proc"
+	"github.com/snakepit-go/snakepit/plugin/shim"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -68,6 +69,7 @@ func (l *Launcher) Recover(ctx context.Context) error {
 			}
 		}
 		l.survivors[rec.Worker] = &survivor{rec, f.adopt}
+		l.gpus.keep(rec.Worker, rec.Devices)
 	}
 	ending.Wait()
 	return l.tidy(recorded)
@@ -184,7 +186,7 @@ func (l *Launcher) Forsake(id host.WorkerID) {
 	if s == nil {
 		return
 	}
-	p := l.attached(id, s)
+	p := l.attached(id, s, shim.Limits{})
 	p.Signal(sigKill)
 	l.wg.Go(func() {
 		<-p.exited
@@ -193,10 +195,10 @@ func (l *Launcher) Forsake(id host.WorkerID) {
 }
 
 // attached makes a process of a survivor.
-func (l *Launcher) attached(id host.WorkerID, s *survivor) *process {
+func (l *Launcher) attached(id host.WorkerID, s *survivor, limits shim.Limits) *process {
 	log := &workerLog{logger: l.log(id)}
 	p := newProcess(id, &exec.Cmd{Path: string(id)}, log, l)
-	p.token, p.about = s.rec.Token, s.rec
+	p.token, p.about, p.limits = s.rec.Token, s.rec, limits
 	p.shook = &handshake{
 		core: s.rec.Reattach.ProtocolVersion, app: s.rec.Reattach.AppVersion, network: s.rec.Reattach.Network, addr: s.rec.Reattach.Address,
 	}
@@ -214,7 +216,7 @@ func (l *Launcher) Reattach(ctx context.Context, spec host.Spec, serve host.Tool
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, reattachTimeout, fmt.Errorf("the worker didn't answer within %s", reattachTimeout))
 	defer cancel()
-	s := &startup{l: l, spec: spec, dir: sv.rec.Dir, logger: l.log(spec.Worker), proc: l.attached(spec.Worker, sv)}
+	s := &startup{l: l, spec: spec, dir: sv.rec.Dir, logger: l.log(spec.Worker), proc: l.attached(spec.Worker, sv, limitsOf(spec.Settings.Limits))}
 	w, err := s.reattach(ctx, sv.rec, serve)
 	if err != nil {
 		byItself := isClosed(s.proc.exited)
@@ -226,8 +228,8 @@ func (l *Launcher) Reattach(ctx context.Context, spec host.Spec, serve host.Tool
 }
 
 func (s *startup) reattach(ctx context.Context, rec ledger.Record, serve host.ToolServer) (host.Worker, error) {
-	if rec.Fingerprint != fingerprint(s.spec.Command) {
-		return nil, errors.New("the worker was started by another command")
+	if rec.Fingerprint != fingerprint(s.spec) {
+		return nil, errors.New("the worker was started by another command, or with other settings")
 	}
 	addr, err := rec.Reattach.Addr()
 	if err != nil {
@@ -244,7 +246,9 @@ func (s *startup) reattach(ctx context.Context, rec ledger.Record, serve host.To
 			Protocol: goplugin.ProtocolGRPC, ProtocolVersion: rec.Reattach.AppVersion, Addr: addr, Pid: rec.Process.PID,
 			ReattachFunc: func() (runner.AttachedRunner, error) { return s.proc, nil },
 		},
-		Logger: hclog.NewNullLogger(),
+		SyncStdout: hearing{s.proc},
+		SyncStderr: hearing{s.proc},
+		Logger:     hclog.NewNullLogger(),
 	})
 	return s.start(ctx, serve)
 }

@@ -40,6 +40,7 @@ type testHost struct {
 	Grace    time.Duration
 	Command  host.Command
 	Workers  []host.WorkerID
+	GPUs     int // for each worker
 
 	DieAt  string // the step of a start at which it kills itself
 	DieNth int32  // how many workers have come so far by then
@@ -68,7 +69,9 @@ func newTestHost(t *testing.T, cmd host.Command) testHost {
 func (h testHost) ledgerPath() string { return filepath.Join(h.Data, "ledger.db") }
 
 func (h testHost) spec(id host.WorkerID) host.Spec {
-	return host.Spec{Pool: "default", Worker: id, Command: h.Command, Timeout: patience}
+	return host.Spec{
+		Pool: "default", Worker: id, Command: h.Command, Timeout: patience, Settings: host.WorkerSettings{GPUs: h.GPUs},
+	}
 }
 
 // launcher makes the launcher; whoever called it closes the ledger.

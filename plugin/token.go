@@ -37,9 +37,17 @@ func randomHex(bytes int) string {
 	return hex.EncodeToString(b)
 }
 
-// fingerprint tells whether two commands would start the same worker.
-func fingerprint(c host.Command) string {
-	b, _ := json.Marshal([]any{c.Path, c.Args, c.Env, c.Dir}) // strings always encode
+// fingerprint tells whether two specs would start the same worker: by the same
+// command, and with the settings that a process keeps for life.
+func fingerprint(spec host.Spec) string {
+	c := spec.Command
+	of := []any{c.Path, c.Args, c.Env, c.Dir}
+	// A worker of a host that knew no such settings has the default ones.
+	s := host.WorkerSettings{Slots: spec.Settings.Slots, Threads: spec.Settings.Threads, GPUs: spec.Settings.GPUs, Limits: spec.Settings.Limits}
+	if s != (host.WorkerSettings{}) {
+		of = append(of, s.Slots, s.Threads, s.GPUs, s.Limits)
+	}
+	b, _ := json.Marshal(of) // strings and numbers always encode
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/plugin/lane"
@@ -76,9 +77,23 @@ func sortTools(tools []host.Tool) error {
 	return nil
 }
 
-func requestOf(inv host.Invocation) lane.Request {
+const (
+	// earlyAtMost and earlyShare are how much sooner than the host a worker finds that a
+	// call's time is over: what the tool was doing is the better error, and has to
+	// get here before the host gives up by itself.
+	earlyAtMost = 50 * time.Millisecond
+	earlyShare  = 20 // a twentieth of the time that's left
+)
+
+// early is how long before a call's deadline its worker is to stop it.
+func early(left time.Duration) time.Duration {
+	return max(min(earlyAtMost, left/earlyShare), 0)
+}
+
+func requestOf(inv host.Invocation, now time.Time) lane.Request {
 	return lane.Request{
-		ID: inv.ID, Tool: inv.Tool, Session: string(inv.Session), Payload: inv.Payload,
+		Early: early(inv.Deadline.Sub(now)),
+		ID:    inv.ID, Tool: inv.Tool, Session: string(inv.Session), Payload: inv.Payload,
 		Deadline: inv.Deadline, Stream: inv.Stream, Input: inv.Input, Metadata: inv.Metadata,
 	}
 }

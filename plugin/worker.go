@@ -54,6 +54,7 @@ var (
 	_ host.Killer  = (*worker)(nil)
 	_ host.Weigher = (*worker)(nil)
 	_ host.Leaver  = (*worker)(nil)
+	_ host.Prober  = (*worker)(nil)
 )
 
 // worker opens the lane and hands the process over to the worker's own goroutine.
@@ -97,7 +98,7 @@ func (w *worker) Err() error {
 
 // Start implements host.Worker.
 func (w *worker) Start(ctx context.Context, inv host.Invocation) (host.Running, error) {
-	req := requestOf(inv)
+	req := requestOf(inv, time.Now())
 	if inv.Session != "" && w.mark != nil {
 		if !w.mark.Enter() {
 			return nil, fenced(w.id)
@@ -151,6 +152,23 @@ func (w *worker) Leave() {
 
 // Kill implements host.Killer.
 func (w *worker) Kill(cause error) { w.proc.kill(cause) }
+
+// Probe implements host.Prober. A process that's stopped or frozen is somebody else's to
+// end: by probe_timeout, or by the shim.
+func (w *worker) Probe(ctx context.Context) (time.Duration, error) {
+	before, still := w.proc.stillness()
+	if still {
+		return 0, host.ErrPaused
+	}
+	busy, err := w.lane.Ping(ctx)
+	if err == nil {
+		return busy, nil
+	}
+	if after, _ := w.proc.stillness(); after != before {
+		return 0, host.ErrPaused
+	}
+	return 0, err
+}
 
 // RSS implements host.Weigher.
 func (w *worker) RSS() uint64 {

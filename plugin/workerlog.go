@@ -20,8 +20,10 @@ type workerLog struct {
 	path   string // empty: no file
 	logger hclog.Logger
 
-	mu   sync.Mutex // guards the fields below
-	tail []string
+	mu     sync.Mutex // guards the fields below
+	tail   []string
+	lines  int // that there were
+	hunger int // the number of the last one that says that there's no memory; zero: none
 
 	file *shim.LogFile // only the reading goroutine; nil: none, or the shim writes it
 }
@@ -50,6 +52,10 @@ func (l *workerLog) remember(text string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.lines++
+	if lacksMemory(text) {
+		l.hunger = l.lines
+	}
 	l.tail = append(l.tail, text)
 	if len(l.tail) > 2*tailLines {
 		l.tail = append([]string(nil), l.tail[len(l.tail)-tailLines:]...)
@@ -62,6 +68,15 @@ func (l *workerLog) last() []string {
 	defer l.mu.Unlock()
 	tail := l.tail[max(0, len(l.tail)-tailLines):]
 	return append([]string(nil), tail...)
+}
+
+// lacked tells whether one of the last lines said that there's no memory. There may be
+// a stack of every thread behind it.
+func (l *workerLog) lacked() bool {
+	const stacks = 500
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hunger > 0 && l.lines-l.hunger < stacks
 }
 
 // write appends to the file, where the shim doesn't. A log that can't be written is

@@ -22,6 +22,10 @@ type callFlags struct {
 	timeout time.Duration
 	adapter string
 	workers int
+
+	caller   string
+	priority priority
+	affinity affinity
 }
 
 func (p *program) callCommand() *cobra.Command {
@@ -73,6 +77,7 @@ func (p *program) addCallFlags(cmd *cobra.Command, f *callFlags) {
 	flags.StringVar(&f.pool, "pool", "", "run it in pool `P` (default: the one that has the tool)")
 	flags.StringVar(&f.session, "session", "", "run it in session `S`, opened where it isn't yet")
 	flags.Var(&seconds{&f.timeout}, "timeout", "give up after `TIME`: 30s, 2m, or seconds (default: the knob call_timeout)")
+	p.addOrderFlags(cmd, f)
 	p.addAdapterFlags(cmd, &f.adapter, &f.workers)
 	flags.Lookup("workers").Usage = "with --adapter: start `N` workers (default 1)"
 	complete(cmd, "pool", p.completePool)
@@ -157,6 +162,7 @@ func (p *program) callOn(ctx context.Context, e engine, f callFlags, name string
 	defer out.progress.end()
 	inv := invocation{
 		Tool: name, Pool: f.pool, Session: f.session, Args: args, Timeout: f.timeout, OnProgress: out.progress.show,
+		Caller: f.caller, Priority: int(f.priority), Affinity: string(f.affinity),
 	}
 	if f.stream {
 		return asLate(printStream(ctx, e, inv, out), inv)

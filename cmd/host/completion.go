@@ -93,6 +93,14 @@ func (p *program) completePool(cmd *cobra.Command, _ []string, word string) ([]c
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completePoolName completes a pool as the command's only argument.
+func (p *program) completePoolName(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return p.completePool(cmd, args, word)
+}
+
 func (p *program) liveTools(cmd *cobra.Command) (tools []snakepit.Tool) {
 	p.onLive(cmd, func(ctx context.Context, e engine) (err error) {
 		tools, err = e.Tools(ctx)

@@ -13,6 +13,14 @@
 //
 // # Concurrency
 //
-// One goroutine listens for signals; it ends before main does. All else runs in the
-// caller's goroutine.
+// One goroutine listens for signals; it ends before main does. `top` has one that
+// asks the host and one that reads keys, which end before it does. All else runs in
+// the caller's goroutine.
+//
+// # The screen of top
+//
+// Two tables that are redrawn each second need no framework: the terminal is put into
+// raw mode by golang.org/x/term, reads time out after a tenth of a second so that the
+// reader can end, and a frame is one write. bubbletea and what it brings would be
+// 14 modules and 3 MiB in a program that is also its own shim and guard.
 package main

@@ -25,6 +25,8 @@ type engine interface {
 	Status(ctx context.Context) (hostStatus, error)
 	// Workers lists the workers, by pool.
 	Workers(ctx context.Context) ([]workerStatus, error)
+	// Sessions lists the sessions of a pool, or of all with an empty name, by id.
+	Sessions(ctx context.Context, pool string) ([]sessionStatus, error)
 	// Close lets go of the host, and ends it where it runs in this process.
 	Close() error
 	// Upgrade has the host's program started anew, to take over; it gives the new
@@ -51,6 +53,8 @@ type invocation struct {
 	Tool, Pool, Session string
 	Args                map[string]any
 	Timeout             time.Duration // zero: the host's call_timeout
+	Caller, Affinity    string
+	Priority            int
 	// OnProgress gets the tool's reports, from the goroutine that reads the call.
 	OnProgress func(snakepit.Progress)
 }
@@ -58,6 +62,7 @@ type invocation struct {
 func (inv invocation) options() []snakepit.CallOption {
 	return []snakepit.CallOption{
 		snakepit.Pool(inv.Pool), snakepit.Session(inv.Session), snakepit.Timeout(inv.Timeout), snakepit.OnProgress(inv.OnProgress),
+		snakepit.As(inv.Caller), snakepit.Affinity(inv.Affinity), snakepit.Priority(inv.Priority),
 	}
 }
 
@@ -84,47 +89,4 @@ type launch struct {
 	Inherit   []*os.File // what a host handed to this process; nil: nothing
 	Logger    hclog.Logger
 	Version   string
-}
-
-// hostStatus is how a host is, as `status` shows it.
-type hostStatus struct {
-	Node         string       `json:"node"`
-	PID          int          `json:"pid"`
-	Version      string       `json:"version"`
-	State        string       `json:"state"`
-	StartedAt    time.Time    `json:"started_at"`
-	Uptime       float64      `json:"uptime"` // seconds
-	DataDir      string       `json:"data_dir"`
-	SessionCount int          `json:"session_count"`
-	Pools        []poolStatus `json:"pools"`
-}
-
-// poolStatus is how a pool is.
-type poolStatus struct {
-	Name           string            `json:"name"`
-	Adapter        string            `json:"adapter"`
-	Size           int               `json:"size"`
-	Ready          int               `json:"ready"`
-	Busy           int               `json:"busy"`
-	Slots          int               `json:"slots"`
-	Queued         int               `json:"queued"`
-	Calls          uint64            `json:"calls"`
-	Errors         map[string]uint64 `json:"errors"`
-	Replaced       uint64            `json:"replaced"`
-	LastStartError string            `json:"last_start_error,omitempty"`
-}
-
-// workerStatus is how a worker is, as `workers` shows it.
-type workerStatus struct {
-	ID           string    `json:"id"`
-	Pool         string    `json:"pool"`
-	Node         string    `json:"node"`
-	PID          int       `json:"pid"`
-	State        string    `json:"state"`
-	Slots        int       `json:"slots"`
-	Busy         int       `json:"busy"`
-	Calls        uint64    `json:"calls"`
-	SessionCount int       `json:"session_count"`
-	RSSBytes     uint64    `json:"rss_bytes"`
-	StartedAt    time.Time `json:"started_at"`
 }

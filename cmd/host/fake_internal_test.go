@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/plugin/hardware"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/values"
 )
@@ -19,6 +21,7 @@ type fakeHost struct {
 	tools    []snakepit.Tool
 	status   hostStatus
 	workers  []workerStatus
+	sessions []sessionStatus
 	progress []snakepit.Progress
 	give     [][]byte // the chunks, or the result
 	err      error    // how a call ends
@@ -37,6 +40,8 @@ func (h *fakeHost) Tools(context.Context) ([]snakepit.Tool, error) { return h.to
 func (h *fakeHost) Status(context.Context) (hostStatus, error) { return h.status, nil }
 
 func (h *fakeHost) Workers(context.Context) ([]workerStatus, error) { return h.workers, nil }
+
+func (h *fakeHost) Sessions(context.Context, string) ([]sessionStatus, error) { return h.sessions, nil }
 
 func (h *fakeHost) Close() error { h.closed++; return nil }
 
@@ -129,6 +134,7 @@ func runWith(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct
 		o.swept = append(o.swept, cfg)
 		return h.report, h.err
 	}
+	p.detect = func(context.Context) (hardware.Hardware, error) { return fixedHardware(), nil }
 	o.code = p.run(ctx, args)
 	o.stdout, o.stderr = stdout.String(), stderr.String()
 	return o
@@ -157,14 +163,41 @@ func pack(t *testing.T, list ...any) [][]byte {
 func fixedStatus() hostStatus {
 	return hostStatus{
 		Node: "local", PID: 4711, Version: "1.2.3", State: "ready", DataDir: "/data", SessionCount: 2,
-		StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Refused: map[string]uint64{"tool_not_found": 2},
 		Pools: []poolStatus{
 			{
-				Name: "default", Adapter: "tools.py", Size: 2, Ready: 2, Busy: 1, Slots: 2, Queued: 3, Calls: 12,
-				Errors: map[string]uint64{"deadline": 1, "python_exception": 4}, Replaced: 1,
+				Name: "default", Adapter: "tools.py", Size: 2, MinSize: 2, MaxSize: 2, Ready: 2, Busy: 1, Slots: 2, Queued: 3,
+				Received: 17, Open: 4, Calls: 12, OK: 8, Errors: map[string]uint64{"deadline": 1, "python_exception": 3, "queue_full": 1}, Rejected: 1, Retried: 2,
+				QueueTime: timesOf(fixedTimes(9)), RunTime: timesOf(fixedTimes(11)), BytesIn: 3000, BytesOut: 5000, Replaced: 1,
+				Recycled: map[string]uint64{"age": 1}, Breaker: breakerStatus{State: "closed"},
+				Events: []poolEvent{
+					{At: time.Date(2026, 1, 2, 5, 4, 3, 0, time.UTC), Kind: "worker_died", Worker: "default-0", Reason: "worker_crashed", Detail: "signal SIGSEGV"},
+					{At: time.Date(2026, 1, 2, 5, 4, 4, 0, time.UTC), Kind: "worker_ready", Worker: "default-1"},
+				},
 			},
-			{Name: "ml", Adapter: "ml:Model", Size: 1, LastStartError: "ImportError: no torch"},
+			{
+				Name: "ml", Adapter: "ml:Model", Size: 1, MaxSize: 4, Starting: 1, LastStartError: "ImportError: no torch",
+				Breaker: breakerStatus{State: "open", Failures: 5, RetryAt: time.Date(2026, 1, 2, 5, 4, 25, 0, time.UTC)},
+			},
 		},
+	}
+}
+
+// fixedTimes is n times, from a millisecond on.
+func fixedTimes(n uint64) host.Histogram {
+	return host.Histogram{
+		Buckets: []host.Bucket{
+			{From: time.Millisecond, Below: 1125 * time.Microsecond, Count: n - 1}, {From: 2 * time.Second, Below: 2250 * time.Millisecond, Count: 1},
+		},
+		Sum: time.Duration(n-1)*time.Millisecond + 2*time.Second, Max: 2 * time.Second,
+	}
+}
+
+func fixedSessions() []sessionStatus {
+	opened := time.Date(2026, 1, 2, 4, 4, 5, 0, time.UTC)
+	return []sessionStatus{
+		{ID: "a", Pool: "default", Node: "local", Worker: "default-1", Epoch: 2, OpenedAt: opened, ExpiresAt: opened.Add(2 * time.Hour)},
+		{ID: "b", Pool: "ml", Node: "local", Epoch: 1, OpenedAt: opened},
 	}
 }
 
@@ -172,10 +205,10 @@ func fixedWorkers() []workerStatus {
 	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	return []workerStatus{
 		{
-			ID: "default-1", Pool: "default", Node: "local", PID: 100, State: "ready", Slots: 1, Busy: 1, Calls: 7,
+			ID: "default-1", Pool: "default", Node: "local", PID: 100, State: "ready", Slots: 1, Busy: 1, Calls: 7, Errors: 2, LastError: "deadline", RunTime: 1.5,
 			SessionCount: 2, RSSBytes: 50 << 20, StartedAt: started,
 		},
-		{ID: "ml-1", Pool: "ml", Node: "local", PID: 101, State: "starting", Slots: 4, StartedAt: started},
+		{ID: "ml-1", Pool: "ml", Node: "local", PID: 101, State: "starting", Slots: 4, Devices: []string{"0", "1"}, StartedAt: started},
 	}
 }
 

@@ -44,7 +44,9 @@ func golden(t *testing.T, path, got string) {
 
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "call", "serve", "status", "tools", "workers", "upgrade", "cleanup", "version", "completion"} {
+	for _, command := range []string{
+		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "upgrade", "cleanup", "hardware", "version", "completion",
+	} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
 		if o.code != 0 || o.stderr != "" {
@@ -70,9 +72,10 @@ func TestTablesAreAsRecorded(t *testing.T) {
 	st := fixedStatus()
 	st.StartedAt = time.Time{} // its text depends on the machine's zone
 	for _, err := range []error{
-		printStatus(&b, st, now), printWorkers(&b, fixedWorkers(), now),
+		printStatus(&b, st, now), printPools(&b, st.Pools, now), printWorkers(&b, fixedWorkers(), now), printSessions(&b, fixedSessions(), now),
 		printToolTable(&b, fixedTools()), printTools(&b, fixedTools()),
 		printReport(&b, fixedReport(embed.Ended)), printReport(&b, fixedReport(embed.WouldEnd)), printReport(&b, embed.Report{}),
+		printHardware(&b, fixedHardware()),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -83,11 +86,14 @@ func TestTablesAreAsRecorded(t *testing.T) {
 
 func TestJSONHasTheKeysThatScriptsRelyOn(t *testing.T) {
 	t.Parallel()
-	h := &fakeHost{tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers(), report: fixedReport(embed.Ended)}
+	h := &fakeHost{tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers(), sessions: fixedSessions(), report: fixedReport(embed.Ended)}
 	var b bytes.Buffer
-	for _, args := range []string{"status", "workers", "workers --pool ml", "tools", "tools predict", "tools --pool default train", "cleanup"} {
+	for _, args := range []string{
+		"status", "workers", "workers --pool ml", "pools", "pools ml", "sessions", "tools", "tools predict", "tools --pool default train",
+		"cleanup", "hardware",
+	} {
 		words := append(strings.Fields(args), "-o", "json")
-		if args != "cleanup" { // which talks to no host
+		if args != "cleanup" && args != "hardware" { // which talks to no host
 			words = append(words, "--host", "/fake.sock")
 		}
 		o := runWith(t.Context(), t, h, nil, words...)
@@ -96,13 +102,13 @@ func TestJSONHasTheKeysThatScriptsRelyOn(t *testing.T) {
 		}
 		b.WriteString(args + "\n" + o.stdout)
 	}
-	text := regexp.MustCompile(`"uptime": [0-9.]+`).ReplaceAllString(b.String(), `"uptime": 1`)
+	text := regexp.MustCompile(`"(uptime|age)": [0-9.]+`).ReplaceAllString(b.String(), `"$1": 1`)
 	golden(t, filepath.Join("testdata", "json.txt"), text)
 }
 
 func TestEmptyListsAreListsInJSON(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"tools", "workers"} {
+	for _, command := range []string{"tools", "workers", "pools", "sessions"} {
 		if o := runOn(t, &fakeHost{}, command, "-o", "json"); o.stdout != "[]\n" {
 			t.Errorf("%s: %q", command, o.stdout)
 		}
@@ -117,10 +123,11 @@ func TestTextFromToolsCantDriveTheTerminal(t *testing.T) {
 	evil := "a\x1b[2J\nb"
 	var b bytes.Buffer
 	tool := snakepit.Tool{Name: evil, Pool: evil, Description: evil, InputStream: evil, InputSchema: `{"properties":{"\u001b[2J":{"description":"\u001b"}}}`, OutputSchema: `{"type":"\u001b"}`}
-	st := hostStatus{Node: evil, Pools: []poolStatus{{Name: evil, Adapter: evil, LastStartError: evil}}}
+	st := hostStatus{Node: evil, Pools: []poolStatus{{Name: evil, Adapter: evil, LastStartError: evil, Breaker: breakerStatus{State: evil}, Events: []poolEvent{{Kind: evil, Worker: evil, Reason: evil, Detail: evil}}}}}
 	for _, err := range []error{
 		printToolTable(&b, []snakepit.Tool{tool}), printTools(&b, []snakepit.Tool{tool}),
-		printStatus(&b, st, time.Time{}), printWorkers(&b, []workerStatus{{ID: evil, State: evil}}, time.Time{}),
+		printStatus(&b, st, time.Time{}), printPools(&b, st.Pools, time.Time{}), printEvents(&b, st.Pools), printSessions(&b, []sessionStatus{{ID: evil, Worker: evil, Pool: evil}}, time.Time{}),
+		printWorkers(&b, []workerStatus{{ID: evil, State: evil, LastError: evil}}, time.Time{}),
 		printReport(&b, embed.Report{Cgroups: []embed.Cgroup{{Path: evil}}, Folders: []embed.Folder{{
 			State: embed.Abandoned, DataDir: evil, RunDir: evil, Note: evil, Processes: []embed.Process{{Command: evil, Token: evil}},
 			Removed: []string{evil}, Records: []string{evil},

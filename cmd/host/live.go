@@ -9,7 +9,6 @@ import (
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
-	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
 // liveHost is a host that runs elsewhere.
@@ -45,22 +44,7 @@ func (h liveHost) Status(ctx context.Context) (hostStatus, error) {
 	if err != nil {
 		return hostStatus{}, err
 	}
-	out := hostStatus{
-		Node: st.GetNode(), PID: int(st.GetPid()), Version: st.GetVersion(), State: st.GetState(),
-		StartedAt: st.GetStartedAt().AsTime(), DataDir: st.GetDataDir(), SessionCount: int(st.GetSessionCount()),
-	}
-	for _, p := range st.GetPools() {
-		out.Pools = append(out.Pools, poolFromWire(p))
-	}
-	return out, nil
-}
-
-func poolFromWire(p *snakepitv1.PoolStatus) poolStatus {
-	return poolStatus{
-		Name: p.GetName(), Adapter: p.GetAdapter(), Size: int(p.GetSize()), Ready: int(p.GetReady()), Busy: int(p.GetBusy()),
-		Slots: int(p.GetSlots()), Queued: int(p.GetQueued()), Calls: p.GetCalls(), Errors: p.GetErrors(),
-		Replaced: p.GetReplaced(), LastStartError: p.GetLastStartError(),
-	}
+	return statusFromWire(st), nil
 }
 
 // Workers implements engine.
@@ -71,11 +55,20 @@ func (h liveHost) Workers(ctx context.Context) ([]workerStatus, error) {
 	}
 	var out []workerStatus
 	for _, w := range list {
-		out = append(out, workerStatus{
-			ID: w.GetId(), Pool: w.GetPool(), Node: w.GetNode(), PID: int(w.GetPid()), State: w.GetState(),
-			Slots: int(w.GetSlots()), Busy: int(w.GetBusy()), Calls: w.GetCalls(), SessionCount: int(w.GetSessionCount()),
-			RSSBytes: w.GetRssBytes(), StartedAt: w.GetStartedAt().AsTime(),
-		})
+		out = append(out, workerOf(workerFromWire(w)))
+	}
+	return out, nil
+}
+
+// Sessions implements engine.
+func (h liveHost) Sessions(ctx context.Context, pool string) ([]sessionStatus, error) {
+	list, err := h.Client.Sessions(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	var out []sessionStatus
+	for _, s := range list {
+		out = append(out, sessionOf(sessionFromWire(s)))
 	}
 	return out, nil
 }

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"iter"
-	"maps"
 
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/embed"
-	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // ownHost is a host that runs in this process.
@@ -70,33 +68,29 @@ func (h ownHost) Status(context.Context) (hostStatus, error) {
 	st, rec := h.Host.Status(), h.Record()
 	out := hostStatus{
 		Node: st.Node, PID: rec.PID, Version: rec.Version, State: string(st.State),
-		StartedAt: st.StartedAt, DataDir: h.dataDir, SessionCount: st.Sessions,
+		StartedAt: st.StartedAt, DataDir: h.dataDir, SessionCount: st.Sessions, Refused: byName(st.Refused),
 	}
 	for _, p := range st.Pools {
-		out.Pools = append(out.Pools, poolStatus{
-			Name: p.Name, Adapter: p.Adapter, Size: p.Size, Ready: p.Ready, Busy: p.Busy, Slots: p.Slots, Queued: p.Queued,
-			Calls: p.Calls, Errors: countsByName(p.Errors), Replaced: p.Replaced, LastStartError: p.LastStartError,
-		})
+		out.Pools = append(out.Pools, poolOf(p))
 	}
 	return out, nil
-}
-
-func countsByName(counts map[errdefs.Reason]uint64) map[string]uint64 {
-	out := map[string]uint64{}
-	for reason, n := range maps.All(counts) {
-		out[string(reason)] = n
-	}
-	return out
 }
 
 // Workers implements engine.
 func (h ownHost) Workers(context.Context) ([]workerStatus, error) {
 	var out []workerStatus
 	for _, w := range h.Host.Workers("") {
-		out = append(out, workerStatus{
-			ID: string(w.ID), Pool: w.Pool, Node: w.Node, PID: w.Process.PID, State: string(w.State), Slots: w.Slots,
-			Busy: w.Busy, Calls: w.Calls, SessionCount: w.Sessions, RSSBytes: w.RSS, StartedAt: w.StartedAt,
-		})
+		out = append(out, workerOf(w))
 	}
 	return out, nil
+}
+
+// Sessions implements engine.
+func (h ownHost) Sessions(ctx context.Context, pool string) ([]sessionStatus, error) {
+	list, err := h.Host.Sessions(ctx, pool)
+	var out []sessionStatus
+	for _, s := range list {
+		out = append(out, sessionOf(s))
+	}
+	return out, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/plugin/hardware"
 )
 
 // program is one run of the command line, with everything that it touches.
@@ -24,6 +25,7 @@ type program struct {
 	dial           func(ctx context.Context, target string) (engine, error)
 	launch         func(ctx context.Context, l launch) (localHost, error)
 	sweep          func(ctx context.Context, cfg embed.CleanupConfig) (embed.Report, error)
+	detect         func(ctx context.Context) (hardware.Hardware, error)
 
 	opts    options
 	started bool // a command's own code has run, so the command line was right
@@ -39,7 +41,7 @@ type options struct {
 }
 
 func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
-	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, dial: dialHost, launch: launchHost, sweep: embed.Cleanup}
+	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, dial: dialHost, launch: launchHost, sweep: embed.Cleanup, detect: hardware.New().Detect}
 }
 
 // run runs one command line and returns the exit code. When ctx is done a call is
@@ -110,8 +112,9 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpFunc(printHelp)
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
-	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.toolsCommand(),
-		p.workersCommand(), p.upgradeCommand(), p.cleanupCommand(), p.versionCommand(), p.completionCommand())
+	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.poolsCommand(), p.workersCommand(),
+		p.sessionsCommand(), p.topCommand(), p.logsCommand(), p.toolsCommand(), p.upgradeCommand(), p.cleanupCommand(), p.hardwareCommand(),
+		p.versionCommand(), p.completionCommand())
 	return root
 }
 

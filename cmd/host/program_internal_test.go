@@ -116,6 +116,8 @@ func TestWrongCommandLinesExitWithTwo(t *testing.T) {
 		{"serve --adapter x.py", "--host"},
 		{"cleanup", "--host"},
 		{"cleanup extra", "extra"},
+		{"hardware", "--host"},
+		{"hardware extra", "extra"},
 		{"status --instance a/b", "up to 64 letters"},
 		{"serve --adapter x.py --instance -x", "a letter or digit first"},
 		{"completion tcsh", "tcsh"},

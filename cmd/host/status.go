@@ -19,9 +19,24 @@ func (p *program) statusCommand() *cobra.Command {
 		Short: "Tell how the live host is",
 		Long: `Tell how the live host is: its process, its pools, and how busy they are.
 
-With -o json: an object with node, pid, version, state, started_at, uptime (seconds), data_dir,
-session_count and pools, a list of objects with name, adapter, size, ready, busy, slots, queued, calls,
-errors (a count for each reason), replaced, and last_start_error where there is one.`,
+CALLS were started on a worker, each counted once however often it was tried. ERRORS are all calls that failed,
+by reason, those that never got a worker included.
+
+With -o json: an object with node, pid, version, state, started_at, uptime (seconds), data_dir, session_count,
+refused (calls that failed before they had a pool, and those of the host's own tools, by reason) and pools, a list of objects with
+
+  name, adapter
+  size, min_size, max_size, ready, starting, draining    workers: how many there should be, between which
+                                                         bounds that follows the load, and how many are how far
+  busy, slots, queued                                    slots taken, slots there are, calls that wait
+  received, open, calls, ok, errors                      calls: all that came, those without an answer yet, those that were
+                                                         started on a worker, and how they ended; errors by reason
+  rejected, retried                                      calls that were refused since too many waited; starts beyond a call's first
+  queue_time, run_time                                   objects with count, mean, p50, p90, p99 and max, in seconds
+  bytes_in, bytes_out                                    of arguments, chunks and results
+  replaced, recycled                                     workers that took a dead one's place; those at the end of their time, by cause
+  breaker                                                an object with state (closed, open, half_open), failures, and retry_at when it's open
+  last_start_error                                       where there is one`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func(ctx context.Context, _ []string) error { return p.withHost(ctx, p.status) })
@@ -56,11 +71,9 @@ func (p *program) status(ctx context.Context, e engine) error {
 	now := time.Now()
 	if p.json() {
 		st.Uptime = now.Sub(st.StartedAt).Round(time.Millisecond).Seconds()
-		st.Pools = filled(st.Pools)
+		st.Refused, st.Pools = filledMap(st.Refused), whole(st.Pools)
 		for i := range st.Pools {
-			if st.Pools[i].Errors == nil {
-				st.Pools[i].Errors = map[string]uint64{}
-			}
+			st.Pools[i].Events = nil // of pools alone
 		}
 		return printJSON(p.stdout, st)
 	}
@@ -70,7 +83,7 @@ func (p *program) status(ctx context.Context, e engine) error {
 func (p *program) json() bool { return p.opts.output == outputJSON }
 
 func printStatus(w io.Writer, st hostStatus, now time.Time) error {
-	err := table(w, [][]string{
+	rows := [][]string{
 		{"node", st.Node},
 		{"state", st.State},
 		{"pid", strconv.Itoa(st.PID)},
@@ -78,18 +91,21 @@ func printStatus(w io.Writer, st hostStatus, now time.Time) error {
 		{"started", startedText(st.StartedAt, now)},
 		{"data", st.DataDir},
 		{"sessions", strconv.Itoa(st.SessionCount)},
-	})
-	if err != nil || len(st.Pools) == 0 {
+	}
+	if len(st.Refused) > 0 {
+		rows = append(rows, []string{"refused", errorCounts(st.Refused)})
+	}
+	if err := table(w, rows); err != nil || len(st.Pools) == 0 {
 		return err
 	}
 	if _, err := fmt.Fprintln(w); err != nil {
 		return err
 	}
-	rows := [][]string{{"POOL", "ADAPTER", "READY", "BUSY", "QUEUED", "CALLS", "ERRORS", "REPLACED"}}
+	rows = [][]string{{"POOL", "ADAPTER", "READY", "BUSY", "QUEUED", "CALLS", "ERRORS", "REPLACED"}}
 	for _, pool := range st.Pools {
 		rows = append(rows, []string{
 			pool.Name, pool.Adapter,
-			fmt.Sprintf("%d/%d", pool.Ready, pool.Size), fmt.Sprintf("%d/%d", pool.Busy, pool.Slots),
+			readyText(pool), fmt.Sprintf("%d/%d", pool.Busy, pool.Slots),
 			strconv.Itoa(pool.Queued), strconv.FormatUint(pool.Calls, 10), errorCounts(pool.Errors),
 			strconv.FormatUint(pool.Replaced, 10),
 		})

@@ -98,6 +98,12 @@ func (c *Client) Workers(ctx context.Context, pool string) ([]*snakepitv1.Worker
 	return r.GetWorkers(), err
 }
 
+// Sessions lists the open sessions of a pool; of all when pool is empty.
+func (c *Client) Sessions(ctx context.Context, pool string) ([]*snakepitv1.SessionStatus, error) {
+	r, err := c.api.ListSessions(ctx, &snakepitv1.ListSessionsRequest{Pool: pool})
+	return r.GetSessions(), err
+}
+
 // OfferedTools lists the tools of a pool, with their schemas; of all, host tools
 // included, when pool is empty.
 func (c *Client) OfferedTools(ctx context.Context, pool string) ([]*snakepitv1.OfferedTool, error) {

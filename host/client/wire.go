@@ -17,7 +17,8 @@ func toolOf(o *snakepitv1.OfferedTool) snakepit.Tool {
 func invocationOf(tool, contentType string, o snakepit.CallOptions) *snakepitv1.Invocation {
 	return &snakepitv1.Invocation{
 		Tool: tool, Pool: o.Pool, Session: o.Session, MustExist: o.MustExist, Idempotent: o.Idempotent,
-		ContentType: contentType, Metadata: o.Metadata,
+		ContentType: contentType, Metadata: o.Metadata, Caller: o.Caller, Priority: int32(min(max(o.Priority, -2), 2)),
+		Affinity: o.Affinity, Concurrent: o.Concurrent,
 	}
 }
 

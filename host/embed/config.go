@@ -8,8 +8,8 @@ import (
 
 // Config says what to run. The smallest one names an adapter.
 type Config struct {
-	// Adapter is FILE.py, FILE.py:Class, MODULE or MODULE:Class: the single-pool
-	// form. The pool is called "default".
+	// Adapter is FILE.py, FILE.py:Class, MODULE or MODULE:Class, or exec:COMMAND for
+	// a worker in another language: the single-pool form. The pool is called "default".
 	Adapter string
 	// Workers is the size of that pool; zero: the knob pool_size.
 	Workers int

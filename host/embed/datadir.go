@@ -307,6 +307,10 @@ func ignoreMissing(err error) error {
 	return err
 }
 
+// LogDir is where the host of a data directory keeps its workers' logs, WORKER.log,
+// and the one before of each, WORKER.log.1.
+func LogDir(dataDir string) string { return filepath.Join(dataDir, logFolder) }
+
 func (d *dirs) logs() string {
 	if d.data == "" {
 		return ""

@@ -408,6 +408,11 @@ func (h *Host) Status() host.Status { return h.engine.Status() }
 // Workers lists the workers of a pool, or of all.
 func (h *Host) Workers(pool string) []host.WorkerStatus { return h.engine.Workers(pool) }
 
+// Sessions lists the sessions of a pool, or of all with an empty name, sorted by id.
+func (h *Host) Sessions(ctx context.Context, pool string) ([]host.SessionStatus, error) {
+	return h.engine.SessionStatuses(ctx, pool)
+}
+
 // Invoke starts a call with arguments that are encoded already, and leaves its
 // messages to the caller.
 func (h *Host) Invoke(ctx context.Context, req host.Request) (*host.Call, error) {

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"runtime/debug"
 	"slices"
+	"strings"
 
+	"github.com/snakepit-go/snakepit/adapters/exec"
 	"github.com/snakepit-go/snakepit/adapters/python"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/config"
@@ -62,7 +64,7 @@ func (p Pool) settle(shared []string) (host.PoolConfig, error) {
 	if err != nil {
 		return host.PoolConfig{}, err
 	}
-	cmd, err := python.Target{Adapter: p.Adapter, Interpreter: k.Python}.Command()
+	cmd, err := commandOf(p.Adapter, k.Python)
 	if err != nil {
 		return host.PoolConfig{}, err
 	}
@@ -79,6 +81,18 @@ func (p Pool) settle(shared []string) (host.PoolConfig, error) {
 		Size: cmp.Or(p.Workers, k.PoolSize), QueueSize: k.QueueSize, QueueTimeout: k.QueueTimeout,
 		StartTimeout: k.StartTimeout, CancelGrace: k.CancelGrace, SessionTTL: k.SessionTTL,
 	}, nil
+}
+
+// commandOf asks the adapter's own package how its workers are started.
+func commandOf(adapter, interpreter string) (host.Command, error) {
+	if !strings.HasPrefix(adapter, exec.Prefix) {
+		return python.Target{Adapter: adapter, Interpreter: interpreter}.Command()
+	}
+	target, err := exec.Parse(adapter)
+	if err != nil {
+		return host.Command{}, err
+	}
+	return target.Command()
 }
 
 func (h *Host) engineConfig(l host.Launcher) host.Config {

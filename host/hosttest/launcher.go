@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 )
@@ -16,12 +17,16 @@ const firstPID = 1000
 type Launcher struct {
 	Tools []Tool // what every worker offers
 	Slots int    // of every worker; zero: 1
+	Deaf  bool   // workers don't answer the cancel of a call that waits in them for a slot
 	// OnLaunch runs at each launch, which it may fail or delay; nil: nothing. n counts from 1.
 	OnLaunch func(ctx context.Context, spec host.Spec, n int) error
 	// OnReattach runs at each reattaching, which it may fail or delay; nil: nothing.
 	OnReattach func(ctx context.Context, spec host.Spec) error
 	// OnStart runs when a call reaches a worker, which it may refuse; nil: nothing.
 	OnStart func(w *Worker, inv host.Invocation) error
+
+	// OnProbe answers a probe; nil: the workers can't be probed.
+	OnProbe func(ctx context.Context, w *Worker) (time.Duration, error)
 
 	// OnStop runs when a worker is asked to stop; an error says that it lives on. Nil: nothing.
 	OnStop func(w *Worker) error
@@ -56,6 +61,9 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.workers = append(l.workers, w)
+	if l.OnProbe != nil {
+		return prober{w}, nil
+	}
 	return w, nil
 }
 

@@ -25,6 +25,7 @@ func TestRegistry(t *testing.T, open func(t *testing.T) host.Registry) {
 		"OneOfManyOpensWins":                    oneOfManyOpensWins,
 		"UnknownSessionIsNotFound":              unknownSessionIsNotFound,
 		"BadIdsAreRefused":                      badIDsAreRefused,
+		"BadAffinityIsRefused":                  badAffinityIsRefused,
 		"BindingRaisesTheEpoch":                 bindingRaisesTheEpoch,
 		"BindingUnderAnOldEpochChangesNothing":  bindingUnderAnOldEpochChangesNothing,
 		"OneOfManyBindsWins":                    oneOfManyBindsWins,
@@ -41,7 +42,10 @@ func TestRegistry(t *testing.T, open func(t *testing.T) host.Registry) {
 }
 
 func sample(id host.SessionID) host.Session {
-	return host.Session{ID: id, Pool: "ml", Home: "w1", TTL: time.Hour, Metadata: map[string]string{"user": "7"}, OpenedAt: time.Unix(1700000000, 0).UTC()}
+	return host.Session{
+		ID: id, Pool: "ml", Home: "w1", TTL: time.Hour, Metadata: map[string]string{"user": "7"}, OpenedAt: time.Unix(1700000000, 0).UTC(),
+		Affinity: host.AffinityStrictQueue, Concurrent: true,
+	}
 }
 
 func mustOpen(t *testing.T, r host.Registry, id host.SessionID) host.Session {
@@ -135,6 +139,14 @@ func badIDsAreRefused(t *testing.T, r host.Registry) {
 	mustOpen(t, r, "ünïcødé 🐍")
 }
 
+func badAffinityIsRefused(t *testing.T, r host.Registry) {
+	t.Helper()
+	s := sample("a")
+	s.Affinity = "sticky"
+	_, err := r.OpenSession(t.Context(), s)
+	wantReason(t, err, errdefs.InvalidArguments)
+}
+
 func bindingRaisesTheEpoch(t *testing.T, r host.Registry) {
 	t.Helper()
 	s := mustOpen(t, r, "a")
@@ -144,6 +156,11 @@ func bindingRaisesTheEpoch(t *testing.T, r host.Registry) {
 	}
 	if bound.Home != "w2" || bound.Epoch <= s.Epoch {
 		t.Errorf("bound to %s at epoch %d, want w2 above %d", bound.Home, bound.Epoch, s.Epoch)
+	}
+	want := s
+	want.Home, want.Epoch = bound.Home, bound.Epoch
+	if d := cmp.Diff(want, bound); d != "" {
+		t.Errorf("what binding changed (-want +got):\n%s", d)
 	}
 	got, err := r.Session(t.Context(), "a")
 	if err != nil || !cmp.Equal(got, bound) {

@@ -54,7 +54,7 @@ func (c *Call) Next(ctx context.Context) ([]byte, error) {
 
 // Host calls a host tool.
 func (c *Call) Host(ctx context.Context, tool string, args []byte) ([]byte, error) {
-	inv := host.Invocation{ID: c.ID + ".1", Tool: tool, Payload: args, Session: c.Session, Deadline: c.Deadline}
+	inv := host.Invocation{ID: c.ID, Tool: tool, Payload: args, Session: c.Session, Deadline: c.Deadline}
 	return c.Worker.serve.ServeTool(ctx, c.Worker.Spec.Worker, inv)
 }
 
@@ -66,6 +66,7 @@ type running struct {
 	inputEnd chan struct{}
 	endInput sync.Once
 	cancel   context.CancelCauseFunc
+	turn     chan struct{} // closed when it has a slot
 
 	cancelled  chan struct{}
 	cancelOnce sync.Once
@@ -80,7 +81,7 @@ func newRunning(w *Worker) (*running, context.Context) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &running{
 		worker: w, messages: make(chan host.Message), input: make(chan []byte), inputEnd: make(chan struct{}),
-		cancel: cancel, cancelled: make(chan struct{}), done: make(chan struct{}),
+		cancel: cancel, turn: make(chan struct{}), cancelled: make(chan struct{}), done: make(chan struct{}),
 	}, ctx
 }
 
@@ -96,11 +97,34 @@ func (r *running) work(ctx context.Context, inv host.Invocation) {
 }
 
 func (r *running) call(ctx context.Context, inv host.Invocation) ([]byte, error) {
+	if !r.awaitTurn(ctx) {
+		return nil, context.Cause(ctx)
+	}
 	t := r.worker.launcher.find(inv.Tool)
 	if t == nil {
 		return nil, errdefs.New(errdefs.ToolNotFound, "no tool %s", inv.Tool)
 	}
 	return t.Run(ctx, &Call{Invocation: inv, Worker: r.worker, run: r})
+}
+
+// awaitTurn waits for a slot, and reports whether it got one: a call that is
+// cancelled before is answered at once, unless its worker is deaf.
+func (r *running) awaitTurn(ctx context.Context) bool {
+	select {
+	case <-r.turn:
+		return true
+	default:
+	}
+	gone := ctx.Done()
+	if r.worker.launcher.Deaf {
+		gone = r.worker.done
+	}
+	select {
+	case <-r.turn:
+		return true
+	case <-gone:
+		return false
+	}
 }
 
 // Recv implements host.Running.
@@ -149,6 +173,16 @@ func (r *running) Cancel(cause error) {
 		close(r.cancelled)
 		r.cancel(cause)
 	})
+}
+
+// End implements host.Ender.
+func (r *running) End() error {
+	select {
+	case <-r.cancelled:
+		return r.cause
+	default:
+		return r.err
+	}
 }
 
 // Done implements host.Running.

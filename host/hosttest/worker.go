@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -23,7 +24,9 @@ type Worker struct {
 
 	mu      sync.Mutex // guards all below
 	err     error
-	running map[*running]struct{}
+	running map[*running]struct{} // those that wait included
+	active  int                   // those that have a slot
+	waiting []*running            // for a slot, in order of arrival
 	most    int
 	stopped bool
 	left    bool // to another host; as far as this one is concerned it's dead
@@ -41,7 +44,7 @@ func (w *Worker) Description() host.Description {
 	}
 	slices.SortFunc(tools, func(a, b host.Tool) int { return strings.Compare(a.Name, b.Name) })
 	return host.Description{
-		Adapter: "fake", Tools: tools, SDK: "0", Runtime: "go", Slots: cmp.Or(w.launcher.Slots, 1),
+		Adapter: "fake", Tools: tools, SDK: "0", Runtime: "go", Slots: w.slots(),
 		Process: host.Process{PID: w.pid},
 	}
 }
@@ -62,6 +65,12 @@ func (w *Worker) Start(_ context.Context, inv host.Invocation) (host.Running, er
 	}
 	r, ctx := newRunning(w)
 	w.running[r] = struct{}{}
+	if w.active < w.slots() {
+		w.active++
+		close(r.turn)
+	} else {
+		w.waiting = append(w.waiting, r)
+	}
 	w.most = max(w.most, len(w.running))
 	w.calls.Go(func() { r.work(ctx, inv) })
 	return r, nil
@@ -94,11 +103,22 @@ func (w *Worker) Stop(context.Context) error {
 // Kill implements host.Killer.
 func (w *Worker) Kill(cause error) { w.die(cause) }
 
+// prober is a worker that can be probed.
+type prober struct{ *Worker }
+
+// Probe implements host.Prober.
+func (p prober) Probe(ctx context.Context) (time.Duration, error) {
+	return p.launcher.OnProbe(ctx, p.Worker)
+}
+
 // Crash ends the worker as a fatal signal would.
-func (w *Worker) Crash() {
+func (w *Worker) Crash() { w.CrashBy("SIGSEGV") }
+
+// CrashBy ends the worker as a signal of this name would.
+func (w *Worker) CrashBy(signal string) {
 	w.die(&errdefs.Error{
-		Reason: errdefs.WorkerCrashed, Message: "the process ended by signal SIGSEGV", MayHaveRun: true,
-		Exit: &errdefs.Exit{Code: -1, Signal: "SIGSEGV", Stderr: []string{"Segmentation fault"}},
+		Reason: errdefs.WorkerCrashed, Message: "the process ended by signal " + signal, MayHaveRun: true,
+		Exit: &errdefs.Exit{Code: -1, Signal: signal, Stderr: []string{"Segmentation fault"}},
 	})
 }
 
@@ -131,7 +151,8 @@ func (w *Worker) Stopped() bool {
 	return w.stopped
 }
 
-// Most is the largest number of calls that ran at once.
+// Most is the largest number of calls that the worker had at once. Those beyond its
+// slots waited in it, as they do in a real one.
 func (w *Worker) Most() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,10 +169,21 @@ func (w *Worker) crash() error {
 	return &e
 }
 
-// leave ends a call, and reports whether the worker still lived.
+// leave ends a call, and reports whether the worker still lived. The slot goes to
+// the first that waits.
 func (w *Worker) leave(r *running) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.running, r)
+	if i := slices.Index(w.waiting, r); i >= 0 {
+		w.waiting = slices.Delete(w.waiting, i, i+1)
+	} else if len(w.waiting) > 0 {
+		close(w.waiting[0].turn)
+		w.waiting = w.waiting[1:]
+	} else {
+		w.active--
+	}
 	return w.alive()
 }
+
+func (w *Worker) slots() int { return cmp.Or(w.launcher.Slots, 1) }

@@ -19,7 +19,7 @@ func (a *api) Call(ctx context.Context, req *snakepitv1.HostCallRequest) (*snake
 	if err != nil {
 		return nil, err
 	}
-	r, err := requestOf(req.GetInvocation(), req.GetPayload(), codec)
+	r, err := requestOf(ctx, req.GetInvocation(), req.GetPayload(), codec)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (a *api) Stream(ss hostStream) error {
 	if err != nil {
 		return err
 	}
-	r, err := requestOf(open.GetInvocation(), open.GetPayload(), codec)
+	r, err := requestOf(ss.Context(), open.GetInvocation(), open.GetPayload(), codec)
 	if err != nil {
 		return err
 	}

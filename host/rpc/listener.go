@@ -3,8 +3,11 @@ package rpc
 import (
 	"context"
 	"net"
+	"strconv"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/peer"
 )
 
 // quietListener stops accepting without losing anybody: gRPC closes a connection
@@ -20,8 +23,9 @@ type quietListener struct {
 	ends   sync.Once
 	parks  sync.Once
 
-	mu    sync.Mutex // guards fresh
+	mu    sync.Mutex // guards fresh and count
 	fresh map[*freshConn]struct{}
+	count uint64        // of the connections that were taken
 	taken chan struct{} // has room for one: fresh got smaller
 }
 
@@ -88,6 +92,8 @@ func (l *quietListener) watch(conn net.Conn) net.Conn {
 	c := &freshConn{Conn: conn, l: l}
 	l.mu.Lock()
 	l.fresh[c] = struct{}{}
+	l.count++
+	c.from = clientAddr{conn.RemoteAddr(), "connection " + strconv.FormatUint(l.count, 10)}
 	l.mu.Unlock()
 	return c
 }
@@ -113,8 +119,30 @@ type freshConn struct {
 	net.Conn
 
 	l    *quietListener
+	from clientAddr
 	once sync.Once
 }
+
+// clientAddr is where a connection comes from, and its name: those of a Unix socket
+// have the same address.
+type clientAddr struct {
+	net.Addr
+
+	name string
+}
+
+// connectionOf names the connection that a request came over; empty when that isn't known.
+func connectionOf(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	from, _ := p.Addr.(clientAddr)
+	return from.name
+}
+
+// RemoteAddr implements net.Conn.
+func (c *freshConn) RemoteAddr() net.Addr { return c.from }
 
 func (c *freshConn) Read(p []byte) (int, error) {
 	c.once.Do(func() { c.l.touch(c) })

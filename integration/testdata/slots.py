@@ -3,7 +3,7 @@
 import threading
 import time
 
-from snakepit import Adapter, Context, tool
+from snakepit import Adapter, tool
 
 
 class Slots(Adapter):
@@ -52,7 +52,17 @@ class Slots(Adapter):
             self._leave()
 
     @tool
-    def counted(self, ctx: Context) -> dict[str, int]:
-        """Tell the most calls that ever ran at once, and how many ran, this one not counted."""
+    def counted(self, seconds: float = 0) -> dict[str, int]:
+        """Tell the most calls that ever ran at once, and how many ran, this one not counted.
+
+        It takes a slot for so many seconds.
+        """
+        time.sleep(seconds)
         with self.lock:
             return {"most": self.most, "runs": self.runs, "running": self.running}
+
+
+class Single(Slots):
+    """The same with one slot."""
+
+    slots = 1

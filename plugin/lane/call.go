@@ -257,3 +257,14 @@ func (c *Call) Done() <-chan struct{} {
 	}
 	return c.done
 }
+
+// End is how the call ended, once Done is closed, whether that was received or not:
+// nil for a result, the cause after Cancel.
+func (c *Call) End() error {
+	c.lane.mu.Lock()
+	defer c.lane.mu.Unlock()
+	if c.cause != nil {
+		return c.cause
+	}
+	return c.err
+}

@@ -58,7 +58,7 @@ func contextError(ctx context.Context, at errdefs.Where) error {
 }
 
 func deadlineError(at errdefs.Where) *errdefs.Error {
-	return errdefs.New(errdefs.Deadline, "the call's deadline has passed").At(at)
+	return errdefs.New(errdefs.Deadline, "the call's deadline passed before its answer came").At(at)
 }
 
 // cancelError is what a cancel frame's reason means to the one who is cancelled.

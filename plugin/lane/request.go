@@ -20,6 +20,7 @@ type Request struct {
 	Stream   bool              // the caller takes chunks
 	Input    bool              // the caller sends chunks
 	Metadata map[string]string // at most 16 entries and 4 KiB
+	Early    time.Duration     // how long before Deadline the other side is to stop the call, so that its word on that comes in time
 	Over     func()            // called once when the call is over for the other side too; nil: nobody. It's called under the lane's lock: it must be brief
 	Parent   uint64            // the other side's call, by its number, during which this one is made; zero: none
 }
@@ -77,13 +78,13 @@ func requestOf(c *snakepitv1.Call, now time.Time) Request {
 	return r
 }
 
-// timeoutOf is the time left, in microseconds; never zero for a deadline, since
-// zero means none.
-func timeoutOf(deadline, now time.Time) uint64 {
-	if deadline.IsZero() {
+// timeout is the time that the other side has, in microseconds; never zero for a
+// deadline, since zero means none.
+func (r *Request) timeout(now time.Time) uint64 {
+	if r == nil || r.Deadline.IsZero() {
 		return 0
 	}
-	return uint64(max(deadline.Sub(now).Microseconds(), 1))
+	return uint64(max(r.Deadline.Add(-r.Early).Sub(now).Microseconds(), 1))
 }
 
 func progressOf(p *snakepitv1.Progress) *Progress {

@@ -317,7 +317,7 @@ func (l *Lane) composeCall(s *stream, part []byte, more, first bool, now time.Ti
 	if first {
 		req, c.req = c.req, nil
 	}
-	l.writer.batch.openCall(s.id, req, timeoutOf(s.deadline, now), part, more)
+	l.writer.batch.openCall(s.id, req, req.timeout(now), part, more)
 }
 
 func (l *Lane) composeEnd(s *stream, it item, part []byte, more bool, now time.Time) {

@@ -21,6 +21,7 @@ func checkRecord(r Record) error {
 		checkText("pool", r.Pool, maxName),
 		checkText("fingerprint", r.Fingerprint, maxName),
 		checkText("dir", r.Dir, maxPath),
+		checkText("devices", r.Devices, maxPath),
 	)
 }
 

@@ -337,7 +337,7 @@ func reopen(t *testing.T, l *ledger.Ledger) *ledger.Ledger {
 }
 
 func intent(id string) ledger.Record {
-	return ledger.Record{Worker: host.WorkerID(id), Token: "0123456789abcdef0123456789abcdef", Pool: "ml", Fingerprint: "sha256:00ff", Dir: "/run/snakepit/1a2b3c4d/" + id}
+	return ledger.Record{Worker: host.WorkerID(id), Token: "0123456789abcdef0123456789abcdef", Pool: "ml", Fingerprint: "sha256:00ff", Dir: "/run/snakepit/1a2b3c4d/" + id, Devices: "cuda:GPU-1,cuda:GPU-2"}
 }
 
 func process(pid int) ledger.Identity {

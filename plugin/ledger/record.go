@@ -16,6 +16,7 @@ type Record struct {
 	Fingerprint string // of its command: whether a later host would start the same
 	Dir         string // the worker's folder, with its sockets
 	Incarnation uint64 // of the host that started it; the ledger fills it in
+	Devices     string // GPUs that are its alone, separated by commas; empty: none
 
 	Process  Identity // from Identify
 	Reattach Reattach // from Complete

@@ -15,6 +15,9 @@ func putIntent(v value, r Record) {
 	v.put("fingerprint", r.Fingerprint)
 	v.put("dir", r.Dir)
 	v.put("incarnation", r.Incarnation)
+	if r.Devices != "" {
+		v.put("devices", r.Devices)
+	}
 }
 
 func putIdentity(v value, p Identity) {
@@ -76,6 +79,7 @@ func decodeRecord(raw []byte) (r Record, err error) {
 		v.text("fingerprint", &r.Fingerprint),
 		v.text("dir", &r.Dir),
 		v.number("incarnation", &r.Incarnation),
+		v.text("devices", &r.Devices),
 		getIdentity(v, &r.Process),
 		getReattach(v, &r.Reattach),
 	)

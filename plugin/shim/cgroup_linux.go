@@ -14,7 +14,7 @@ import (
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
-// cgroupRoot is the folder of our own cgroup v2; an error where there is none.
+// cgroupRoot is the cgroup v2 in which our folders are; an error where there is none.
 func cgroupRoot() (string, error) {
 	mount, err := cgroupMount()
 	if err != nil {
@@ -26,7 +26,7 @@ func cgroupRoot() (string, error) {
 	}
 	for line := range strings.Lines(string(own)) {
 		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return filepath.Join(mount, path), nil
+			return cgroupHome(filepath.Join(mount, path)), nil
 		}
 	}
 	return "", errors.New("no cgroup v2")
@@ -58,6 +58,8 @@ type cgroups struct {
 	dir   string
 	next  int
 	stale []string // couldn't be removed yet
+
+	enabled map[string]bool // the controllers that were asked for: whether there are any
 }
 
 // openCgroups makes a pair's folder below our own cgroup; nil where that can't be written.

@@ -31,6 +31,7 @@ type child struct {
 	id     string
 	token  string
 	note   string // for the next host
+	limits []Limit
 	pid    int
 	pidfd  *handle
 	slot   int
@@ -132,6 +133,7 @@ func (c *child) fork(r Spawn) error {
 		return err
 	}
 	expendable(c.pid)
+	c.limits = applyLimits(c.pid, c.cgroup, r.Limits)
 	c.pipes = []*os.File{outR, errR}
 	c.reading = len(c.pipes)
 	c.shim.goes.Go(func() { c.read(Stdout, outR, &LogFile{}) })

@@ -214,7 +214,7 @@ func (c *Client) happened(e event) {
 	switch e.Event {
 	case eventExit:
 		c.forget(ch)
-		ch.exited(Exit{Status: e.Status, OOM: e.OOM, Left: e.Left})
+		ch.exited(Exit{Status: e.Status, OOM: e.OOM, Left: e.Left, Over: e.Over})
 	case eventStopped, eventContinued:
 		ch.tell(func(s Sink) { s.Stopped(e.Event == eventStopped) })
 	case eventFrozen, eventThawed:
@@ -250,6 +250,7 @@ func (c *Client) answered(r reply) {
 		p.reply <- nil
 		return
 	}
+	p.child.limits = r.Limits
 	p.reply <- c.take(p.child, r.Slot)
 }
 

@@ -206,7 +206,7 @@ func (s *shim) serve(l *link, r request) {
 			answer.Error, answer.Errno = err.Error(), errnoOf(err)
 			break
 		}
-		answer.Slot, fds = c.slot, []*handle{c.pidfd}
+		answer.Slot, answer.Limits, fds = c.slot, c.limits, []*handle{c.pidfd}
 	case opSignal:
 		if c != nil {
 			c.signal(unix.Signal(r.Signal))

@@ -93,6 +93,7 @@ type Spawn struct {
 	Env    []string
 	Dir    string
 	Log    string // the file for standard error; empty: none
+	Limits Limits
 }
 
 // order is a Spawn on the wire. What the system takes as bytes needn't be UTF-8.
@@ -104,20 +105,29 @@ type order struct {
 	Env    [][]byte `json:"env"`
 	Dir    []byte   `json:"dir"`
 	Log    []byte   `json:"log,omitempty"`
+	Limits *Limits  `json:"limits,omitempty"`
 }
 
 func newOrder(s Spawn) *order {
-	return &order{
+	o := &order{
 		Worker: s.Worker, Token: s.Token, Path: []byte(s.Path), Args: toBytes(s.Args), Env: toBytes(s.Env),
 		Dir: []byte(s.Dir), Log: []byte(s.Log),
 	}
+	if s.Limits != (Limits{}) {
+		o.Limits = &s.Limits
+	}
+	return o
 }
 
 func (o *order) spawn() Spawn {
-	return Spawn{
+	s := Spawn{
 		Worker: o.Worker, Token: o.Token, Path: string(o.Path), Args: toStrings(o.Args), Env: toStrings(o.Env),
 		Dir: string(o.Dir), Log: string(o.Log),
 	}
+	if o.Limits != nil {
+		s.Limits = *o.Limits
+	}
+	return s
 }
 
 func toBytes(in []string) [][]byte {
@@ -142,6 +152,8 @@ type reply struct {
 	Error string `json:"error,omitempty"`
 	Errno int    `json:"errno,omitempty"` // of Error, where the system gave one
 	Slot  int    `json:"slot,omitempty"`
+	// Limits are what has become of those of a spawn; a shim that knows of none leaves it out.
+	Limits []Limit `json:"limits,omitempty"`
 }
 
 // The events of a worker.
@@ -160,6 +172,7 @@ type event struct {
 	Status uint32 `json:"status,omitempty"` // of wait4
 	OOM    bool   `json:"oom,omitempty"`    // killed while the system was out of memory
 	Left   int    `json:"left,omitempty"`   // processes that it left behind and that were killed
+	Over   string `json:"over,omitempty"`   // the limit for which the kernel killed it: "memory"
 }
 
 // Exit is how a worker ended.
@@ -167,5 +180,6 @@ type Exit struct {
 	Status uint32 // of wait4
 	OOM    bool   // killed while the system was out of memory
 	Left   int    // processes that it left behind, and that were killed
+	Over   string // the limit for which the kernel killed it; empty: none
 	Lost   bool   // the shim died, and the worker with it: the status is unknown
 }

@@ -152,10 +152,14 @@ func (c *child) died(left int, oom bool) {
 }
 
 func newExit(c *child, status unix.WaitStatus, left int, oom bool) *event {
-	return &event{
-		Event: eventExit, Worker: c.id, Status: uint32(status), Left: left,
-		OOM: oom && !c.killed && status.Signaled() && status.Signal() == unix.SIGKILL,
+	e := &event{Event: eventExit, Worker: c.id, Status: uint32(status), Left: left}
+	if c.killed || !status.Signaled() || status.Signal() != unix.SIGKILL {
+		return e
 	}
+	if e.OOM = oom; c.cgroup.overMemory() {
+		e.Over = LimitMemory
+	}
+	return e
 }
 
 // hurry gives whoever still holds a dead worker's pipes a last moment. After it the

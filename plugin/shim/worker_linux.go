@@ -17,6 +17,7 @@ type Child struct {
 	worker string
 	token  string
 	note   string // of a survivor
+	limits []Limit
 	mark   Mark
 	lame   bool // it runs, but we couldn't take hold of it
 
@@ -67,6 +68,10 @@ func (ch *Child) Note() string { return ch.note }
 func (ch *Child) SetNote(note string) error {
 	return ch.client.ask(request{Op: opNote, Worker: ch.worker, Note: note})
 }
+
+// Limits says what has become of those that it was spawned with; a survivor's
+// aren't known, nor are those of a shim from before there were any.
+func (ch *Child) Limits() []Limit { return ch.limits }
 
 // Mark is its pair of words in the page of marks.
 func (ch *Child) Mark() Mark { return ch.mark }

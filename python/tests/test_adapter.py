@@ -101,6 +101,22 @@ def test_adapter_that_cannot_serve_says_why(write: Write, source: str, says: str
         load(write(source))
 
 
+def test_slots_that_the_host_wants_go_before_the_adapters(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("class A(Adapter):\n slots = 3\n @tool\n def a(self): ...")
+    assert load(path).slots == 3
+    monkeypatch.setenv("SNAKEPIT_WORKER_SLOTS", "8")
+    assert load(path).slots == 8
+    assert load(f"{path}:A").slots == 8
+    for wrong in ("0", "1025", "many", "-1"):
+        monkeypatch.setenv("SNAKEPIT_WORKER_SLOTS", wrong)
+        with pytest.raises(
+            DefinitionError, match="SNAKEPIT_WORKER_SLOTS is a number from 1 to 1024"
+        ):
+            load(path)
+
+
 def test_name_that_is_not_there_suggests_the_nearest(write: Write) -> None:
     path = write("class Digits(Adapter):\n @tool\n def a(self): ...")
     with pytest.raises(DefinitionError, match="did you mean 'Digits'"):

@@ -38,7 +38,18 @@ type Invocation struct {
 	// How payloads are encoded: "application/msgpack" (also when empty) or "application/json".
 	ContentType string `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// W3C trace context and the like; at most 16 entries and 4 KiB.
-	Metadata      map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Who shares the slots fairly with other callers, at most 256 bytes; empty: the
+	// session, else the connection.
+	Caller string `protobuf:"bytes,8,opt,name=caller,proto3" json:"caller,omitempty"`
+	// Calls of a higher class go first: -1, 0 or 1.
+	Priority int32 `protobuf:"zigzag32,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	// What becomes of the call when its session's home is busy or gone: "hint",
+	// "strict_queue" or "strict_fail_fast"; empty: what its session says. A call may
+	// be stricter than its session, not less so.
+	Affinity string `protobuf:"bytes,10,opt,name=affinity,proto3" json:"affinity,omitempty"`
+	// A session that this call opens runs its calls beside each other.
+	Concurrent    bool `protobuf:"varint,11,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +131,34 @@ func (x *Invocation) GetMetadata() map[string]string {
 		return x.Metadata
 	}
 	return nil
+}
+
+func (x *Invocation) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *Invocation) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Invocation) GetAffinity() string {
+	if x != nil {
+		return x.Affinity
+	}
+	return ""
+}
+
+func (x *Invocation) GetConcurrent() bool {
+	if x != nil {
+		return x.Concurrent
+	}
+	return false
 }
 
 // HostCallRequest runs a tool.
@@ -1124,7 +1163,8 @@ func (x *StatusResponse) GetRefused() map[string]uint64 {
 	return nil
 }
 
-// PoolStatus is how a pool is.
+// PoolStatus is how a pool is. Of its calls each is counted once, whatever it
+// went through: received = ok + all errors + open.
 type PoolStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The pool's name.
@@ -1141,7 +1181,7 @@ type PoolStatus struct {
 	Slots uint32 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
 	// Calls that wait for a slot.
 	Queued uint32 `protobuf:"varint,7,opt,name=queued,proto3" json:"queued,omitempty"`
-	// Calls that were started on a worker.
+	// Calls that were started on a worker, each once.
 	Calls uint64 `protobuf:"varint,8,opt,name=calls,proto3" json:"calls,omitempty"`
 	// Calls that ended with an error, by reason.
 	Errors map[string]uint64 `protobuf:"bytes,9,rep,name=errors,proto3" json:"errors,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
@@ -1149,8 +1189,42 @@ type PoolStatus struct {
 	Replaced uint64 `protobuf:"varint,10,opt,name=replaced,proto3" json:"replaced,omitempty"`
 	// Why the newest worker couldn't start; empty when it could.
 	LastStartError string `protobuf:"bytes,11,opt,name=last_start_error,json=lastStartError,proto3" json:"last_start_error,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Calls that came to the pool, each once, whatever became of them.
+	Received uint64 `protobuf:"varint,12,opt,name=received,proto3" json:"received,omitempty"`
+	// Calls that ended with a result.
+	Ok uint64 `protobuf:"varint,13,opt,name=ok,proto3" json:"ok,omitempty"`
+	// Calls that have no answer yet: they wait, or run.
+	Open uint64 `protobuf:"varint,14,opt,name=open,proto3" json:"open,omitempty"`
+	// Calls that were refused at once because too many waited; in errors too.
+	Rejected uint64 `protobuf:"varint,15,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Starts of calls on a worker beyond each one's first.
+	Retried uint64 `protobuf:"varint,16,opt,name=retried,proto3" json:"retried,omitempty"`
+	// From a call's arrival until it was started on a worker, or gave up waiting;
+	// calls that were refused at once aren't in it.
+	QueueTime *Histogram `protobuf:"bytes,17,opt,name=queue_time,json=queueTime,proto3" json:"queue_time,omitempty"`
+	// From a call's first start on a worker until its caller had the answer.
+	RunTime *Histogram `protobuf:"bytes,18,opt,name=run_time,json=runTime,proto3" json:"run_time,omitempty"`
+	// Bytes of arguments and chunks from callers.
+	BytesIn uint64 `protobuf:"varint,19,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	// Bytes of chunks and results to callers.
+	BytesOut uint64 `protobuf:"varint,20,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	// Between these the size follows the load; the same in a pool that is fixed.
+	MinSize uint32 `protobuf:"varint,21,opt,name=min_size,json=minSize,proto3" json:"min_size,omitempty"`
+	// The other bound.
+	MaxSize uint32 `protobuf:"varint,22,opt,name=max_size,json=maxSize,proto3" json:"max_size,omitempty"`
+	// Workers that can't take calls yet.
+	Starting uint32 `protobuf:"varint,23,opt,name=starting,proto3" json:"starting,omitempty"`
+	// Workers that take no more calls and haven't ended.
+	Draining uint32 `protobuf:"varint,24,opt,name=draining,proto3" json:"draining,omitempty"`
+	// The circuit breaker.
+	Breaker *Breaker `protobuf:"bytes,25,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	// Workers that were replaced at the end of their time, by "age", "calls",
+	// "memory" or "reload".
+	Recycled map[string]uint64 `protobuf:"bytes,26,rep,name=recycled,proto3" json:"recycled,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The latest 64 things that happened, the oldest first.
+	Events        []*Event `protobuf:"bytes,27,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PoolStatus) Reset() {
@@ -1260,6 +1334,429 @@ func (x *PoolStatus) GetLastStartError() string {
 	return ""
 }
 
+func (x *PoolStatus) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetOk() uint64 {
+	if x != nil {
+		return x.Ok
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetRejected() uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetRetried() uint64 {
+	if x != nil {
+		return x.Retried
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetQueueTime() *Histogram {
+	if x != nil {
+		return x.QueueTime
+	}
+	return nil
+}
+
+func (x *PoolStatus) GetRunTime() *Histogram {
+	if x != nil {
+		return x.RunTime
+	}
+	return nil
+}
+
+func (x *PoolStatus) GetBytesIn() uint64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetBytesOut() uint64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetMinSize() uint32 {
+	if x != nil {
+		return x.MinSize
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetMaxSize() uint32 {
+	if x != nil {
+		return x.MaxSize
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetStarting() uint32 {
+	if x != nil {
+		return x.Starting
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetDraining() uint32 {
+	if x != nil {
+		return x.Draining
+	}
+	return 0
+}
+
+func (x *PoolStatus) GetBreaker() *Breaker {
+	if x != nil {
+		return x.Breaker
+	}
+	return nil
+}
+
+func (x *PoolStatus) GetRecycled() map[string]uint64 {
+	if x != nil {
+		return x.Recycled
+	}
+	return nil
+}
+
+func (x *PoolStatus) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// Histogram is how long things took, in microseconds.
+type Histogram struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many.
+	Count uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// All times together.
+	SumUs uint64 `protobuf:"varint,2,opt,name=sum_us,json=sumUs,proto3" json:"sum_us,omitempty"`
+	// Half took at most this long.
+	P50Us uint64 `protobuf:"varint,3,opt,name=p50_us,json=p50Us,proto3" json:"p50_us,omitempty"`
+	// Nine in ten took at most this long.
+	P90Us uint64 `protobuf:"varint,4,opt,name=p90_us,json=p90Us,proto3" json:"p90_us,omitempty"`
+	// All but one in a hundred took at most this long.
+	P99Us uint64 `protobuf:"varint,5,opt,name=p99_us,json=p99Us,proto3" json:"p99_us,omitempty"`
+	// The longest.
+	MaxUs uint64 `protobuf:"varint,6,opt,name=max_us,json=maxUs,proto3" json:"max_us,omitempty"`
+	// The buckets that aren't empty, the shortest times first. The difference of
+	// two answers is what came between them.
+	Buckets       []*HistogramBucket `protobuf:"bytes,7,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Histogram) Reset() {
+	*x = Histogram{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Histogram) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Histogram) ProtoMessage() {}
+
+func (x *Histogram) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
+func (*Histogram) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Histogram) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Histogram) GetSumUs() uint64 {
+	if x != nil {
+		return x.SumUs
+	}
+	return 0
+}
+
+func (x *Histogram) GetP50Us() uint64 {
+	if x != nil {
+		return x.P50Us
+	}
+	return 0
+}
+
+func (x *Histogram) GetP90Us() uint64 {
+	if x != nil {
+		return x.P90Us
+	}
+	return 0
+}
+
+func (x *Histogram) GetP99Us() uint64 {
+	if x != nil {
+		return x.P99Us
+	}
+	return 0
+}
+
+func (x *Histogram) GetMaxUs() uint64 {
+	if x != nil {
+		return x.MaxUs
+	}
+	return 0
+}
+
+func (x *Histogram) GetBuckets() []*HistogramBucket {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+// HistogramBucket counts the times between two bounds. Bounds never change.
+type HistogramBucket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The shortest that it takes.
+	FromUs uint64 `protobuf:"varint,1,opt,name=from_us,json=fromUs,proto3" json:"from_us,omitempty"`
+	// The first that it doesn't.
+	BelowUs uint64 `protobuf:"varint,2,opt,name=below_us,json=belowUs,proto3" json:"below_us,omitempty"`
+	// How many.
+	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistogramBucket) Reset() {
+	*x = HistogramBucket{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistogramBucket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistogramBucket) ProtoMessage() {}
+
+func (x *HistogramBucket) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistogramBucket.ProtoReflect.Descriptor instead.
+func (*HistogramBucket) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *HistogramBucket) GetFromUs() uint64 {
+	if x != nil {
+		return x.FromUs
+	}
+	return 0
+}
+
+func (x *HistogramBucket) GetBelowUs() uint64 {
+	if x != nil {
+		return x.BelowUs
+	}
+	return 0
+}
+
+func (x *HistogramBucket) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// Breaker refuses a pool's calls for a while when its workers keep crashing.
+type Breaker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "closed" (calls go through), "open" (none does) or "half_open" (a few do).
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// Crashes in a row.
+	Failures uint32 `protobuf:"varint,2,opt,name=failures,proto3" json:"failures,omitempty"`
+	// When an open one lets a call through; unset when it isn't open.
+	RetryAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Breaker) Reset() {
+	*x = Breaker{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Breaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Breaker) ProtoMessage() {}
+
+func (x *Breaker) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
+func (*Breaker) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Breaker) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Breaker) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Breaker) GetRetryAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetryAt
+	}
+	return nil
+}
+
+// Event is something that happened to a pool or to one of its workers.
+type Event struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What: "worker_died", "breaker_opened" and the like.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// When, for people.
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// The worker; empty for the pool as a whole.
+	Worker string `protobuf:"bytes,3,opt,name=worker,proto3" json:"worker,omitempty"`
+	// Why, as an error's reason; empty for none.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same in words, one line.
+	Detail        string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Event) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Event) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Event) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *Event) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Event) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // ListToolsRequest asks for tools.
 type ListToolsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1271,7 +1768,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	mi := &file_snakepit_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1780,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	mi := &file_snakepit_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1793,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListToolsRequest) GetPool() string {
@@ -1317,7 +1814,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	mi := &file_snakepit_v1_host_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1826,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	mi := &file_snakepit_v1_host_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1839,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListToolsResponse) GetTools() []*OfferedTool {
@@ -1367,7 +1864,7 @@ type OfferedTool struct {
 
 func (x *OfferedTool) Reset() {
 	*x = OfferedTool{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	mi := &file_snakepit_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1876,7 @@ func (x *OfferedTool) String() string {
 func (*OfferedTool) ProtoMessage() {}
 
 func (x *OfferedTool) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	mi := &file_snakepit_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1889,7 @@ func (x *OfferedTool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedTool.ProtoReflect.Descriptor instead.
 func (*OfferedTool) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{17}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OfferedTool) GetTool() *Tool {
@@ -1427,7 +1924,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	mi := &file_snakepit_v1_host_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1936,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	mi := &file_snakepit_v1_host_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1949,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{18}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListWorkersRequest) GetPool() string {
@@ -1473,7 +1970,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[19]
+	mi := &file_snakepit_v1_host_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1982,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[19]
+	mi := &file_snakepit_v1_host_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1995,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{19}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*WorkerStatus {
@@ -1532,14 +2029,22 @@ type WorkerStatus struct {
 	// Its resident memory in bytes; 0 when that can't be read.
 	RssBytes uint64 `protobuf:"varint,10,opt,name=rss_bytes,json=rssBytes,proto3" json:"rss_bytes,omitempty"`
 	// When it was launched.
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// How many of its calls ended with an error.
+	Errors uint64 `protobuf:"varint,12,opt,name=errors,proto3" json:"errors,omitempty"`
+	// The reason of the last one; empty for none.
+	LastError string `protobuf:"bytes,13,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// How long its slots were taken, calls that still run not included.
+	RunTimeUs uint64 `protobuf:"varint,14,opt,name=run_time_us,json=runTimeUs,proto3" json:"run_time_us,omitempty"`
+	// The devices that it has for itself.
+	Devices       []string `protobuf:"bytes,15,rep,name=devices,proto3" json:"devices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[20]
+	mi := &file_snakepit_v1_host_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +2056,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[20]
+	mi := &file_snakepit_v1_host_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +2069,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{20}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -1644,6 +2149,226 @@ func (x *WorkerStatus) GetStartedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *WorkerStatus) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *WorkerStatus) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *WorkerStatus) GetRunTimeUs() uint64 {
+	if x != nil {
+		return x.RunTimeUs
+	}
+	return 0
+}
+
+func (x *WorkerStatus) GetDevices() []string {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+// ListSessionsRequest asks for sessions.
+type ListSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only this pool's; empty for all.
+	Pool          string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListSessionsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+// ListSessionsResponse lists sessions.
+type ListSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by id.
+	Sessions      []*SessionStatus `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*SessionStatus {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// SessionStatus is how a session is.
+type SessionStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its pool.
+	Pool string `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Its node.
+	Node string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// The worker that is its home; empty for none.
+	Worker string `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
+	// Grows with each change of its home.
+	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// When it expires unless it's used before; unset when it never does.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When it was opened.
+	OpenedAt      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionStatus) Reset() {
+	*x = SessionStatus{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionStatus) ProtoMessage() {}
+
+func (x *SessionStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionStatus.ProtoReflect.Descriptor instead.
+func (*SessionStatus) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SessionStatus) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SessionStatus) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *SessionStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SessionStatus) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *SessionStatus) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SessionStatus) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *SessionStatus) GetOpenedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenedAt
+	}
+	return nil
+}
+
 // CloseSessionRequest ends a session.
 type CloseSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1655,7 +2380,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[21]
+	mi := &file_snakepit_v1_host_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +2392,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[21]
+	mi := &file_snakepit_v1_host_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +2405,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{21}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CloseSessionRequest) GetSession() string {
@@ -1699,7 +2424,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[22]
+	mi := &file_snakepit_v1_host_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +2436,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[22]
+	mi := &file_snakepit_v1_host_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +2449,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{22}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{29}
 }
 
 // UpgradeRequest asks a host to let a new process take over.
@@ -1736,7 +2461,7 @@ type UpgradeRequest struct {
 
 func (x *UpgradeRequest) Reset() {
 	*x = UpgradeRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[23]
+	mi := &file_snakepit_v1_host_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +2473,7 @@ func (x *UpgradeRequest) String() string {
 func (*UpgradeRequest) ProtoMessage() {}
 
 func (x *UpgradeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[23]
+	mi := &file_snakepit_v1_host_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +2486,7 @@ func (x *UpgradeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeRequest.ProtoReflect.Descriptor instead.
 func (*UpgradeRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{23}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{30}
 }
 
 // UpgradeResponse says who takes over.
@@ -1775,7 +2500,7 @@ type UpgradeResponse struct {
 
 func (x *UpgradeResponse) Reset() {
 	*x = UpgradeResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[24]
+	mi := &file_snakepit_v1_host_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2512,7 @@ func (x *UpgradeResponse) String() string {
 func (*UpgradeResponse) ProtoMessage() {}
 
 func (x *UpgradeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[24]
+	mi := &file_snakepit_v1_host_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2525,7 @@ func (x *UpgradeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeResponse.ProtoReflect.Descriptor instead.
 func (*UpgradeResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{24}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *UpgradeResponse) GetPid() int32 {
@@ -1814,7 +2539,7 @@ var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\n" +
-	"\x16snakepit/v1/host.proto\x12\vsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xb0\x02\n" +
+	"\x16snakepit/v1/host.proto\x12\vsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xa0\x03\n" +
 	"\n" +
 	"Invocation\x12\x12\n" +
 	"\x04tool\x18\x01 \x01(\tR\x04tool\x12\x12\n" +
@@ -1826,7 +2551,14 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"idempotent\x18\x05 \x01(\bR\n" +
 	"idempotent\x12!\n" +
 	"\fcontent_type\x18\x06 \x01(\tR\vcontentType\x12A\n" +
-	"\bmetadata\x18\a \x03(\v2%.snakepit.v1.Invocation.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\a \x03(\v2%.snakepit.v1.Invocation.MetadataEntryR\bmetadata\x12\x16\n" +
+	"\x06caller\x18\b \x01(\tR\x06caller\x12\x1a\n" +
+	"\bpriority\x18\t \x01(\x11R\bpriority\x12\x1a\n" +
+	"\baffinity\x18\n" +
+	" \x01(\tR\baffinity\x12\x1e\n" +
+	"\n" +
+	"concurrent\x18\v \x01(\bR\n" +
+	"concurrent\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +
@@ -1896,7 +2628,7 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\arefused\x18\t \x03(\v2(.snakepit.v1.StatusResponse.RefusedEntryR\arefused\x1a:\n" +
 	"\fRefusedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xfa\x02\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xdc\a\n" +
 	"\n" +
 	"PoolStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -1910,10 +2642,52 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x06errors\x18\t \x03(\v2#.snakepit.v1.PoolStatus.ErrorsEntryR\x06errors\x12\x1a\n" +
 	"\breplaced\x18\n" +
 	" \x01(\x04R\breplaced\x12(\n" +
-	"\x10last_start_error\x18\v \x01(\tR\x0elastStartError\x1a9\n" +
+	"\x10last_start_error\x18\v \x01(\tR\x0elastStartError\x12\x1a\n" +
+	"\breceived\x18\f \x01(\x04R\breceived\x12\x0e\n" +
+	"\x02ok\x18\r \x01(\x04R\x02ok\x12\x12\n" +
+	"\x04open\x18\x0e \x01(\x04R\x04open\x12\x1a\n" +
+	"\brejected\x18\x0f \x01(\x04R\brejected\x12\x18\n" +
+	"\aretried\x18\x10 \x01(\x04R\aretried\x125\n" +
+	"\n" +
+	"queue_time\x18\x11 \x01(\v2\x16.snakepit.v1.HistogramR\tqueueTime\x121\n" +
+	"\brun_time\x18\x12 \x01(\v2\x16.snakepit.v1.HistogramR\arunTime\x12\x19\n" +
+	"\bbytes_in\x18\x13 \x01(\x04R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\x14 \x01(\x04R\bbytesOut\x12\x19\n" +
+	"\bmin_size\x18\x15 \x01(\rR\aminSize\x12\x19\n" +
+	"\bmax_size\x18\x16 \x01(\rR\amaxSize\x12\x1a\n" +
+	"\bstarting\x18\x17 \x01(\rR\bstarting\x12\x1a\n" +
+	"\bdraining\x18\x18 \x01(\rR\bdraining\x12.\n" +
+	"\abreaker\x18\x19 \x01(\v2\x14.snakepit.v1.BreakerR\abreaker\x12A\n" +
+	"\brecycled\x18\x1a \x03(\v2%.snakepit.v1.PoolStatus.RecycledEntryR\brecycled\x12*\n" +
+	"\x06events\x18\x1b \x03(\v2\x12.snakepit.v1.EventR\x06events\x1a9\n" +
 	"\vErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"&\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a;\n" +
+	"\rRecycledEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcc\x01\n" +
+	"\tHistogram\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n" +
+	"\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x15\n" +
+	"\x06p50_us\x18\x03 \x01(\x04R\x05p50Us\x12\x15\n" +
+	"\x06p90_us\x18\x04 \x01(\x04R\x05p90Us\x12\x15\n" +
+	"\x06p99_us\x18\x05 \x01(\x04R\x05p99Us\x12\x15\n" +
+	"\x06max_us\x18\x06 \x01(\x04R\x05maxUs\x126\n" +
+	"\abuckets\x18\a \x03(\v2\x1c.snakepit.v1.HistogramBucketR\abuckets\"[\n" +
+	"\x0fHistogramBucket\x12\x17\n" +
+	"\afrom_us\x18\x01 \x01(\x04R\x06fromUs\x12\x19\n" +
+	"\bbelow_us\x18\x02 \x01(\x04R\abelowUs\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"r\n" +
+	"\aBreaker\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x1a\n" +
+	"\bfailures\x18\x02 \x01(\rR\bfailures\x125\n" +
+	"\bretry_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\"\x8f\x01\n" +
+	"\x05Event\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06worker\x18\x03 \x01(\tR\x06worker\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\"&\n" +
 	"\x10ListToolsRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\"C\n" +
 	"\x11ListToolsResponse\x12.\n" +
@@ -1925,7 +2699,7 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x12ListWorkersRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\"J\n" +
 	"\x13ListWorkersResponse\x123\n" +
-	"\aworkers\x18\x01 \x03(\v2\x19.snakepit.v1.WorkerStatusR\aworkers\"\xab\x02\n" +
+	"\aworkers\x18\x01 \x03(\v2\x19.snakepit.v1.WorkerStatusR\aworkers\"\x9c\x03\n" +
 	"\fWorkerStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
@@ -1939,13 +2713,31 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\trss_bytes\x18\n" +
 	" \x01(\x04R\brssBytes\x129\n" +
 	"\n" +
-	"started_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"/\n" +
+	"started_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x16\n" +
+	"\x06errors\x18\f \x01(\x04R\x06errors\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\r \x01(\tR\tlastError\x12\x1e\n" +
+	"\vrun_time_us\x18\x0e \x01(\x04R\trunTimeUs\x12\x18\n" +
+	"\adevices\x18\x0f \x03(\tR\adevices\")\n" +
+	"\x13ListSessionsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"N\n" +
+	"\x14ListSessionsResponse\x126\n" +
+	"\bsessions\x18\x01 \x03(\v2\x1a.snakepit.v1.SessionStatusR\bsessions\"\xe9\x01\n" +
+	"\rSessionStatus\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x16\n" +
+	"\x06worker\x18\x04 \x01(\tR\x06worker\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x129\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x127\n" +
+	"\topened_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\"/\n" +
 	"\x13CloseSessionRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\"\x16\n" +
 	"\x14CloseSessionResponse\"\x10\n" +
 	"\x0eUpgradeRequest\"#\n" +
 	"\x0fUpgradeResponse\x12\x10\n" +
-	"\x03pid\x18\x01 \x01(\x05R\x03pid2\xda\x04\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid2\xaf\x05\n" +
 	"\x04Host\x12C\n" +
 	"\x04Call\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n" +
 	"\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x010\x01\x12B\n" +
@@ -1953,6 +2745,7 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x06Status\x12\x1a.snakepit.v1.StatusRequest\x1a\x1b.snakepit.v1.StatusResponse\x12J\n" +
 	"\tListTools\x12\x1d.snakepit.v1.ListToolsRequest\x1a\x1e.snakepit.v1.ListToolsResponse\x12P\n" +
 	"\vListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n" +
+	"\fListSessions\x12 .snakepit.v1.ListSessionsRequest\x1a!.snakepit.v1.ListSessionsResponse\x12S\n" +
 	"\fCloseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponse\x12D\n" +
 	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
@@ -1968,7 +2761,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -1985,66 +2778,87 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 12: snakepit.v1.StatusRequest
 	(*StatusResponse)(nil),        // 13: snakepit.v1.StatusResponse
 	(*PoolStatus)(nil),            // 14: snakepit.v1.PoolStatus
-	(*ListToolsRequest)(nil),      // 15: snakepit.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 16: snakepit.v1.ListToolsResponse
-	(*OfferedTool)(nil),           // 17: snakepit.v1.OfferedTool
-	(*ListWorkersRequest)(nil),    // 18: snakepit.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),   // 19: snakepit.v1.ListWorkersResponse
-	(*WorkerStatus)(nil),          // 20: snakepit.v1.WorkerStatus
-	(*CloseSessionRequest)(nil),   // 21: snakepit.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),  // 22: snakepit.v1.CloseSessionResponse
-	(*UpgradeRequest)(nil),        // 23: snakepit.v1.UpgradeRequest
-	(*UpgradeResponse)(nil),       // 24: snakepit.v1.UpgradeResponse
-	nil,                           // 25: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 26: snakepit.v1.StatusResponse.RefusedEntry
-	nil,                           // 27: snakepit.v1.PoolStatus.ErrorsEntry
-	(*Progress)(nil),              // 28: snakepit.v1.Progress
-	(*Tool)(nil),                  // 29: snakepit.v1.Tool
-	(*Error)(nil),                 // 30: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*Histogram)(nil),             // 15: snakepit.v1.Histogram
+	(*HistogramBucket)(nil),       // 16: snakepit.v1.HistogramBucket
+	(*Breaker)(nil),               // 17: snakepit.v1.Breaker
+	(*Event)(nil),                 // 18: snakepit.v1.Event
+	(*ListToolsRequest)(nil),      // 19: snakepit.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),     // 20: snakepit.v1.ListToolsResponse
+	(*OfferedTool)(nil),           // 21: snakepit.v1.OfferedTool
+	(*ListWorkersRequest)(nil),    // 22: snakepit.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),   // 23: snakepit.v1.ListWorkersResponse
+	(*WorkerStatus)(nil),          // 24: snakepit.v1.WorkerStatus
+	(*ListSessionsRequest)(nil),   // 25: snakepit.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),  // 26: snakepit.v1.ListSessionsResponse
+	(*SessionStatus)(nil),         // 27: snakepit.v1.SessionStatus
+	(*CloseSessionRequest)(nil),   // 28: snakepit.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),  // 29: snakepit.v1.CloseSessionResponse
+	(*UpgradeRequest)(nil),        // 30: snakepit.v1.UpgradeRequest
+	(*UpgradeResponse)(nil),       // 31: snakepit.v1.UpgradeResponse
+	nil,                           // 32: snakepit.v1.Invocation.MetadataEntry
+	nil,                           // 33: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                           // 34: snakepit.v1.PoolStatus.ErrorsEntry
+	nil,                           // 35: snakepit.v1.PoolStatus.RecycledEntry
+	(*Progress)(nil),              // 36: snakepit.v1.Progress
+	(*Tool)(nil),                  // 37: snakepit.v1.Tool
+	(*Error)(nil),                 // 38: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	25, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	32, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	28, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	36, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	29, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	30, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	37, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	38, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	30, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	31, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	38, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	39, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	26, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
-	27, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
-	17, // 16: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	29, // 17: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
-	20, // 18: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	31, // 19: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
-	1,  // 20: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
-	3,  // 21: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
-	6,  // 22: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
-	12, // 23: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
-	15, // 24: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
-	18, // 25: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
-	21, // 26: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	23, // 27: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
-	2,  // 28: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 29: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 30: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 31: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	16, // 32: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	19, // 33: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	22, // 34: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	24, // 35: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
-	28, // [28:36] is the sub-list for method output_type
-	20, // [20:28] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	33, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	34, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	15, // 16: snakepit.v1.PoolStatus.queue_time:type_name -> snakepit.v1.Histogram
+	15, // 17: snakepit.v1.PoolStatus.run_time:type_name -> snakepit.v1.Histogram
+	17, // 18: snakepit.v1.PoolStatus.breaker:type_name -> snakepit.v1.Breaker
+	35, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
+	18, // 20: snakepit.v1.PoolStatus.events:type_name -> snakepit.v1.Event
+	16, // 21: snakepit.v1.Histogram.buckets:type_name -> snakepit.v1.HistogramBucket
+	39, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	39, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
+	21, // 24: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
+	37, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	24, // 26: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
+	39, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	27, // 28: snakepit.v1.ListSessionsResponse.sessions:type_name -> snakepit.v1.SessionStatus
+	39, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
+	39, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
+	1,  // 31: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
+	3,  // 32: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
+	6,  // 33: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
+	12, // 34: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
+	19, // 35: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
+	22, // 36: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
+	25, // 37: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
+	28, // 38: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
+	30, // 39: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
+	2,  // 40: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 41: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 42: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 43: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	20, // 44: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	23, // 45: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	26, // 46: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
+	29, // 47: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	31, // 48: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
+	40, // [40:49] is the sub-list for method output_type
+	31, // [31:40] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_host_proto_init() }
@@ -2080,7 +2894,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1509,6 +1509,11 @@ type SessionRecord struct {
 	Metadata map[string]string `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// For people; nothing is decided by it.
 	OpenedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	// What becomes of its calls when the home is busy or gone: "hint" (also when
+	// empty), "strict_queue" or "strict_fail_fast".
+	Affinity string `protobuf:"bytes,8,opt,name=affinity,proto3" json:"affinity,omitempty"`
+	// Its calls don't wait for each other.
+	Concurrent bool `protobuf:"varint,9,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
 	// The node that owns it; empty on a host that is no node.
 	Owner string `protobuf:"bytes,30,opt,name=owner,proto3" json:"owner,omitempty"`
 	// The owner's incarnation: another one of the same node doesn't own it.
@@ -1596,6 +1601,20 @@ func (x *SessionRecord) GetOpenedAt() *timestamppb.Timestamp {
 		return x.OpenedAt
 	}
 	return nil
+}
+
+func (x *SessionRecord) GetAffinity() string {
+	if x != nil {
+		return x.Affinity
+	}
+	return ""
+}
+
+func (x *SessionRecord) GetConcurrent() bool {
+	if x != nil {
+		return x.Concurrent
+	}
+	return false
 }
 
 func (x *SessionRecord) GetOwner() string {
@@ -2375,7 +2394,7 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"minVersion\x12\x1f\n" +
 	"\vmax_version\x18\r \x01(\rR\n" +
 	"maxVersion\x12/\n" +
-	"\x06status\x18\x0e \x01(\x0e2\x17.snakepit.v1.NodeStatusR\x06status\"\xb8\x03\n" +
+	"\x06status\x18\x0e \x01(\x0e2\x17.snakepit.v1.NodeStatusR\x06status\"\xf4\x03\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
@@ -2383,7 +2402,11 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12+\n" +
 	"\x03ttl\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12D\n" +
 	"\bmetadata\x18\x06 \x03(\v2(.snakepit.v1.SessionRecord.MetadataEntryR\bmetadata\x127\n" +
-	"\topened_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x12\x14\n" +
+	"\topened_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x12\x1a\n" +
+	"\baffinity\x18\b \x01(\tR\baffinity\x12\x1e\n" +
+	"\n" +
+	"concurrent\x18\t \x01(\bR\n" +
+	"concurrent\x12\x14\n" +
 	"\x05owner\x18\x1e \x01(\tR\x05owner\x12+\n" +
 	"\x11owner_incarnation\x18\x1f \x01(\x04R\x10ownerIncarnation\x12-\n" +
 	"\x05state\x18  \x03(\v2\x17.snakepit.v1.StateEntryR\x05state\x1a;\n" +

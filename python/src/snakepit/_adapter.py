@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from snakepit import _schema
 from snakepit._tool import Cancel, Definition, DefinitionError, definition_of, definitions_in
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_SLOTS = 1024
+SLOTS: Final = "SNAKEPIT_WORKER_SLOTS"
+"""The variable by which a host says how many calls it wants to run at once."""
 
 
 class Adapter:
@@ -34,7 +37,10 @@ class Adapter:
     """
 
     slots: ClassVar[int] = 1
-    """How many calls run at once, at least 1. With more, ``def`` tools run on threads."""
+    """How many calls run at once, at least 1. With more, ``def`` tools run on threads.
+
+    The host's knob ``slots`` goes before it.
+    """
 
     def setup(self) -> None:
         """Prepares, once, on the main thread, before the first call. Raising ends the worker."""
@@ -202,11 +208,23 @@ def load(target: str) -> Toolbox:
     module = _import_file(Path(where)) if is_file(where) else _import_module(where)
     _refuse_shadowed(module)
     if not name:
-        return collect(module)
+        return _as_told(collect(module))
     found = getattr(module, name, None)
     if found is None:
         raise DefinitionError(_no_such_name(module, name))
-    return collect(found)
+    return _as_told(collect(found))
+
+
+def _as_told(toolbox: Toolbox) -> Toolbox:
+    """Gives the toolbox as many slots as the host wants, where it wants any number."""
+    told = os.environ.get(SLOTS, "")
+    if not told:
+        return toolbox
+    slots = int(told) if told.isdecimal() else 0
+    if not 1 <= slots <= MAX_SLOTS:
+        msg = f"{SLOTS} is a number from 1 to {MAX_SLOTS}, not {told[:32]!r}"
+        raise DefinitionError(msg)
+    return replace(toolbox, slots=slots)
 
 
 def split(target: str) -> tuple[str, str]:

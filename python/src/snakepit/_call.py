@@ -432,7 +432,9 @@ def stopped(reason: str, tool: str, call: str, *, ran: bool) -> errors.Error:
     """Makes the error of a call that was stopped."""
     known = reason if reason in errors.REASONS else "cancelled"
     message = {
-        "deadline": "the call's time was over",
+        "deadline": "the worker stopped the tool at the call's deadline"
+        if ran
+        else "the call's deadline passed while it waited in its worker",
         "cancelled": "the call was cancelled",
     }.get(known, "the call was stopped")
     e = errors.make(known, message)

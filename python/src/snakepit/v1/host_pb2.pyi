@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Invocation(_message.Message):
-    __slots__ = ("tool", "pool", "session", "must_exist", "idempotent", "content_type", "metadata")
+    __slots__ = ("tool", "pool", "session", "must_exist", "idempotent", "content_type", "metadata", "caller", "priority", "affinity", "concurrent")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,10 @@ class Invocation(_message.Message):
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENT_FIELD_NUMBER: _ClassVar[int]
     tool: str
     pool: str
     session: str
@@ -35,7 +39,11 @@ class Invocation(_message.Message):
     idempotent: bool
     content_type: str
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, tool: _Optional[str] = ..., pool: _Optional[str] = ..., session: _Optional[str] = ..., must_exist: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., content_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    caller: str
+    priority: int
+    affinity: str
+    concurrent: bool
+    def __init__(self, tool: _Optional[str] = ..., pool: _Optional[str] = ..., session: _Optional[str] = ..., must_exist: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., content_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., caller: _Optional[str] = ..., priority: _Optional[int] = ..., affinity: _Optional[str] = ..., concurrent: _Optional[bool] = ...) -> None: ...
 
 class HostCallRequest(_message.Message):
     __slots__ = ("invocation", "payload")
@@ -179,8 +187,15 @@ class StatusResponse(_message.Message):
     def __init__(self, node: _Optional[str] = ..., pid: _Optional[int] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pools: _Optional[_Iterable[_Union[PoolStatus, _Mapping]]] = ..., session_count: _Optional[int] = ..., data_dir: _Optional[str] = ..., refused: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PoolStatus(_message.Message):
-    __slots__ = ("name", "adapter", "size", "ready", "busy", "slots", "queued", "calls", "errors", "replaced", "last_start_error")
+    __slots__ = ("name", "adapter", "size", "ready", "busy", "slots", "queued", "calls", "errors", "replaced", "last_start_error", "received", "ok", "open", "rejected", "retried", "queue_time", "run_time", "bytes_in", "bytes_out", "min_size", "max_size", "starting", "draining", "breaker", "recycled", "events")
     class ErrorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class RecycledEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +213,22 @@ class PoolStatus(_message.Message):
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     REPLACED_FIELD_NUMBER: _ClassVar[int]
     LAST_START_ERROR_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    RETRIED_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    RUN_TIME_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    MIN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STARTING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    RECYCLED_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     adapter: str
     size: int
@@ -209,7 +240,75 @@ class PoolStatus(_message.Message):
     errors: _containers.ScalarMap[str, int]
     replaced: int
     last_start_error: str
-    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., size: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., slots: _Optional[int] = ..., queued: _Optional[int] = ..., calls: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., replaced: _Optional[int] = ..., last_start_error: _Optional[str] = ...) -> None: ...
+    received: int
+    ok: int
+    open: int
+    rejected: int
+    retried: int
+    queue_time: Histogram
+    run_time: Histogram
+    bytes_in: int
+    bytes_out: int
+    min_size: int
+    max_size: int
+    starting: int
+    draining: int
+    breaker: Breaker
+    recycled: _containers.ScalarMap[str, int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., size: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., slots: _Optional[int] = ..., queued: _Optional[int] = ..., calls: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., replaced: _Optional[int] = ..., last_start_error: _Optional[str] = ..., received: _Optional[int] = ..., ok: _Optional[int] = ..., open: _Optional[int] = ..., rejected: _Optional[int] = ..., retried: _Optional[int] = ..., queue_time: _Optional[_Union[Histogram, _Mapping]] = ..., run_time: _Optional[_Union[Histogram, _Mapping]] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., starting: _Optional[int] = ..., draining: _Optional[int] = ..., breaker: _Optional[_Union[Breaker, _Mapping]] = ..., recycled: _Optional[_Mapping[str, int]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class Histogram(_message.Message):
+    __slots__ = ("count", "sum_us", "p50_us", "p90_us", "p99_us", "max_us", "buckets")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SUM_US_FIELD_NUMBER: _ClassVar[int]
+    P50_US_FIELD_NUMBER: _ClassVar[int]
+    P90_US_FIELD_NUMBER: _ClassVar[int]
+    P99_US_FIELD_NUMBER: _ClassVar[int]
+    MAX_US_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    sum_us: int
+    p50_us: int
+    p90_us: int
+    p99_us: int
+    max_us: int
+    buckets: _containers.RepeatedCompositeFieldContainer[HistogramBucket]
+    def __init__(self, count: _Optional[int] = ..., sum_us: _Optional[int] = ..., p50_us: _Optional[int] = ..., p90_us: _Optional[int] = ..., p99_us: _Optional[int] = ..., max_us: _Optional[int] = ..., buckets: _Optional[_Iterable[_Union[HistogramBucket, _Mapping]]] = ...) -> None: ...
+
+class HistogramBucket(_message.Message):
+    __slots__ = ("from_us", "below_us", "count")
+    FROM_US_FIELD_NUMBER: _ClassVar[int]
+    BELOW_US_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    from_us: int
+    below_us: int
+    count: int
+    def __init__(self, from_us: _Optional[int] = ..., below_us: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class Breaker(_message.Message):
+    __slots__ = ("state", "failures", "retry_at")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AT_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    failures: int
+    retry_at: _timestamp_pb2.Timestamp
+    def __init__(self, state: _Optional[str] = ..., failures: _Optional[int] = ..., retry_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("kind", "at", "worker", "reason", "detail")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    at: _timestamp_pb2.Timestamp
+    worker: str
+    reason: str
+    detail: str
+    def __init__(self, kind: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., worker: _Optional[str] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ListToolsRequest(_message.Message):
     __slots__ = ("pool",)
@@ -246,7 +345,7 @@ class ListWorkersResponse(_message.Message):
     def __init__(self, workers: _Optional[_Iterable[_Union[WorkerStatus, _Mapping]]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("id", "pool", "node", "pid", "state", "slots", "busy", "calls", "session_count", "rss_bytes", "started_at")
+    __slots__ = ("id", "pool", "node", "pid", "state", "slots", "busy", "calls", "session_count", "rss_bytes", "started_at", "errors", "last_error", "run_time_us", "devices")
     ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -258,6 +357,10 @@ class WorkerStatus(_message.Message):
     SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
     RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    RUN_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     id: str
     pool: str
     node: str
@@ -269,7 +372,41 @@ class WorkerStatus(_message.Message):
     session_count: int
     rss_bytes: int
     started_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., busy: _Optional[int] = ..., calls: _Optional[int] = ..., session_count: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    errors: int
+    last_error: str
+    run_time_us: int
+    devices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[str] = ..., slots: _Optional[int] = ..., busy: _Optional[int] = ..., calls: _Optional[int] = ..., session_count: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., errors: _Optional[int] = ..., last_error: _Optional[str] = ..., run_time_us: _Optional[int] = ..., devices: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListSessionsRequest(_message.Message):
+    __slots__ = ("pool",)
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    def __init__(self, pool: _Optional[str] = ...) -> None: ...
+
+class ListSessionsResponse(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionStatus]
+    def __init__(self, sessions: _Optional[_Iterable[_Union[SessionStatus, _Mapping]]] = ...) -> None: ...
+
+class SessionStatus(_message.Message):
+    __slots__ = ("id", "pool", "node", "worker", "epoch", "expires_at", "opened_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    OPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pool: str
+    node: str
+    worker: str
+    epoch: int
+    expires_at: _timestamp_pb2.Timestamp
+    opened_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., node: _Optional[str] = ..., worker: _Optional[str] = ..., epoch: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CloseSessionRequest(_message.Message):
     __slots__ = ("session",)

@@ -66,6 +66,11 @@ class HostStub:
                 request_serializer=snakepit_dot_v1_dot_host__pb2.ListWorkersRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_host__pb2.ListWorkersResponse.FromString,
                 _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/snakepit.v1.Host/ListSessions',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
         self.CloseSession = channel.unary_unary(
                 '/snakepit.v1.Host/CloseSession',
                 request_serializer=snakepit_dot_v1_dot_host__pb2.CloseSessionRequest.SerializeToString,
@@ -127,6 +132,13 @@ class HostServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSessions(self, request, context):
+        """ListSessions lists the open sessions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseSession(self, request, context):
         """CloseSession ends a session and lets its worker forget it.
         """
@@ -175,6 +187,11 @@ def add_HostServicer_to_server(servicer, server):
                     servicer.ListWorkers,
                     request_deserializer=snakepit_dot_v1_dot_host__pb2.ListWorkersRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_host__pb2.ListWorkersResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.ListSessionsRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.ListSessionsResponse.SerializeToString,
             ),
             'CloseSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseSession,
@@ -351,6 +368,33 @@ class Host:
             '/snakepit.v1.Host/ListWorkers',
             snakepit_dot_v1_dot_host__pb2.ListWorkersRequest.SerializeToString,
             snakepit_dot_v1_dot_host__pb2.ListWorkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/ListSessions',
+            snakepit_dot_v1_dot_host__pb2.ListSessionsRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.ListSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

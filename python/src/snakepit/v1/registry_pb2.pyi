@@ -233,7 +233,7 @@ class NodeRecord(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., cluster_address: _Optional[str] = ..., api_address: _Optional[str] = ..., machine_id: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid_namespace: _Optional[str] = ..., pid: _Optional[int] = ..., start_time: _Optional[int] = ..., incarnation: _Optional[int] = ..., nonce: _Optional[str] = ..., min_version: _Optional[int] = ..., max_version: _Optional[int] = ..., status: _Optional[_Union[NodeStatus, str]] = ...) -> None: ...
 
 class SessionRecord(_message.Message):
-    __slots__ = ("id", "pool", "home", "epoch", "ttl", "metadata", "opened_at", "owner", "owner_incarnation", "state")
+    __slots__ = ("id", "pool", "home", "epoch", "ttl", "metadata", "opened_at", "affinity", "concurrent", "owner", "owner_incarnation", "state")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +248,8 @@ class SessionRecord(_message.Message):
     TTL_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     OPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENT_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     OWNER_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -258,10 +260,12 @@ class SessionRecord(_message.Message):
     ttl: _duration_pb2.Duration
     metadata: _containers.ScalarMap[str, str]
     opened_at: _timestamp_pb2.Timestamp
+    affinity: str
+    concurrent: bool
     owner: str
     owner_incarnation: int
     state: _containers.RepeatedCompositeFieldContainer[StateEntry]
-    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., home: _Optional[str] = ..., epoch: _Optional[int] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., owner_incarnation: _Optional[int] = ..., state: _Optional[_Iterable[_Union[StateEntry, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., home: _Optional[str] = ..., epoch: _Optional[int] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., affinity: _Optional[str] = ..., concurrent: _Optional[bool] = ..., owner: _Optional[str] = ..., owner_incarnation: _Optional[int] = ..., state: _Optional[_Iterable[_Union[StateEntry, _Mapping]]] = ...) -> None: ...
 
 class WorkerProcess(_message.Message):
     __slots__ = ("worker", "pool", "node", "epoch", "pid", "start_time", "machine_id", "boot_id", "pid_namespace")

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/snakepit-go/snakepit/host"
+)
+
+// addOrderFlags adds the flags that say when and where a call runs.
+func (p *program) addOrderFlags(cmd *cobra.Command, f *callFlags) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.caller, "caller", "", "share the pool's slots as caller `NAME` (default: the session, else this connection)")
+	flags.Var(&f.priority, "priority", "its `CLASS` in the queue: low, normal (default) or high")
+	flags.Var(&f.affinity, "affinity", "`WHAT` to do when the session's worker is busy: hint (go elsewhere), strict_queue (wait) or strict_fail_fast")
+	complete(cmd, "caller", cobra.NoFileCompletions)
+	complete(cmd, "priority", cobra.FixedCompletions(priorities, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "affinity", cobra.FixedCompletions(affinities, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// priority is a flag that takes a call's class by its name.
+type priority host.Priority
+
+var (
+	_ pflag.Value = (*priority)(nil)
+	_ pflag.Value = (*affinity)(nil)
+
+	priorities = []string{"low", "normal", "high"} // from PriorityLow on
+	affinities = []string{string(host.AffinityHint), string(host.AffinityStrictQueue), string(host.AffinityStrictFailFast)}
+)
+
+func (p *priority) Type() string { return "priority" }
+
+func (p *priority) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return priorities[*p-priority(host.PriorityLow)]
+}
+
+func (p *priority) Set(text string) error {
+	n := slices.Index(priorities, text)
+	if n < 0 {
+		return errors.New("want " + strings.Join(priorities, ", "))
+	}
+	*p = priority(n) + priority(host.PriorityLow)
+	return nil
+}
+
+// affinity is a flag that takes one by its name.
+type affinity host.Affinity
+
+func (a *affinity) Type() string   { return "affinity" }
+func (a *affinity) String() string { return string(*a) }
+
+func (a *affinity) Set(text string) error {
+	if !slices.Contains(affinities, text) {
+		return errors.New("want " + strings.Join(affinities, ", "))
+	}
+	*a = affinity(text)
+	return nil
+}

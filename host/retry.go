@@ -1,0 +1,81 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// delay is the pause before an attempt; pauses is how many there were before.
+func (r Retry) delay(pauses int) time.Duration {
+	d := r.MaxDelay
+	if pauses < 32 && r.Backoff < r.MaxDelay>>pauses {
+		d = r.Backoff << pauses
+	}
+	random := time.Duration(float64(d) * max(r.Jitter, 0))
+	return d - random + rand.N(random+1) //nolint:gosec // spreads load, protects nothing
+}
+
+// tries is how often a call was given to a worker, and how often it may be.
+type tries struct {
+	offers int // attempts: workers that it was offered to
+	reruns int // of an idempotent call, after a crash; each allows one more offer
+	pauses int
+}
+
+// mayOffer reports whether the call may be offered to another worker.
+func (c *Call) mayOffer() bool {
+	return c.tries.offers < c.target.pool.cfg().Retry.Attempts+c.tries.reruns
+}
+
+// pause waits before the next attempt, and reports whether there may be one: not
+// when the call's time would be over by then. Who met a dead worker goes on to
+// another at once the first time: it had its turn, and loses it by waiting.
+func (c *Call) pause(ctx context.Context, worker WorkerID, err error, atOnce bool) bool {
+	p := c.target.pool
+	if !c.mayOffer() || p.breaker.refuses(time.Now(), c.probe.Load()) != nil {
+		return false
+	}
+	var d time.Duration
+	if !atOnce {
+		d = p.cfg().Retry.delay(c.tries.pauses)
+		c.tries.pauses++
+	}
+	if !time.Now().Add(d).Before(c.deadline) {
+		return false
+	}
+	p.event.emit(EventCallRetried, worker, errdefs.ReasonOf(err), fmt.Sprintf("call %s of tool %s, attempt %d after %s", c.id, c.req.Tool, c.tries.offers+1, d))
+	return d == 0 || sleep(ctx, d)
+}
+
+// retry gives a call to a worker once more, when the one that had it never ran it,
+// or crashed and the call is idempotent.
+func (c *Call) retry(ctx context.Context, a *attempt, err error) bool {
+	again := c.again
+	if again == nil || !c.mayRerun(err) {
+		return false
+	}
+	a.releaseIfDone()
+	return c.pause(ctx, a.grant.member.id, err, false) && again(ctx) == nil
+}
+
+// mayRerun decides; a rerun is counted.
+func (c *Call) mayRerun(err error) bool {
+	if neverReached(err) {
+		return true
+	}
+	r := errdefs.ReasonOf(err)
+	if !c.idempotent() || r != errdefs.WorkerCrashed && r != errdefs.WorkerHung {
+		return false
+	}
+	if c.tries.reruns >= c.target.pool.cfg().Barrier.Retries {
+		return false
+	}
+	c.tries.reruns++
+	return true
+}
+
+func (c *Call) idempotent() bool { return c.req.Idempotent || c.target.tool.Idempotent }
