@@ -105,7 +105,8 @@ func (c *chaos) run(t *testing.T) {
 	defer cancel()
 	var busy sync.WaitGroup
 	for i := range 4 {
-		busy.Go(func() { c.client(ctx, i, rand.New(rand.NewPCG(c.dice.Uint64(), 1))) })
+		dice := rand.New(rand.NewPCG(c.dice.Uint64(), 1))
+		busy.Go(func() { c.client(ctx, i, dice) })
 	}
 	busy.Go(func() { c.watch(ctx) })
 	c.faults(ctx)
