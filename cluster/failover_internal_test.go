@@ -11,6 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
@@ -468,5 +472,74 @@ func TestLeadersOwnFormerStartKeepsItsSessionsForItsLease(t *testing.T) {
 		if lease.Valid(clock.Now()) {
 			r.Error("n2 owns it while the lease of n1's former start lasts")
 		}
+	})
+}
+
+func TestNodeThatDrainsKeepsItsSessionsAndGetsNone(t *testing.T) {
+	t.Parallel()
+	inRig(t, 4, func(r *rig) {
+		r.voters(3)
+		victim, drained := r.others(r.leader())[0], r.others(r.leader())[1]
+		kept := r.open(drained, "kept")
+		r.nodes[drained].SetDraining(true)
+		status := func() Status { return r.nodes[drained].Node.machine.member(r.nodes[drained].ID()).Status }
+		r.eventually(time.Second, "it's known", func() bool { return status() == StatusDraining })
+		_, err := r.nodes[drained].OpenSession(r.Context(), host.Session{ID: "new", Pool: "ml"})
+		wantReason(r, err, errdefs.Fenced)
+		for i := range 30 {
+			r.open(victim, fmt.Sprint(i))
+		}
+		r.kill(victim)
+		r.eventually(5*time.Second, "the others have them", func() bool { return r.nodes[r.leader()].Overview().orphaned() == 0 })
+		if n := r.nodes[drained].ownedBy(); n != 1 {
+			r.Errorf("it owns %d", n)
+		}
+		if _, err := r.nodes[drained].SetState(r.Context(), "kept", kept.Epoch, Change{Key: "k"}); err != nil {
+			r.Error(err)
+		}
+		r.nodes[drained].SetDraining(false)
+		r.eventually(time.Second, "it's up again", func() bool { return status() == StatusUp })
+	})
+}
+
+// orphaned counts the sessions of nodes that aren't up.
+func (o Overview) orphaned() uint64 {
+	lost := uint64(0)
+	for _, m := range o.Members {
+		if !m.serves() {
+			lost += m.Sessions
+		}
+	}
+	return lost
+}
+
+func TestNodesReachEachOthersServices(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		defer r.closeAll()
+		for _, name := range r.names {
+			cfg := r.config(name)
+			cfg.Transport.Services = func(s grpc.ServiceRegistrar) { healthpb.RegisterHealthServer(s, health.NewServer()) }
+			n, err := Open(r.Context(), cfg)
+			if err != nil {
+				r.Fatal(err)
+			}
+			r.nodes[name].Node = n
+		}
+		ctx, cancel := soon()
+		defer cancel()
+		conn, err := r.nodes["n1"].Dial(ctx, r.nodes["n2"].ID())
+		if err != nil {
+			r.Fatal(err)
+		}
+		if _, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}); err != nil {
+			r.Error(err)
+		}
+		if at := r.nodes["n1"].NodeAt("n2:1"); at != r.nodes["n2"].ID() {
+			r.Errorf("at n2:1 is %q", at)
+		}
+		_, err = r.nodes["n1"].Dial(ctx, "nobody")
+		wantReason(r, err, errdefs.HostUnreachable)
 	})
 }

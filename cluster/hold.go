@@ -68,7 +68,7 @@ func (m *mesh) keep(ctx context.Context) error {
 // renew asks whoever leads for an extension.
 func (m *mesh) renew(ctx context.Context, incarnation uint64) (alone bool, err error) {
 	request := &snakepitv1.RenewRequest{
-		Id: m.n.ID(), Incarnation: incarnation, Nonce: m.nonce, Applied: m.n.machine.index(), Pools: m.room(),
+		Id: m.n.ID(), Incarnation: incarnation, Nonce: m.nonce, Applied: m.n.machine.index(), Pools: m.room(), Draining: m.draining.Load(),
 	}
 	response, err := m.renewWith(ctx, "", request)
 	return response.GetAlone(), err

@@ -54,17 +54,6 @@ func (n *Node) Overview() Overview {
 	return o
 }
 
-func overviewToWire(o Overview) *snakepitv1.OverviewResponse {
-	w := &snakepitv1.OverviewResponse{
-		Id: o.ID, Cluster: o.Cluster, Leader: o.Leader, Term: o.Term, LastIndex: o.Last,
-		CommitIndex: o.Commit, AppliedIndex: o.Applied, Level: o.Level,
-	}
-	for _, m := range o.Members {
-		w.Members = append(w.Members, &snakepitv1.MemberOverview{Node: memberToWire(m.Member), Voter: m.Voter, Member: m.Joined, Sessions: m.Sessions})
-	}
-	return w
-}
-
 // owned counts the sessions of each node.
 func (m *machine) owned() map[string]uint64 {
 	m.mu.RLock()

@@ -32,6 +32,7 @@ type mesh struct {
 	verifier *verifier
 	server   *grpc.Server
 	office   atomic.Pointer[office] // nil: this node doesn't lead, or not yet
+	draining atomic.Bool
 
 	registered chan struct{} // closed when this start is
 

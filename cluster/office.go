@@ -47,6 +47,7 @@ type watched struct {
 	condemned   bool // gets no more leases under this incarnation
 	pools       map[string]uint32
 	applied     uint64
+	draining    bool
 	heard       bool // it has renewed in this term
 }
 
@@ -165,7 +166,7 @@ func (o *office) renew(ctx context.Context, r *snakepitv1.RenewRequest) (*snakep
 		return &snakepitv1.RenewResponse{}, nil
 	}
 	w.deadAt = max(w.deadAt, deadAt(received))
-	w.applied, w.heard = r.GetApplied(), true
+	w.applied, w.draining, w.heard = r.GetApplied(), r.GetDraining(), true
 	w.pools = map[string]uint32{}
 	for _, p := range r.GetPools() {
 		w.pools[p.GetName()] = p.GetRoom()
@@ -188,14 +189,35 @@ func (o *office) holder(r *snakepitv1.RenewRequest) (*watched, error) {
 	return w, nil
 }
 
-// declare says of nodes that they're down. Whether it came true shows at the next
+// declare says of nodes that they're down, or draining. Whether it came true shows at the next
 // look.
 func (o *office) declare(ctx context.Context) {
-	for _, down := range o.condemn() {
-		if _, err := o.m.n.proposer.propose(ctx, down); err != nil {
+	for _, change := range append(o.condemn(), o.drained()...) {
+		if _, err := o.m.n.proposer.propose(ctx, change); err != nil {
 			return
 		}
 	}
+}
+
+// drained gives the commands for those who began to drain, or don't any more.
+func (o *office) drained() []*snakepitv1.RegistryCommand {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []*snakepitv1.RegistryCommand
+	for _, row := range o.m.n.machine.members() {
+		w := o.watched[row.ID]
+		if w == nil || !w.heard || w.condemned || w.incarnation != row.Incarnation || !row.serves() {
+			continue
+		}
+		if is := row.Status == StatusDraining; is != w.draining {
+			to := StatusUp
+			if w.draining {
+				to = StatusDraining
+			}
+			all = append(all, setNodeStatus(row.ID, row.Incarnation, to, o.term))
+		}
+	}
+	return all
 }
 
 // condemn gives the commands that declare those nodes down whose leases have ended.

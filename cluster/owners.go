@@ -19,6 +19,14 @@ func (n *Node) Owner(ctx context.Context, id host.SessionID) (owner Owner, epoch
 	return row.Owner, row.Epoch, nil
 }
 
+// SetDraining says whether this node is to get no new sessions; it keeps those that
+// it has. Others know with its next renewal.
+func (n *Node) SetDraining(on bool) {
+	if n.mesh != nil {
+		n.mesh.draining.Store(on)
+	}
+}
+
 // MoveSession gives a session at an epoch to another node that is up, under a new
 // epoch and without a home. Its owner proposes it, once it serves it no more.
 // Errors: conflict when the session has another epoch; fenced when the node isn't up

@@ -135,11 +135,6 @@ func (s *server) Transfer(ctx context.Context, r *snakepitv1.TransferRequest) (*
 	return &snakepitv1.TransferResponse{}, s.m.transferAtLeader(ctx, r.GetId())
 }
 
-// Overview implements [snakepitv1.NodeServer].
-func (s *server) Overview(context.Context, *snakepitv1.OverviewRequest) (*snakepitv1.OverviewResponse, error) {
-	return overviewToWire(s.m.n.Overview()), nil
-}
-
 func (s *server) office() (*office, error) {
 	if o := s.m.office.Load(); o != nil {
 		return o, nil

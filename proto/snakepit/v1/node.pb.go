@@ -374,7 +374,9 @@ type RenewRequest struct {
 	// The index of the last entry that it has applied.
 	Applied uint64 `protobuf:"varint,5,opt,name=applied,proto3" json:"applied,omitempty"`
 	// It gives its lease back: it serves no session any more.
-	Release       bool `protobuf:"varint,6,opt,name=release,proto3" json:"release,omitempty"`
+	Release bool `protobuf:"varint,6,opt,name=release,proto3" json:"release,omitempty"`
+	// It keeps what it owns, and is to get nothing new.
+	Draining      bool `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,6 +449,13 @@ func (x *RenewRequest) GetApplied() uint64 {
 func (x *RenewRequest) GetRelease() bool {
 	if x != nil {
 		return x.Release
+	}
+	return false
+}
+
+func (x *RenewRequest) GetDraining() bool {
+	if x != nil {
+		return x.Draining
 	}
 	return false
 }
@@ -865,234 +874,6 @@ func (*TransferResponse) Descriptor() ([]byte, []int) {
 	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
-// OverviewRequest asks how the cluster looks.
-type OverviewRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OverviewRequest) Reset() {
-	*x = OverviewRequest{}
-	mi := &file_snakepit_v1_node_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OverviewRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OverviewRequest) ProtoMessage() {}
-
-func (x *OverviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_node_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OverviewRequest.ProtoReflect.Descriptor instead.
-func (*OverviewRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{16}
-}
-
-// MemberOverview is one member as another node sees it.
-type MemberOverview struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The node; without its nonce.
-	Node *NodeRecord `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// It has a vote.
-	Voter bool `protobuf:"varint,2,opt,name=voter,proto3" json:"voter,omitempty"`
-	// It's a member of the log's configuration.
-	Member bool `protobuf:"varint,3,opt,name=member,proto3" json:"member,omitempty"`
-	// How many sessions it owns.
-	Sessions      uint64 `protobuf:"varint,4,opt,name=sessions,proto3" json:"sessions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MemberOverview) Reset() {
-	*x = MemberOverview{}
-	mi := &file_snakepit_v1_node_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MemberOverview) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MemberOverview) ProtoMessage() {}
-
-func (x *MemberOverview) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_node_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MemberOverview.ProtoReflect.Descriptor instead.
-func (*MemberOverview) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *MemberOverview) GetNode() *NodeRecord {
-	if x != nil {
-		return x.Node
-	}
-	return nil
-}
-
-func (x *MemberOverview) GetVoter() bool {
-	if x != nil {
-		return x.Voter
-	}
-	return false
-}
-
-func (x *MemberOverview) GetMember() bool {
-	if x != nil {
-		return x.Member
-	}
-	return false
-}
-
-func (x *MemberOverview) GetSessions() uint64 {
-	if x != nil {
-		return x.Sessions
-	}
-	return 0
-}
-
-// OverviewResponse is the cluster as one node sees it.
-type OverviewResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who answers.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The cluster's id.
-	Cluster string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// The leader; empty: none is known.
-	Leader string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
-	// The term of the log.
-	Term uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
-	// The index of the last entry in the log.
-	LastIndex uint64 `protobuf:"varint,5,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
-	// The index up to which it's known to be on a majority of the voters.
-	CommitIndex uint64 `protobuf:"varint,6,opt,name=commit_index,json=commitIndex,proto3" json:"commit_index,omitempty"`
-	// The index of the last entry of commands that was applied here.
-	AppliedIndex uint64 `protobuf:"varint,7,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	// The version of the rules that all nodes know.
-	Level uint32 `protobuf:"varint,8,opt,name=level,proto3" json:"level,omitempty"`
-	// All nodes that are known, sorted by id.
-	Members       []*MemberOverview `protobuf:"bytes,9,rep,name=members,proto3" json:"members,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OverviewResponse) Reset() {
-	*x = OverviewResponse{}
-	mi := &file_snakepit_v1_node_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OverviewResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OverviewResponse) ProtoMessage() {}
-
-func (x *OverviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_node_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OverviewResponse.ProtoReflect.Descriptor instead.
-func (*OverviewResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *OverviewResponse) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *OverviewResponse) GetCluster() string {
-	if x != nil {
-		return x.Cluster
-	}
-	return ""
-}
-
-func (x *OverviewResponse) GetLeader() string {
-	if x != nil {
-		return x.Leader
-	}
-	return ""
-}
-
-func (x *OverviewResponse) GetTerm() uint64 {
-	if x != nil {
-		return x.Term
-	}
-	return 0
-}
-
-func (x *OverviewResponse) GetLastIndex() uint64 {
-	if x != nil {
-		return x.LastIndex
-	}
-	return 0
-}
-
-func (x *OverviewResponse) GetCommitIndex() uint64 {
-	if x != nil {
-		return x.CommitIndex
-	}
-	return 0
-}
-
-func (x *OverviewResponse) GetAppliedIndex() uint64 {
-	if x != nil {
-		return x.AppliedIndex
-	}
-	return 0
-}
-
-func (x *OverviewResponse) GetLevel() uint32 {
-	if x != nil {
-		return x.Level
-	}
-	return 0
-}
-
-func (x *OverviewResponse) GetMembers() []*MemberOverview {
-	if x != nil {
-		return x.Members
-	}
-	return nil
-}
-
 var File_snakepit_v1_node_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_node_proto_rawDesc = "" +
@@ -1116,14 +897,15 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\"2\n" +
 	"\bPoolRoom\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04room\x18\x02 \x01(\rR\x04room\"\xb7\x01\n" +
+	"\x04room\x18\x02 \x01(\rR\x04room\"\xd3\x01\n" +
 	"\fRenewRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x14\n" +
 	"\x05nonce\x18\x03 \x01(\tR\x05nonce\x12+\n" +
 	"\x05pools\x18\x04 \x03(\v2\x15.snakepit.v1.PoolRoomR\x05pools\x12\x18\n" +
 	"\aapplied\x18\x05 \x01(\x04R\aapplied\x12\x18\n" +
-	"\arelease\x18\x06 \x01(\bR\arelease\"%\n" +
+	"\arelease\x18\x06 \x01(\bR\arelease\x12\x1a\n" +
+	"\bdraining\x18\a \x01(\bR\bdraining\"%\n" +
 	"\rRenewResponse\x12\x14\n" +
 	"\x05alone\x18\x01 \x01(\bR\x05alone\"&\n" +
 	"\x0eProposeRequest\x12\x14\n" +
@@ -1141,24 +923,7 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\x0fTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tpassed_on\x18\x02 \x01(\bR\bpassedOn\"\x12\n" +
-	"\x10TransferResponse\"\x11\n" +
-	"\x0fOverviewRequest\"\x87\x01\n" +
-	"\x0eMemberOverview\x12+\n" +
-	"\x04node\x18\x01 \x01(\v2\x17.snakepit.v1.NodeRecordR\x04node\x12\x14\n" +
-	"\x05voter\x18\x02 \x01(\bR\x05voter\x12\x16\n" +
-	"\x06member\x18\x03 \x01(\bR\x06member\x12\x1a\n" +
-	"\bsessions\x18\x04 \x01(\x04R\bsessions\"\x9c\x02\n" +
-	"\x10OverviewResponse\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\acluster\x18\x02 \x01(\tR\acluster\x12\x16\n" +
-	"\x06leader\x18\x03 \x01(\tR\x06leader\x12\x12\n" +
-	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x1d\n" +
-	"\n" +
-	"last_index\x18\x05 \x01(\x04R\tlastIndex\x12!\n" +
-	"\fcommit_index\x18\x06 \x01(\x04R\vcommitIndex\x12#\n" +
-	"\rapplied_index\x18\a \x01(\x04R\fappliedIndex\x12\x14\n" +
-	"\x05level\x18\b \x01(\rR\x05level\x125\n" +
-	"\amembers\x18\t \x03(\v2\x1b.snakepit.v1.MemberOverviewR\amembers2\xb6\x04\n" +
+	"\x10TransferResponse2\xed\x03\n" +
 	"\x04Node\x12J\n" +
 	"\tIntroduce\x12\x1d.snakepit.v1.IntroduceRequest\x1a\x1e.snakepit.v1.IntroduceResponse\x12;\n" +
 	"\x04Join\x12\x18.snakepit.v1.JoinRequest\x1a\x19.snakepit.v1.JoinResponse\x12>\n" +
@@ -1166,8 +931,7 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\aPropose\x12\x1b.snakepit.v1.ProposeRequest\x1a\x1c.snakepit.v1.ProposeResponse\x12J\n" +
 	"\tReadIndex\x12\x1d.snakepit.v1.ReadIndexRequest\x1a\x1e.snakepit.v1.ReadIndexResponse\x12A\n" +
 	"\x06Remove\x12\x1a.snakepit.v1.RemoveRequest\x1a\x1b.snakepit.v1.RemoveResponse\x12G\n" +
-	"\bTransfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponse\x12G\n" +
-	"\bOverview\x12\x1c.snakepit.v1.OverviewRequest\x1a\x1d.snakepit.v1.OverviewResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\bTransfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_node_proto_rawDescOnce sync.Once
@@ -1181,7 +945,7 @@ func file_snakepit_v1_node_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_node_proto_rawDescData
 }
 
-var file_snakepit_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_snakepit_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_snakepit_v1_node_proto_goTypes = []any{
 	(*NodeAddress)(nil),       // 0: snakepit.v1.NodeAddress
 	(*IntroduceRequest)(nil),  // 1: snakepit.v1.IntroduceRequest
@@ -1199,41 +963,34 @@ var file_snakepit_v1_node_proto_goTypes = []any{
 	(*RemoveResponse)(nil),    // 13: snakepit.v1.RemoveResponse
 	(*TransferRequest)(nil),   // 14: snakepit.v1.TransferRequest
 	(*TransferResponse)(nil),  // 15: snakepit.v1.TransferResponse
-	(*OverviewRequest)(nil),   // 16: snakepit.v1.OverviewRequest
-	(*MemberOverview)(nil),    // 17: snakepit.v1.MemberOverview
-	(*OverviewResponse)(nil),  // 18: snakepit.v1.OverviewResponse
-	(*NodeRecord)(nil),        // 19: snakepit.v1.NodeRecord
-	(*RegistryOutcome)(nil),   // 20: snakepit.v1.RegistryOutcome
+	(*NodeRecord)(nil),        // 16: snakepit.v1.NodeRecord
+	(*RegistryOutcome)(nil),   // 17: snakepit.v1.RegistryOutcome
 }
 var file_snakepit_v1_node_proto_depIdxs = []int32{
 	0,  // 0: snakepit.v1.IntroduceRequest.self:type_name -> snakepit.v1.NodeAddress
 	0,  // 1: snakepit.v1.IntroduceResponse.known:type_name -> snakepit.v1.NodeAddress
-	19, // 2: snakepit.v1.JoinRequest.node:type_name -> snakepit.v1.NodeRecord
+	16, // 2: snakepit.v1.JoinRequest.node:type_name -> snakepit.v1.NodeRecord
 	5,  // 3: snakepit.v1.RenewRequest.pools:type_name -> snakepit.v1.PoolRoom
-	20, // 4: snakepit.v1.ProposeResponse.outcomes:type_name -> snakepit.v1.RegistryOutcome
-	19, // 5: snakepit.v1.MemberOverview.node:type_name -> snakepit.v1.NodeRecord
-	17, // 6: snakepit.v1.OverviewResponse.members:type_name -> snakepit.v1.MemberOverview
-	1,  // 7: snakepit.v1.Node.Introduce:input_type -> snakepit.v1.IntroduceRequest
-	3,  // 8: snakepit.v1.Node.Join:input_type -> snakepit.v1.JoinRequest
-	6,  // 9: snakepit.v1.Node.Renew:input_type -> snakepit.v1.RenewRequest
-	8,  // 10: snakepit.v1.Node.Propose:input_type -> snakepit.v1.ProposeRequest
-	10, // 11: snakepit.v1.Node.ReadIndex:input_type -> snakepit.v1.ReadIndexRequest
-	12, // 12: snakepit.v1.Node.Remove:input_type -> snakepit.v1.RemoveRequest
-	14, // 13: snakepit.v1.Node.Transfer:input_type -> snakepit.v1.TransferRequest
-	16, // 14: snakepit.v1.Node.Overview:input_type -> snakepit.v1.OverviewRequest
-	2,  // 15: snakepit.v1.Node.Introduce:output_type -> snakepit.v1.IntroduceResponse
-	4,  // 16: snakepit.v1.Node.Join:output_type -> snakepit.v1.JoinResponse
-	7,  // 17: snakepit.v1.Node.Renew:output_type -> snakepit.v1.RenewResponse
-	9,  // 18: snakepit.v1.Node.Propose:output_type -> snakepit.v1.ProposeResponse
-	11, // 19: snakepit.v1.Node.ReadIndex:output_type -> snakepit.v1.ReadIndexResponse
-	13, // 20: snakepit.v1.Node.Remove:output_type -> snakepit.v1.RemoveResponse
-	15, // 21: snakepit.v1.Node.Transfer:output_type -> snakepit.v1.TransferResponse
-	18, // 22: snakepit.v1.Node.Overview:output_type -> snakepit.v1.OverviewResponse
-	15, // [15:23] is the sub-list for method output_type
-	7,  // [7:15] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	17, // 4: snakepit.v1.ProposeResponse.outcomes:type_name -> snakepit.v1.RegistryOutcome
+	1,  // 5: snakepit.v1.Node.Introduce:input_type -> snakepit.v1.IntroduceRequest
+	3,  // 6: snakepit.v1.Node.Join:input_type -> snakepit.v1.JoinRequest
+	6,  // 7: snakepit.v1.Node.Renew:input_type -> snakepit.v1.RenewRequest
+	8,  // 8: snakepit.v1.Node.Propose:input_type -> snakepit.v1.ProposeRequest
+	10, // 9: snakepit.v1.Node.ReadIndex:input_type -> snakepit.v1.ReadIndexRequest
+	12, // 10: snakepit.v1.Node.Remove:input_type -> snakepit.v1.RemoveRequest
+	14, // 11: snakepit.v1.Node.Transfer:input_type -> snakepit.v1.TransferRequest
+	2,  // 12: snakepit.v1.Node.Introduce:output_type -> snakepit.v1.IntroduceResponse
+	4,  // 13: snakepit.v1.Node.Join:output_type -> snakepit.v1.JoinResponse
+	7,  // 14: snakepit.v1.Node.Renew:output_type -> snakepit.v1.RenewResponse
+	9,  // 15: snakepit.v1.Node.Propose:output_type -> snakepit.v1.ProposeResponse
+	11, // 16: snakepit.v1.Node.ReadIndex:output_type -> snakepit.v1.ReadIndexResponse
+	13, // 17: snakepit.v1.Node.Remove:output_type -> snakepit.v1.RemoveResponse
+	15, // 18: snakepit.v1.Node.Transfer:output_type -> snakepit.v1.TransferResponse
+	12, // [12:19] is the sub-list for method output_type
+	5,  // [5:12] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_node_proto_init() }
@@ -1248,7 +1005,7 @@ func file_snakepit_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_node_proto_rawDesc), len(file_snakepit_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

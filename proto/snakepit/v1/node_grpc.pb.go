@@ -26,7 +26,6 @@ const (
 	Node_ReadIndex_FullMethodName = "/snakepit.v1.Node/ReadIndex"
 	Node_Remove_FullMethodName    = "/snakepit.v1.Node/Remove"
 	Node_Transfer_FullMethodName  = "/snakepit.v1.Node/Transfer"
-	Node_Overview_FullMethodName  = "/snakepit.v1.Node/Overview"
 )
 
 // NodeClient is the client API for Node service.
@@ -52,8 +51,6 @@ type NodeClient interface {
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
 	// Transfer makes another node the leader. It's passed on to the leader.
 	Transfer(ctx context.Context, in *TransferRequest, opts ...grpc.CallOption) (*TransferResponse, error)
-	// Overview tells how the cluster looks from this node.
-	Overview(ctx context.Context, in *OverviewRequest, opts ...grpc.CallOption) (*OverviewResponse, error)
 }
 
 type nodeClient struct {
@@ -134,16 +131,6 @@ func (c *nodeClient) Transfer(ctx context.Context, in *TransferRequest, opts ...
 	return out, nil
 }
 
-func (c *nodeClient) Overview(ctx context.Context, in *OverviewRequest, opts ...grpc.CallOption) (*OverviewResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(OverviewResponse)
-	err := c.cc.Invoke(ctx, Node_Overview_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // NodeServer is the server API for Node service.
 // All implementations must embed UnimplementedNodeServer
 // for forward compatibility.
@@ -167,8 +154,6 @@ type NodeServer interface {
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
 	// Transfer makes another node the leader. It's passed on to the leader.
 	Transfer(context.Context, *TransferRequest) (*TransferResponse, error)
-	// Overview tells how the cluster looks from this node.
-	Overview(context.Context, *OverviewRequest) (*OverviewResponse, error)
 	mustEmbedUnimplementedNodeServer()
 }
 
@@ -199,9 +184,6 @@ func (UnimplementedNodeServer) Remove(context.Context, *RemoveRequest) (*RemoveR
 }
 func (UnimplementedNodeServer) Transfer(context.Context, *TransferRequest) (*TransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Transfer not implemented")
-}
-func (UnimplementedNodeServer) Overview(context.Context, *OverviewRequest) (*OverviewResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Overview not implemented")
 }
 func (UnimplementedNodeServer) mustEmbedUnimplementedNodeServer() {}
 func (UnimplementedNodeServer) testEmbeddedByValue()              {}
@@ -350,24 +332,6 @@ func _Node_Transfer_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Node_Overview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(OverviewRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(NodeServer).Overview(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Node_Overview_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(NodeServer).Overview(ctx, req.(*OverviewRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // Node_ServiceDesc is the grpc.ServiceDesc for Node service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -402,10 +366,6 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Transfer",
 			Handler:    _Node_Transfer_Handler,
-		},
-		{
-			MethodName: "Overview",
-			Handler:    _Node_Overview_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

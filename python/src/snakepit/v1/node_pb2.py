@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from snakepit.v1 import registry_pb2 as snakepit_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/node.proto\x12\x0bsnakepit.v1\x1a\x1asnakepit/v1/registry.proto\"*\n\x0bNodeAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"K\n\x10IntroduceRequest\x12&\n\x04self\x18\x01 \x01(\x0b\x32\x18.snakepit.v1.NodeAddress\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"<\n\x11IntroduceResponse\x12\'\n\x05known\x18\x01 \x03(\x0b\x32\x18.snakepit.v1.NodeAddress\"g\n\x0bJoinRequest\x12%\n\x04node\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.NodeRecord\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x11\n\tpassed_on\x18\x04 \x01(\x08\"4\n\x0cJoinResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"&\n\x08PoolRoom\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\r\"\x86\x01\n\x0cRenewRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\r\n\x05nonce\x18\x03 \x01(\t\x12$\n\x05pools\x18\x04 \x03(\x0b\x32\x15.snakepit.v1.PoolRoom\x12\x0f\n\x07\x61pplied\x18\x05 \x01(\x04\x12\x0f\n\x07release\x18\x06 \x01(\x08\"\x1e\n\rRenewResponse\x12\r\n\x05\x61lone\x18\x01 \x01(\x08\"\x1f\n\x0eProposeRequest\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\"P\n\x0fProposeResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.snakepit.v1.RegistryOutcome\x12\r\n\x05index\x18\x02 \x01(\x04\"\x12\n\x10ReadIndexRequest\"\"\n\x11ReadIndexResponse\x12\r\n\x05index\x18\x01 \x01(\x04\".\n\rRemoveRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x10\n\x0eRemoveResponse\"0\n\x0fTransferRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x12\n\x10TransferResponse\"\x11\n\x0fOverviewRequest\"h\n\x0eMemberOverview\x12%\n\x04node\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.NodeRecord\x12\r\n\x05voter\x18\x02 \x01(\x08\x12\x0e\n\x06member\x18\x03 \x01(\x08\x12\x10\n\x08sessions\x18\x04 \x01(\x04\"\xcb\x01\n\x10OverviewResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x12\n\nlast_index\x18\x05 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x06 \x01(\x04\x12\x15\n\rapplied_index\x18\x07 \x01(\x04\x12\r\n\x05level\x18\x08 \x01(\r\x12,\n\x07members\x18\t \x03(\x0b\x32\x1b.snakepit.v1.MemberOverview2\xb6\x04\n\x04Node\x12J\n\tIntroduce\x12\x1d.snakepit.v1.IntroduceRequest\x1a\x1e.snakepit.v1.IntroduceResponse\x12;\n\x04Join\x12\x18.snakepit.v1.JoinRequest\x1a\x19.snakepit.v1.JoinResponse\x12>\n\x05Renew\x12\x19.snakepit.v1.RenewRequest\x1a\x1a.snakepit.v1.RenewResponse\x12\x44\n\x07Propose\x12\x1b.snakepit.v1.ProposeRequest\x1a\x1c.snakepit.v1.ProposeResponse\x12J\n\tReadIndex\x12\x1d.snakepit.v1.ReadIndexRequest\x1a\x1e.snakepit.v1.ReadIndexResponse\x12\x41\n\x06Remove\x12\x1a.snakepit.v1.RemoveRequest\x1a\x1b.snakepit.v1.RemoveResponse\x12G\n\x08Transfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponse\x12G\n\x08Overview\x12\x1c.snakepit.v1.OverviewRequest\x1a\x1d.snakepit.v1.OverviewResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/node.proto\x12\x0bsnakepit.v1\x1a\x1asnakepit/v1/registry.proto\"*\n\x0bNodeAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"K\n\x10IntroduceRequest\x12&\n\x04self\x18\x01 \x01(\x0b\x32\x18.snakepit.v1.NodeAddress\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"<\n\x11IntroduceResponse\x12\'\n\x05known\x18\x01 \x03(\x0b\x32\x18.snakepit.v1.NodeAddress\"g\n\x0bJoinRequest\x12%\n\x04node\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.NodeRecord\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x11\n\tpassed_on\x18\x04 \x01(\x08\"4\n\x0cJoinResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"&\n\x08PoolRoom\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\r\"\x98\x01\n\x0cRenewRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\r\n\x05nonce\x18\x03 \x01(\t\x12$\n\x05pools\x18\x04 \x03(\x0b\x32\x15.snakepit.v1.PoolRoom\x12\x0f\n\x07\x61pplied\x18\x05 \x01(\x04\x12\x0f\n\x07release\x18\x06 \x01(\x08\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\"\x1e\n\rRenewResponse\x12\r\n\x05\x61lone\x18\x01 \x01(\x08\"\x1f\n\x0eProposeRequest\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\"P\n\x0fProposeResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.snakepit.v1.RegistryOutcome\x12\r\n\x05index\x18\x02 \x01(\x04\"\x12\n\x10ReadIndexRequest\"\"\n\x11ReadIndexResponse\x12\r\n\x05index\x18\x01 \x01(\x04\".\n\rRemoveRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x10\n\x0eRemoveResponse\"0\n\x0fTransferRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x12\n\x10TransferResponse2\xed\x03\n\x04Node\x12J\n\tIntroduce\x12\x1d.snakepit.v1.IntroduceRequest\x1a\x1e.snakepit.v1.IntroduceResponse\x12;\n\x04Join\x12\x18.snakepit.v1.JoinRequest\x1a\x19.snakepit.v1.JoinResponse\x12>\n\x05Renew\x12\x19.snakepit.v1.RenewRequest\x1a\x1a.snakepit.v1.RenewResponse\x12\x44\n\x07Propose\x12\x1b.snakepit.v1.ProposeRequest\x1a\x1c.snakepit.v1.ProposeResponse\x12J\n\tReadIndex\x12\x1d.snakepit.v1.ReadIndexRequest\x1a\x1e.snakepit.v1.ReadIndexResponse\x12\x41\n\x06Remove\x12\x1a.snakepit.v1.RemoveRequest\x1a\x1b.snakepit.v1.RemoveResponse\x12G\n\x08Transfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,31 +46,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POOLROOM']._serialized_start=409
   _globals['_POOLROOM']._serialized_end=447
   _globals['_RENEWREQUEST']._serialized_start=450
-  _globals['_RENEWREQUEST']._serialized_end=584
-  _globals['_RENEWRESPONSE']._serialized_start=586
-  _globals['_RENEWRESPONSE']._serialized_end=616
-  _globals['_PROPOSEREQUEST']._serialized_start=618
-  _globals['_PROPOSEREQUEST']._serialized_end=649
-  _globals['_PROPOSERESPONSE']._serialized_start=651
-  _globals['_PROPOSERESPONSE']._serialized_end=731
-  _globals['_READINDEXREQUEST']._serialized_start=733
-  _globals['_READINDEXREQUEST']._serialized_end=751
-  _globals['_READINDEXRESPONSE']._serialized_start=753
-  _globals['_READINDEXRESPONSE']._serialized_end=787
-  _globals['_REMOVEREQUEST']._serialized_start=789
-  _globals['_REMOVEREQUEST']._serialized_end=835
-  _globals['_REMOVERESPONSE']._serialized_start=837
-  _globals['_REMOVERESPONSE']._serialized_end=853
-  _globals['_TRANSFERREQUEST']._serialized_start=855
-  _globals['_TRANSFERREQUEST']._serialized_end=903
-  _globals['_TRANSFERRESPONSE']._serialized_start=905
-  _globals['_TRANSFERRESPONSE']._serialized_end=923
-  _globals['_OVERVIEWREQUEST']._serialized_start=925
-  _globals['_OVERVIEWREQUEST']._serialized_end=942
-  _globals['_MEMBEROVERVIEW']._serialized_start=944
-  _globals['_MEMBEROVERVIEW']._serialized_end=1048
-  _globals['_OVERVIEWRESPONSE']._serialized_start=1051
-  _globals['_OVERVIEWRESPONSE']._serialized_end=1254
-  _globals['_NODE']._serialized_start=1257
-  _globals['_NODE']._serialized_end=1823
+  _globals['_RENEWREQUEST']._serialized_end=602
+  _globals['_RENEWRESPONSE']._serialized_start=604
+  _globals['_RENEWRESPONSE']._serialized_end=634
+  _globals['_PROPOSEREQUEST']._serialized_start=636
+  _globals['_PROPOSEREQUEST']._serialized_end=667
+  _globals['_PROPOSERESPONSE']._serialized_start=669
+  _globals['_PROPOSERESPONSE']._serialized_end=749
+  _globals['_READINDEXREQUEST']._serialized_start=751
+  _globals['_READINDEXREQUEST']._serialized_end=769
+  _globals['_READINDEXRESPONSE']._serialized_start=771
+  _globals['_READINDEXRESPONSE']._serialized_end=805
+  _globals['_REMOVEREQUEST']._serialized_start=807
+  _globals['_REMOVEREQUEST']._serialized_end=853
+  _globals['_REMOVERESPONSE']._serialized_start=855
+  _globals['_REMOVERESPONSE']._serialized_end=871
+  _globals['_TRANSFERREQUEST']._serialized_start=873
+  _globals['_TRANSFERREQUEST']._serialized_end=921
+  _globals['_TRANSFERRESPONSE']._serialized_start=923
+  _globals['_TRANSFERRESPONSE']._serialized_end=941
+  _globals['_NODE']._serialized_start=944
+  _globals['_NODE']._serialized_end=1437
 # @@protoc_insertion_point(module_scope)

@@ -58,20 +58,22 @@ class PoolRoom(_message.Message):
     def __init__(self, name: _Optional[str] = ..., room: _Optional[int] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
-    __slots__ = ("id", "incarnation", "nonce", "pools", "applied", "release")
+    __slots__ = ("id", "incarnation", "nonce", "pools", "applied", "release", "draining")
     ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
     POOLS_FIELD_NUMBER: _ClassVar[int]
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     id: str
     incarnation: int
     nonce: str
     pools: _containers.RepeatedCompositeFieldContainer[PoolRoom]
     applied: int
     release: bool
-    def __init__(self, id: _Optional[str] = ..., incarnation: _Optional[int] = ..., nonce: _Optional[str] = ..., pools: _Optional[_Iterable[_Union[PoolRoom, _Mapping]]] = ..., applied: _Optional[int] = ..., release: _Optional[bool] = ...) -> None: ...
+    draining: bool
+    def __init__(self, id: _Optional[str] = ..., incarnation: _Optional[int] = ..., nonce: _Optional[str] = ..., pools: _Optional[_Iterable[_Union[PoolRoom, _Mapping]]] = ..., applied: _Optional[int] = ..., release: _Optional[bool] = ..., draining: _Optional[bool] = ...) -> None: ...
 
 class RenewResponse(_message.Message):
     __slots__ = ("alone",)
@@ -126,41 +128,3 @@ class TransferRequest(_message.Message):
 class TransferResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
-
-class OverviewRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
-
-class MemberOverview(_message.Message):
-    __slots__ = ("node", "voter", "member", "sessions")
-    NODE_FIELD_NUMBER: _ClassVar[int]
-    VOTER_FIELD_NUMBER: _ClassVar[int]
-    MEMBER_FIELD_NUMBER: _ClassVar[int]
-    SESSIONS_FIELD_NUMBER: _ClassVar[int]
-    node: _registry_pb2.NodeRecord
-    voter: bool
-    member: bool
-    sessions: int
-    def __init__(self, node: _Optional[_Union[_registry_pb2.NodeRecord, _Mapping]] = ..., voter: _Optional[bool] = ..., member: _Optional[bool] = ..., sessions: _Optional[int] = ...) -> None: ...
-
-class OverviewResponse(_message.Message):
-    __slots__ = ("id", "cluster", "leader", "term", "last_index", "commit_index", "applied_index", "level", "members")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    CLUSTER_FIELD_NUMBER: _ClassVar[int]
-    LEADER_FIELD_NUMBER: _ClassVar[int]
-    TERM_FIELD_NUMBER: _ClassVar[int]
-    LAST_INDEX_FIELD_NUMBER: _ClassVar[int]
-    COMMIT_INDEX_FIELD_NUMBER: _ClassVar[int]
-    APPLIED_INDEX_FIELD_NUMBER: _ClassVar[int]
-    LEVEL_FIELD_NUMBER: _ClassVar[int]
-    MEMBERS_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    cluster: str
-    leader: str
-    term: int
-    last_index: int
-    commit_index: int
-    applied_index: int
-    level: int
-    members: _containers.RepeatedCompositeFieldContainer[MemberOverview]
-    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., leader: _Optional[str] = ..., term: _Optional[int] = ..., last_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., level: _Optional[int] = ..., members: _Optional[_Iterable[_Union[MemberOverview, _Mapping]]] = ...) -> None: ...

@@ -71,11 +71,6 @@ class NodeStub:
                 request_serializer=snakepit_dot_v1_dot_node__pb2.TransferRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_node__pb2.TransferResponse.FromString,
                 _registered_method=True)
-        self.Overview = channel.unary_unary(
-                '/snakepit.v1.Node/Overview',
-                request_serializer=snakepit_dot_v1_dot_node__pb2.OverviewRequest.SerializeToString,
-                response_deserializer=snakepit_dot_v1_dot_node__pb2.OverviewResponse.FromString,
-                _registered_method=True)
 
 
 class NodeServicer:
@@ -134,13 +129,6 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Overview(self, request, context):
-        """Overview tells how the cluster looks from this node.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -178,11 +166,6 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Transfer,
                     request_deserializer=snakepit_dot_v1_dot_node__pb2.TransferRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_node__pb2.TransferResponse.SerializeToString,
-            ),
-            'Overview': grpc.unary_unary_rpc_method_handler(
-                    servicer.Overview,
-                    request_deserializer=snakepit_dot_v1_dot_node__pb2.OverviewRequest.FromString,
-                    response_serializer=snakepit_dot_v1_dot_node__pb2.OverviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -376,33 +359,6 @@ class Node:
             '/snakepit.v1.Node/Transfer',
             snakepit_dot_v1_dot_node__pb2.TransferRequest.SerializeToString,
             snakepit_dot_v1_dot_node__pb2.TransferResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Overview(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/snakepit.v1.Node/Overview',
-            snakepit_dot_v1_dot_node__pb2.OverviewRequest.SerializeToString,
-            snakepit_dot_v1_dot_node__pb2.OverviewResponse.FromString,
             options,
             channel_credentials,
             insecure,
