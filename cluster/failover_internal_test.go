@@ -57,26 +57,53 @@ func TestSessionsOfADeadNodeAreSpreadOverTheOthers(t *testing.T) {
 	})
 }
 
-func TestSessionsOfALeaderThatDiesMoveAsSoonAsItsSuccessorMay(t *testing.T) {
+// TestFailoverTakesAsLongAsItSays measures, in the bubble's time, how long a session
+// of a node that was killed has no owner: DESIGN.md has the figures.
+func TestFailoverTakesAsLongAsItSays(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
-		r.voters(3)
-		victim := r.leader()
-		r.open(victim, "a")
-		began := time.Now()
-		r.kill(victim)
-		r.eventually(5*time.Second, "another owns it", func() bool {
-			for _, name := range r.others(victim) {
-				if r.nodes[name].ownedBy() == 1 {
-					return true
-				}
-			}
-			return false
-		})
-		if took := time.Since(began); took > 2500*time.Millisecond {
-			r.Errorf("it took %s", took)
+	for _, tt := range []struct {
+		who   string
+		led   bool
+		bound time.Duration
+	}{{"a follower", false, 1600 * time.Millisecond}, {"the leader", true, 2500 * time.Millisecond}} {
+		var all []time.Duration
+		for i := range failoverTrials(t) {
+			inRig(t, 3, func(r *rig) { all = append(all, r.failover(tt.led, time.Duration(i)*17*time.Millisecond)) })
 		}
+		slices.Sort(all)
+		worst := all[len(all)-1]
+		t.Logf("%s: min %s, p50 %s, p99 %s, max %s of %d", tt.who, all[0], all[len(all)/2], all[len(all)*99/100], worst, len(all))
+		if worst > tt.bound {
+			t.Errorf("%s: it took %s", tt.who, worst)
+		}
+	}
+}
+
+func failoverTrials(t *testing.T) int { t.Helper(); return number(t, "SNAKEPIT_TEST_FAILOVERS", 12) }
+
+// failover kills a node that owns a session, and waits until another owns it.
+func (r *rig) failover(led bool, after time.Duration) time.Duration {
+	r.voters(3)
+	victim := r.leader()
+	if !led {
+		victim = r.others(victim)[0]
+	}
+	r.open(victim, "a")
+	time.Sleep(after)
+	began := time.Now()
+	r.kill(victim)
+	var heir *rigNode
+	r.eventually(10*time.Second, "another owns it", func() bool {
+		for _, name := range r.others(victim) {
+			if heir = r.nodes[name]; heir.ownedBy() == 1 {
+				return true
+			}
+		}
+		return false
 	})
+	heir.mu.Lock()
+	defer heir.mu.Unlock()
+	return heir.told.Sub(began)
 }
 
 func TestNodeOnTheSameMachineComesFirst(t *testing.T) {
@@ -139,6 +166,12 @@ func TestNodeThatWasCutOffOwnsNothingOld(t *testing.T) {
 		wantReason(r, err, errdefs.Conflict)
 		wantReason(r, node.CloseSession(ctx, "a", true), "")
 		r.eventually(time.Second, "the host was told", func() bool { return node.ownedBy() == 0 })
+		node.mu.Lock()
+		defer node.mu.Unlock()
+		given := slices.Index(node.leases, Lease{})
+		if given < 1 || node.leases[given-1].Incarnation != was || node.leases[len(node.leases)-1].Incarnation <= was {
+			r.Errorf("the host was told of %v", node.leases)
+		}
 	})
 }
 

@@ -37,7 +37,8 @@ type rigNode struct {
 
 	mu     sync.Mutex // guards all below
 	owned  map[host.SessionID]uint64
-	leases []Lease
+	leases []Lease   // that it was told of
+	told   time.Time // when it was told of a session that it owns
 }
 
 // rated is a clock that runs at another rate.
@@ -127,6 +128,7 @@ func (n *rigNode) owns(c OwnerChange) {
 	defer n.mu.Unlock()
 	if c.Mine {
 		n.owned[c.Session.ID] = c.Session.Epoch
+		n.told = time.Now()
 	} else {
 		delete(n.owned, c.Session.ID)
 	}
