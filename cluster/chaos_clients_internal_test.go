@@ -33,7 +33,7 @@ type op struct {
 func (c *chaos) client(ctx context.Context, number int, dice *rand.Rand) {
 	seen := map[host.SessionID]Value{}
 	for i := 0; ctx.Err() == nil; i++ {
-		time.Sleep(time.Duration(5+dice.IntN(60)) * time.Millisecond)
+		rest(ctx, dice, 5, 65)
 		n := c.running(c.names[dice.IntN(len(c.names))])
 		if n == nil {
 			continue

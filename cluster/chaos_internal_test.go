@@ -152,8 +152,11 @@ func (c *chaos) faults(ctx context.Context) {
 	}
 }
 
-func (c *chaos) sleep(ctx context.Context, from, to int) {
-	timer := time.NewTimer(time.Duration(from+c.dice.IntN(to-from)) * time.Millisecond)
+func (c *chaos) sleep(ctx context.Context, from, to int) { rest(ctx, c.dice, from, to) }
+
+// rest waits for so many milliseconds, or until ctx ends.
+func rest(ctx context.Context, dice *rand.Rand, from, to int) {
+	timer := time.NewTimer(time.Duration(from+dice.IntN(to-from)) * time.Millisecond)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

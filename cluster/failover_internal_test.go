@@ -29,7 +29,7 @@ func (n *rigNode) ownedBy() int {
 
 func TestSessionsOfADeadNodeAreSpreadOverTheOthers(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		leader := r.leader()
 		victim, other := r.others(leader)[0], r.others(leader)[1]
@@ -68,7 +68,7 @@ func TestFailoverTakesAsLongAsItSays(t *testing.T) {
 	}{{"a follower", false, 1600 * time.Millisecond}, {"the leader", true, 2500 * time.Millisecond}} {
 		var all []time.Duration
 		for i := range failoverTrials(t) {
-			inRig(t, 3, func(r *rig) { all = append(all, r.failover(tt.led, time.Duration(i)*17*time.Millisecond)) })
+			inBubble(t, 3, func(r *rig) { all = append(all, r.failover(tt.led, time.Duration(i)*17*time.Millisecond)) })
 		}
 		slices.Sort(all)
 		worst := all[len(all)-1]
@@ -108,7 +108,7 @@ func (r *rig) failover(led bool, after time.Duration) time.Duration {
 
 func TestNodeOnTheSameMachineComesFirst(t *testing.T) {
 	t.Parallel()
-	synctestRig(t, 4, func(r *rig) {
+	inPreparedBubble(t, 4, func(r *rig) {
 		r.nodes["n2"].machine, r.nodes["n4"].machine = "m", "m"
 	}, func(r *rig) {
 		for i := range 20 {
@@ -121,7 +121,7 @@ func TestNodeOnTheSameMachineComesFirst(t *testing.T) {
 
 func TestSessionsWithoutAPlaceWaitForOne(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		victim := r.others(r.leader())[0]
 		ctx, cancel := soon()
@@ -142,7 +142,7 @@ func TestSessionsWithoutAPlaceWaitForOne(t *testing.T) {
 // TestNodeThatComesBackOwnsNothingOld cuts a node off for longer than its lease.
 func TestNodeThatWasCutOffOwnsNothingOld(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		victim := r.others(r.leader())[0]
 		node := r.nodes[victim]
@@ -177,7 +177,7 @@ func TestNodeThatWasCutOffOwnsNothingOld(t *testing.T) {
 
 func TestShortCutLeavesTheLeaseAndTheSessions(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		victim := r.others(r.leader())[0]
 		s, was := r.open(victim, "a"), r.nodes[victim].Lease().Incarnation
@@ -196,7 +196,7 @@ func TestShortCutLeavesTheLeaseAndTheSessions(t *testing.T) {
 
 func TestPlannedEndGivesSessionsAwayAtOnce(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		for _, victim := range []string{r.leader(), r.others(r.leader())[0]} {
 			r.open(victim, "of-"+victim)
@@ -219,7 +219,7 @@ func TestPlannedEndGivesSessionsAwayAtOnce(t *testing.T) {
 
 func TestNodeThatRestartsAtOnceWaitsForItsOldLease(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		for _, victim := range []string{r.others(r.leader())[0], r.leader()} {
 			s := r.open(victim, "of-"+victim)
@@ -235,7 +235,7 @@ func TestNodeThatRestartsAtOnceWaitsForItsOldLease(t *testing.T) {
 
 func TestSoleMembersLeaseHasNoEndUntilAnotherJoins(t *testing.T) {
 	t.Parallel()
-	inRig(t, 1, func(r *rig) {
+	inBubble(t, 1, func(r *rig) {
 		r.eventually(time.Second, "it's for ever", func() bool { return r.nodes["n1"].Lease().Deadline == Forever })
 		r.add("n2")
 		r.start("n2")
@@ -252,12 +252,13 @@ func TestSoleMembersLeaseHasNoEndUntilAnotherJoins(t *testing.T) {
 	})
 }
 
-// TestLossOfALeaderEndsNoOtherLease is the reason for timing: DETAILS, entry 26.
+// TestLossOfALeaderEndsNoOtherLease is why leaders are missed after 300 ms: with 400,
+// a third of such losses let leases of healthy nodes run out.
 func TestLossOfALeaderEndsNoOtherLease(t *testing.T) {
 	t.Parallel()
 	trials, ended := 20, 0
 	for range trials {
-		inRig(t, 3, func(r *rig) {
+		inBubble(t, 3, func(r *rig) {
 			r.voters(3)
 			victim := r.leader()
 			r.kill(victim)
@@ -280,7 +281,7 @@ func TestLossOfALeaderEndsNoOtherLease(t *testing.T) {
 
 func TestWritesOnAnyNodeSurviveTheLossOfTheLeader(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		victim := r.leader()
 		writer := r.nodes[r.others(victim)[0]]
@@ -309,7 +310,7 @@ func TestWritesOnAnyNodeSurviveTheLossOfTheLeader(t *testing.T) {
 
 func TestWithoutAMajorityWritesFailSoonAndComeBack(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		r.open("n1", "a")
 		r.kill("n2")
@@ -334,7 +335,7 @@ func TestWithoutAMajorityWritesFailSoonAndComeBack(t *testing.T) {
 
 func TestConsistentReadShowsWhatAnotherNodeWrote(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		r.net.delay = func() time.Duration { return 20 * time.Millisecond }
 		names := slices.Sorted(maps.Keys(r.nodes))
@@ -399,7 +400,7 @@ func TestStateIsComparedFencedAndBounded(t *testing.T) {
 
 func TestSessionIsMovedByItsOwner(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		s := r.open("n1", "a")
 		ctx, cancel := soon()
@@ -439,7 +440,7 @@ func TestLeaderThatIsAloneGrantsAndReadsNothing(t *testing.T) {
 			return err
 		},
 	} {
-		inRig(t, 3, func(r *rig) {
+		inBubble(t, 3, func(r *rig) {
 			r.voters(3)
 			leader := r.leader()
 			o := r.nodes[leader].mesh.office.Load()
@@ -491,7 +492,7 @@ func TestVerificationBeginsAfterWhoeverAsked(t *testing.T) {
 // leads again before its former lease has ended: whatever holds that may still act.
 func TestLeadersOwnFormerStartKeepsItsSessionsForItsLease(t *testing.T) {
 	t.Parallel()
-	inRig(t, 2, func(r *rig) {
+	inBubble(t, 2, func(r *rig) {
 		r.open("n1", "a")
 		time.Sleep(time.Second)
 		lease, clock := r.nodes["n1"].Lease(), r.nodes["n1"].mesh.clock
@@ -510,7 +511,7 @@ func TestLeadersOwnFormerStartKeepsItsSessionsForItsLease(t *testing.T) {
 
 func TestNodeThatDrainsKeepsItsSessionsAndGetsNone(t *testing.T) {
 	t.Parallel()
-	inRig(t, 4, func(r *rig) {
+	inBubble(t, 4, func(r *rig) {
 		r.voters(3)
 		victim, drained := r.others(r.leader())[0], r.others(r.leader())[1]
 		kept := r.open(drained, "kept")

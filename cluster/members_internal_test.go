@@ -18,7 +18,7 @@ func soon() (context.Context, context.CancelFunc) {
 
 func TestThreeNodesShareOneRegistry(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		for _, name := range r.names {
 			r.open(name, "on-"+name)
@@ -35,7 +35,7 @@ func TestThreeNodesShareOneRegistry(t *testing.T) {
 // A voter that can't be reached would stop a sole one for good: see T1 and T2.
 func TestNodeThatIsDeadAtOnceStopsNobody(t *testing.T) {
 	t.Parallel()
-	inRig(t, 1, func(r *rig) {
+	inBubble(t, 1, func(r *rig) {
 		dead := memberToWire(Member{ID: newUUID(), Address: "nowhere:1", Nonce: "x", MinVersion: 1, MaxVersion: rulesVersion})
 		ctx, cancel := soon()
 		defer cancel()
@@ -55,7 +55,7 @@ func TestNodeThatIsDeadAtOnceStopsNobody(t *testing.T) {
 // Two voters survive the loss of neither: see T3.
 func TestTwoNodesHaveOneVoterAndSurviveTheOther(t *testing.T) {
 	t.Parallel()
-	inRig(t, 2, func(r *rig) {
+	inBubble(t, 2, func(r *rig) {
 		time.Sleep(5 * time.Second)
 		r.voters(1)
 		r.kill("n2")
@@ -71,7 +71,7 @@ func TestTwoNodesHaveOneVoterAndSurviveTheOther(t *testing.T) {
 // Its own address is mended in Raft's configuration: see T4.
 func TestSoleNodeStartsAtAnotherAddress(t *testing.T) {
 	t.Parallel()
-	inRig(t, 1, func(r *rig) {
+	inBubble(t, 1, func(r *rig) {
 		r.open("n1", "a")
 		for i := range 3 {
 			if err := r.nodes["n1"].Close(); err != nil {
@@ -92,7 +92,7 @@ func TestSoleNodeStartsAtAnotherAddress(t *testing.T) {
 // See T5: Raft has the old addresses alone.
 func TestAllAddressesChangeAtOnce(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		r.open("n1", "a")
 		r.closeAll()
@@ -109,7 +109,7 @@ func TestAllAddressesChangeAtOnce(t *testing.T) {
 // See T6: Raft would point the id at the newcomer.
 func TestCopyOfALiveNodeIsRefused(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		leader := r.nodes[r.leader()].Node
 		copied := r.nodes["n3"].mesh.self()
@@ -131,7 +131,7 @@ func TestCopyOfALiveNodeIsRefused(t *testing.T) {
 
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
-	inRig(t, 1, func(r *rig) {
+	inBubble(t, 1, func(r *rig) {
 		n := r.nodes["n1"].Node
 		n.cfg.Token = "secret"
 		one := Member{ID: newUUID(), Address: "x:1", MinVersion: 1, MaxVersion: rulesVersion}
@@ -149,7 +149,7 @@ func TestStrangersAreRefused(t *testing.T) {
 
 func TestNodeOfItsOwnDoesNotJoinAnotherCluster(t *testing.T) {
 	t.Parallel()
-	inRig(t, 1, func(r *rig) {
+	inBubble(t, 1, func(r *rig) {
 		r.add("n2")
 		own := r.config("n2")
 		own.Join = nil
@@ -166,7 +166,7 @@ func TestNodeOfItsOwnDoesNotJoinAnotherCluster(t *testing.T) {
 
 func TestNodeThatLeavesIsGoneAndTheRestGoesOn(t *testing.T) {
 	t.Parallel()
-	inRig(t, 4, func(r *rig) {
+	inBubble(t, 4, func(r *rig) {
 		r.voters(3)
 		for range 3 {
 			leader := r.leader()
@@ -187,7 +187,7 @@ func TestNodeThatLeavesIsGoneAndTheRestGoesOn(t *testing.T) {
 
 func TestDeadNodeIsRemovedByTheOperatorAlone(t *testing.T) {
 	t.Parallel()
-	inRig(t, 3, func(r *rig) {
+	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
 		leader := r.leader()
 		others := r.others(leader)
@@ -212,9 +212,40 @@ func TestDeadNodeIsRemovedByTheOperatorAlone(t *testing.T) {
 	})
 }
 
+func TestLiveNodeIsRemovedOnceItsLeaseHasEnded(t *testing.T) {
+	t.Parallel()
+	inBubble(t, 4, func(r *rig) {
+		r.voters(3)
+		victim := r.others(r.leader())[0]
+		node := r.nodes[victim].Node
+		s := r.open(victim, "a")
+		ctx, cancel := soon()
+		defer cancel()
+		held := make(chan bool, 1)
+		go func() {
+			r.eventually(5*time.Second, "another owns it", func() bool {
+				_, epoch, err := r.nodes[r.leader()].Owner(ctx, "a")
+				return err == nil && epoch > s.Epoch
+			})
+			held <- node.Lease().Valid(node.mesh.clock.Now())
+		}()
+		if err := r.nodes[r.leader()].Remove(ctx, node.ID()); err != nil {
+			r.Fatal(err)
+		}
+		if <-held {
+			r.Error("another owned its session within its lease")
+		}
+		<-node.Done()
+		wantReason(r, node.Err(), errdefs.NodeRemoved)
+		r.nodes[victim].Node = nil
+		r.voters(3)
+		wantReason(r, r.nodes[r.leader()].Remove(ctx, r.nodes[r.leader()].ID()), errdefs.Conflict)
+	})
+}
+
 func TestVoterThatIsLostIsReplacedByOneThatHasCaughtUp(t *testing.T) {
 	t.Parallel()
-	inRig(t, 4, func(r *rig) {
+	inBubble(t, 4, func(r *rig) {
 		r.voters(3)
 		var lost string
 		for _, m := range r.nodes[r.leader()].Overview().Members {
@@ -237,7 +268,7 @@ func TestVoterThatIsLostIsReplacedByOneThatHasCaughtUp(t *testing.T) {
 
 func TestNodeThatJoinsLateGetsASnapshot(t *testing.T) {
 	t.Parallel()
-	inRig(t, 1, func(r *rig) {
+	inBubble(t, 1, func(r *rig) {
 		n := r.nodes["n1"]
 		short := n.raft.ReloadableConfig()
 		short.TrailingLogs = 5

@@ -49,14 +49,14 @@ type rated struct {
 
 func (c rated) Now() time.Duration { return time.Duration(float64(time.Since(c.began)) * c.rate) }
 
-// inRig runs a test on n nodes, of which the first began the cluster, in a bubble.
-func inRig(t *testing.T, n int, test func(r *rig)) {
+// inBubble runs a test on n nodes, of which the first began the cluster, in a bubble.
+func inBubble(t *testing.T, n int, test func(r *rig)) {
 	t.Helper()
-	synctestRig(t, n, func(*rig) {}, test)
+	inPreparedBubble(t, n, func(*rig) {}, test)
 }
 
-// synctestRig prepares the places before the nodes start.
-func synctestRig(t *testing.T, n int, prepare, test func(r *rig)) {
+// inPreparedBubble prepares the places before the nodes start.
+func inPreparedBubble(t *testing.T, n int, prepare, test func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, n)
