@@ -22,6 +22,7 @@ func (o *office) admit(ctx context.Context, r *snakepitv1.JoinRequest) (*snakepi
 	if err := o.mayJoin(m, r); err != nil {
 		return nil, err
 	}
+	o.m.book.note(m.ID, m.Address) // Raft is about to look for it there
 	if err := o.configure(ctx, m); err != nil {
 		return nil, err
 	}

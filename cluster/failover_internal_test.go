@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -575,5 +576,34 @@ func TestNodesReachEachOthersServices(t *testing.T) {
 		}
 		_, err = r.nodes["n1"].Dial(ctx, "nobody")
 		wantReason(r, err, errdefs.HostUnreachable)
+	})
+}
+
+// TestLeaderWhoseDiskFailsGivesWay closes the log's file under a leader.
+func TestLeaderWhoseDiskFailsGivesWay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	inPreparedBubble(t, 3, func(r *rig) {
+		for _, name := range r.names {
+			r.nodes[name].memory, r.nodes[name].dir = nil, filepath.Join(dir, name)
+		}
+	}, func(r *rig) {
+		r.voters(3)
+		leader := r.leader()
+		failing, writer := r.nodes[leader].Node, r.others(leader)[0]
+		r.open(leader, "a")
+		if err := failing.disk.bolt.bolt.Close(); err != nil {
+			r.Fatal(err)
+		}
+		r.nodes[leader].Node = nil
+		r.open(writer, "b")
+		<-failing.Done()
+		wantReason(r, failing.Err(), errdefs.Internal)
+		r.eventually(5*time.Second, "its session has another owner", func() bool {
+			owner, _, err := r.nodes[writer].Owner(r.Context(), "a")
+			return err == nil && owner.Node != failing.ID()
+		})
+		r.start(leader)
+		r.open(leader, "c")
 	})
 }
