@@ -138,25 +138,14 @@ func answered(err error) bool {
 	return true
 }
 
-// retired stops a tainted worker once its calls have ended. One that can't be stopped
-// holds nothing up but the end of the host.
+// retired stops a tainted worker once its calls have ended.
 func (p *pool) retired(ctx context.Context, m *member, worker Worker, idle <-chan struct{}) error {
 	select {
 	case <-idle:
 	case <-worker.Done():
 	case <-ctx.Done():
 	}
-	err := p.stop(ctx, m, worker)
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	p.log.Error("worker could not be stopped", "worker", m.id, "error", err)
-	select {
-	case <-worker.Done():
-		return nil
-	case <-ctx.Done():
-		return p.stop(ctx, m, worker)
-	}
+	return p.see(ctx, m, worker)
 }
 
 // crashed tells those who keep count of a worker that crashed or hung, once.

@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,12 +201,12 @@ func TestKillingIdleWorkersOpensNoBreaker(t *testing.T) {
 }
 
 func TestFailedStartsOpenTheBreakerUntilOneSucceeds(t *testing.T) {
-	broken := false
+	var broken atomic.Bool
 	change := func(c *host.Config, l *hosttest.Launcher) {
 		one(c, l)
 		fuse(c, l)
 		l.OnLaunch = func(context.Context, host.Spec, int) error {
-			if broken {
+			if broken.Load() {
 				return errors.New("no such module")
 			}
 			return nil
@@ -213,11 +214,11 @@ func TestFailedStartsOpenTheBreakerUntilOneSucceeds(t *testing.T) {
 	}
 	inBubble(t, change, func(r *rig) {
 		r.must(host.Request{Tool: "echo"})
-		broken = true
+		broken.Store(true)
 		r.launcher.Live()[0].Crash()
 		time.Sleep(5 * time.Second)
 		r.fails(host.Request{Tool: "echo"}, errdefs.CircuitOpen)
-		broken = false
+		broken.Store(false)
 		time.Sleep(15 * time.Second) // a seat that can't start stays empty for up to 10 s
 		r.must(host.Request{Tool: "echo"})
 		r.wantBreaker(host.BreakerClosed)

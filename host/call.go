@@ -19,7 +19,7 @@ type Call struct {
 	req      Request
 	target   target
 	deadline time.Time
-	unasked  bool // the deadline is call_timeout's
+	unasked  bool // the deadline is call_timeout's or stream_timeout's
 	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
 	arrived  time.Duration // on the host's clock
@@ -112,7 +112,7 @@ func (c *Call) failure(ctx context.Context, err error) error {
 		e.MayHaveRun = true
 	}
 	if c.unasked && e.Reason == errdefs.Deadline && e.Hint == "" {
-		e.Hint = "the call has no deadline of its own, so call_timeout, " + c.host.cfg.CallTimeout.String() + ", was its"
+		e.Hint = "the call has no deadline of its own, so " + c.host.of(c.req.Stream).name + " was its"
 	}
 	return e
 }

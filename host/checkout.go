@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -23,6 +24,8 @@ type waiter struct {
 	place link[*waiter]
 	flow  *flow
 	queue *queue
+	since time.Time     // when it began to wait, for any worker
+	order link[*waiter] // among those that do, whatever their flow
 
 	granted chan *grant // gets the grant, or nil and err; never both
 	err     error
@@ -39,18 +42,44 @@ func (p *pool) checkout(ctx context.Context, x wish, t *ticket) (*grant, error) 
 		p.tellIfFull(err)
 		return g, err
 	}
-	select {
-	case g = <-w.granted:
-		return g, w.err
-	case <-ctx.Done():
-		p.giveUp(w)
-		return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
-	case <-t.expired():
-		if left, given := p.abandon(w); !left {
-			return given, w.err
+	defer p.reuse(w)
+	for {
+		select {
+		case g = <-w.granted:
+			return g, w.err
+		case <-ctx.Done():
+			p.giveUp(w)
+			return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
+		case <-t.expired():
+			if w.home == nil && p.rising() {
+				t.renew()
+				continue
+			}
+			if left, given := p.abandon(w); !left {
+				return given, w.err
+			}
+			return nil, p.queueTimeout(w)
 		}
-		return nil, p.queueTimeout(w)
 	}
+}
+
+// newWaiter makes a waiter of what is left of an earlier one, where there is such.
+func (p *pool) newWaiter(t *ticket) *waiter {
+	w, _ := p.spare.Get().(*waiter)
+	if w == nil {
+		w = &waiter{granted: make(chan *grant, 1)}
+		w.place.value = w
+	}
+	w.ticket, w.weight = t, weightOf(p.cfg().Weights, t.flow)
+	return w
+}
+
+// reuse takes a waiter that stands nowhere any more, and has had its answer if one
+// was sent.
+func (p *pool) reuse(w *waiter) {
+	*w = waiter{granted: w.granted}
+	w.place.value = w
+	p.spare.Put(w)
 }
 
 func (p *pool) takeOrQueue(x wish, t *ticket) (*grant, *waiter, error) {
@@ -108,8 +137,7 @@ func (p *pool) pick(x wish, t *ticket) *member {
 }
 
 func (p *pool) enqueue(x wish, t *ticket) (*waiter, error) {
-	w := &waiter{ticket: t, weight: p.cfg().weight(t.flow), granted: make(chan *grant, 1)}
-	w.place.value = w
+	w := p.newWaiter(t)
 	q := &p.queue
 	if x.strict != "" {
 		w.home = x.home
@@ -117,9 +145,11 @@ func (p *pool) enqueue(x wish, t *ticket) (*waiter, error) {
 	}
 	if err := p.noteWait(w); err != nil {
 		t.drop()
+		p.reuse(w)
 		return nil, err
 	}
 	q.push(w)
+	p.arrive(w)
 	return w, nil
 }
 

@@ -11,9 +11,7 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-func slots(n int) func(*host.Config, *hosttest.Launcher) {
-	return func(c *host.Config, l *hosttest.Launcher) { c.Pools[0].Size, l.Slots = 2, n }
-}
+func roomy(_ *host.Config, l *hosttest.Launcher) { l.Slots = 4 }
 
 func (r *rig) all(calls []<-chan error) {
 	r.Helper()
@@ -26,7 +24,7 @@ func (r *rig) all(calls []<-chan error) {
 
 func TestCallsOfAConcurrentSessionRunBesideEachOther(t *testing.T) {
 	s := newSpy()
-	change := func(c *host.Config, l *hosttest.Launcher) { slots(4)(c, l); c.Registry = s }
+	change := func(c *host.Config, l *hosttest.Launcher) { roomy(c, l); c.Registry = s }
 	inBubble(t, change, func(r *rig) {
 		var calls []<-chan error
 		took := timed(func() {
@@ -52,7 +50,7 @@ func TestCallsOfAConcurrentSessionRunBesideEachOther(t *testing.T) {
 }
 
 func TestClosingAConcurrentSessionWaitsForItsCalls(t *testing.T) {
-	inBubble(t, slots(4), func(r *rig) {
+	inBubble(t, roomy, func(r *rig) {
 		var calls []<-chan error
 		for range 3 {
 			calls = append(calls, r.start(r.Context(), host.Request{Tool: "work", Session: "s", Concurrent: true}))
@@ -75,8 +73,26 @@ func TestClosingAConcurrentSessionWaitsForItsCalls(t *testing.T) {
 	})
 }
 
+func TestCloseThatIsGivenUpHoldsNobodyUp(t *testing.T) {
+	inBubble(t, roomy, func(r *rig) {
+		busy := r.start(r.Context(), host.Request{Tool: "busy", Session: "s", Concurrent: true})
+		ctx, cancel := context.WithCancel(r.Context())
+		closed := make(chan error, 1)
+		go func() { closed <- r.CloseSession(ctx, "s") }()
+		synctest.Wait()
+		behind := r.start(r.Context(), host.Request{Tool: "echo", Session: "s"})
+		cancel()
+		r.wantReason(<-closed, errdefs.Cancelled)
+		took := timed(func() { r.all([]<-chan error{behind}) })
+		if took != 0 {
+			r.Errorf("the call behind it waited for %s more", took)
+		}
+		r.all([]<-chan error{busy})
+	})
+}
+
 func TestConcurrentSessionInUseDoesNotExpire(t *testing.T) {
-	change := func(c *host.Config, l *hosttest.Launcher) { slots(4)(c, l); c.SessionTTL = 5 * time.Second }
+	change := func(c *host.Config, l *hosttest.Launcher) { roomy(c, l); c.SessionTTL = 5 * time.Second }
 	inBubble(t, change, func(r *rig) {
 		long := r.start(r.Context(), host.Request{Tool: "busy", Session: "s", Concurrent: true})
 		r.must(host.Request{Tool: "echo", Session: "s", MustExist: true})
@@ -90,7 +106,7 @@ func TestConcurrentSessionInUseDoesNotExpire(t *testing.T) {
 
 func TestOneCallOfAConcurrentSessionFindsItsNewHome(t *testing.T) {
 	s := newSpy()
-	change := func(c *host.Config, l *hosttest.Launcher) { slots(4)(c, l); c.Registry = s }
+	change := func(c *host.Config, l *hosttest.Launcher) { roomy(c, l); c.Registry = s }
 	inBubble(t, change, func(r *rig) {
 		home := r.opened(host.Request{Session: "s", Concurrent: true})
 		r.launcher.Worker(home).Crash()
@@ -106,7 +122,7 @@ func TestOneCallOfAConcurrentSessionFindsItsNewHome(t *testing.T) {
 }
 
 func TestNestedCallOfItsAncestorsConcurrentSessionRuns(t *testing.T) {
-	inBubble(t, slots(4), func(r *rig) {
+	inBubble(t, roomy, func(r *rig) {
 		r.offer("same", true, func(ctx context.Context, _ []byte) ([]byte, error) {
 			time.Sleep(time.Second) // until the close waits
 			return r.do(ctx, host.Request{Tool: "echo", Session: "s", Payload: []byte("inner")})

@@ -26,6 +26,7 @@ type Config struct {
 	Logger          hclog.Logger  // nil: silent
 	Events          func(Event)   // told of everything that happens to pools and workers; it mustn't block; nil: nobody
 	CallTimeout     time.Duration // for calls whose context has no deadline; zero: 30 s
+	StreamTimeout   time.Duration // the same, for those whose caller takes chunks; zero: CallTimeout
 	ShutdownTimeout time.Duration // how long Run lets running calls finish; zero: 10 s; negative: not at all
 	LeaveWait       time.Duration // the same, when the workers outlive the host (Host.Leave); zero: 30 s
 	SessionTTL      time.Duration // how long an unused session lives; zero: 1 h; negative: for ever
@@ -45,6 +46,7 @@ const (
 func (c Config) withDefaults() Config {
 	c.Node = cmp.Or(c.Node, "local")
 	c.CallTimeout = cmp.Or(c.CallTimeout, 30*time.Second)
+	c.StreamTimeout = cmp.Or(c.StreamTimeout, c.CallTimeout)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 10*time.Second)
 	c.LeaveWait = cmp.Or(c.LeaveWait, 30*time.Second)
 	c.SessionTTL = cmp.Or(c.SessionTTL, time.Hour)
@@ -70,6 +72,7 @@ func (c Config) validate() error {
 		}
 	}
 	check(c.CallTimeout > 0, "CallTimeout is negative")
+	check(c.StreamTimeout > 0, "StreamTimeout is negative")
 	check(c.MaxSessions > 0, "MaxSessions is negative")
 	check(c.LaunchLimit > 0, "LaunchLimit is negative")
 	check(c.HostToolLimit > 0, "HostToolLimit is negative")

@@ -32,6 +32,7 @@ func (p *pool) noteWait(w *waiter) error {
 
 // forgetWait is for a waiter that has left the queue.
 func (p *pool) forgetWait(w *waiter) {
+	p.arrivals.remove(&w.order)
 	if w.ticket.line != nil {
 		p.countWait(w, -1)
 	}
@@ -74,7 +75,7 @@ func (p *pool) stuck() bool {
 		return false
 	}
 	for _, m := range p.members {
-		if m == nil || m.state == WorkerStarting || m.state == WorkerReady && !m.allStalled() {
+		if m.state == WorkerStarting || m.state == WorkerReady && !m.allStalled() {
 			return false
 		}
 	}

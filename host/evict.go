@@ -61,6 +61,8 @@ func (p *pool) retreat(m *member) (idle <-chan struct{}, did bool) {
 // leave takes a released call off the worker's count; the pool's mutex is held.
 func (m *member) leave(g *grant) {
 	m.busy--
+	m.pool.usage.leave()
+	m.wear()
 	if g.deaf {
 		m.deaf--
 	}
@@ -71,6 +73,9 @@ func (m *member) leave(g *grant) {
 func (m *member) checkQuiet() {
 	if m.quiet == nil || m.isQuiet || m.busy > m.deaf {
 		return
+	}
+	if m.serves && m.deaf < m.slots && m.pins != nil && m.pins.queue.count > 0 {
+		return // they are next
 	}
 	m.isQuiet = true
 	close(m.quiet)

@@ -129,8 +129,8 @@ func lightLatency(t *testing.T, flood *host.Request) (longest time.Duration, ahe
 // before counts the calls of the flood that started before the last one with this payload.
 func (s *starts) before(payload string) (n int) {
 	order := s.all()
-	for i := len(order) - 1; i >= 0; i-- {
-		if order[i] == payload {
+	for i, p := range slices.Backward(order) {
+		if p == payload {
 			order = order[:i]
 			break
 		}

@@ -1,31 +1,48 @@
 package host
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // grant is a checkout: one slot of one worker, or a place behind those, until it's
 // released.
 type grant struct {
-	member   *member
-	worker   Worker
-	call     string // the call's id
-	session  SessionID
-	line     *lineage // of the call
 	released atomic.Bool
+	member   *member
+	ticket   *ticket // of the call; only what never changes of it is read
+	worker   Worker
+
+	// The pool's mutex guards these.
+	deaf  bool // its call doesn't stop
+	stall stall
+	place link[*grant] // among the member's running or waiting
+
 	// begun is closed once the call has a slot: until then it waits in its worker,
 	// behind those that run there. Nil: it has had one from the start.
 	begun chan struct{}
+	at    time.Time // when begun was closed; set before that
+}
 
-	// The pool's mutex guards the rest.
-	place link[*grant] // among the member's running or waiting
-	stall stall
-	deaf  bool // its call doesn't stop
+// slotAt says whether the call waited in its worker, and if so since when it has had a
+// slot; zero: it hasn't.
+func (g *grant) slotAt() (at time.Time, waited bool) {
+	if g.begun == nil {
+		return at, false
+	}
+	select {
+	case <-g.begun:
+		return g.at, true
+	default:
+		return at, true
+	}
 }
 
 // grant takes a slot of m, or else a place behind its running calls.
 func (p *pool) grant(m *member, t *ticket) *grant {
-	g := &grant{member: m, worker: m.worker, call: t.call, session: t.session, line: t.line}
+	g := &grant{member: m, worker: m.worker, ticket: t}
 	g.place.value = g
-	m.busy++
+	m.enter()
 	if m.busy <= m.slots {
 		m.running.push(&g.place)
 	} else {
@@ -45,6 +62,7 @@ func (p *pool) release(g *grant) {
 	p.mu.Lock()
 	p.takeBack(g)
 	p.handOn(g.member, &out)
+	g.member.checkQuiet()
 	p.mu.Unlock()
 	out.send()
 }
@@ -60,6 +78,7 @@ func (p *pool) takeBack(g *grant) {
 	m.running.remove(&g.place)
 	if next := m.behind.pop(); next != nil {
 		m.running.push(next)
+		next.value.at = time.Now()
 		close(next.value.begun)
 	}
 }
@@ -67,7 +86,7 @@ func (p *pool) takeBack(g *grant) {
 // handOn gives the free slots of m to those who wait, and lists it where its room
 // can be found. The caller sends the answers after unlocking.
 func (p *pool) handOn(m *member, out *answers) {
-	if m.state != WorkerReady || m.ended() {
+	if m.state != WorkerReady && m.state != WorkerDraining || m.ended() {
 		return
 	}
 	for w := p.choose(m); w != nil; w = p.choose(m) {
@@ -82,6 +101,9 @@ func (p *pool) handOn(m *member, out *answers) {
 // choose takes the call that m is to run next out of the queues; nil when it has no
 // room, or nobody waits for it.
 func (p *pool) choose(m *member) *waiter {
+	if m.state == WorkerDraining {
+		return m.lastPinned()
+	}
 	if !m.available() && (!p.roomBehind(m) || p.queue.nested() || m.pins.nested()) {
 		return nil
 	}

@@ -20,20 +20,22 @@ import (
 
 // Host runs pools of workers and the calls to them.
 type Host struct {
-	cfg      Config
-	log      hclog.Logger
-	instance string // tells this host's worker and call ids from those of any other
-	pools    map[string]*pool
-	order    []*pool // sorted by name
-	tools    *hostTools
-	sessions *sessions
-	records  *records
-	refused  failures // calls that never found a pool
-	timedOut error    // the cause of those that call_timeout ended
-	newest   atomic.Uint64
-	workers  atomic.Uint64
-	started  time.Time
-	epoch    time.Time // where the host's clock begins: before started, so that it never says zero
+	cfg       Config
+	log       hclog.Logger
+	instance  string // tells this host's worker and call ids from those of any other
+	pools     map[string]*pool
+	order     []*pool // sorted by name
+	tools     *hostTools
+	sessions  *sessions
+	records   *records
+	refused   failures // calls that never found a pool
+	deadlines          // for calls that bring none
+	newest    atomic.Uint64
+	workers   atomic.Uint64
+	started   time.Time
+	epoch     time.Time // where the host's clock begins: before started, so that it never says zero
+
+	reconfiguring chan struct{} // filled by who changes the pools
 
 	running  atomic.Bool
 	leaving  atomic.Bool // the workers are to outlive the host
@@ -55,21 +57,23 @@ func New(cfg Config) (*Host, error) {
 		cfg.Registry = NewMemoryRegistry(cfg.MaxSessions)
 	}
 	h := &Host{
-		cfg:      cfg,
-		log:      cfg.Logger,
-		instance: newInstance(),
-		pools:    map[string]*pool{},
-		tools:    newHostTools(cfg.HostToolLimit, cfg.Logger),
-		sessions: &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
-		records:  newRecords(cfg),
-		timedOut: errdefs.New(errdefs.Deadline, "call_timeout, %s, passed", cfg.CallTimeout),
-		started:  time.Now(),
-		refused:  newFailures(),
-		epoch:    time.Now().Add(-1),
-		gate:     newGate(),
-		seated:   make(chan struct{}),
-		stopping: make(chan struct{}),
-		stopped:  make(chan struct{}),
+		cfg:       cfg,
+		log:       cfg.Logger,
+		instance:  newInstance(),
+		pools:     map[string]*pool{},
+		tools:     newHostTools(cfg.HostToolLimit, cfg.Logger),
+		sessions:  &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
+		records:   newRecords(cfg),
+		deadlines: newDeadlines(cfg),
+		started:   time.Now(),
+		refused:   newFailures(),
+		epoch:     time.Now().Add(-1),
+		gate:      newGate(),
+
+		reconfiguring: make(chan struct{}, 1),
+		seated:        make(chan struct{}),
+		stopping:      make(chan struct{}),
+		stopped:       make(chan struct{}),
 	}
 	for _, p := range cfg.Pools {
 		h.pools[p.Name] = newPool(p, cfg.Node, cfg.Events, cfg.Logger)
@@ -139,18 +143,12 @@ func (h *Host) startWorkers(life context.Context, group *errgroup.Group, left ma
 		launcher: h.cfg.Launcher,
 		serve:    h,
 		records:  h.records,
-		slots:    make(chan struct{}, h.cfg.LaunchLimit),
+		launches: &launches{limit: h.cfg.LaunchLimit},
 		newID:    h.newWorkerID,
 		leaving:  &h.leaving,
 	}
 	for _, p := range h.order {
-		for seat := range p.cfg().Size {
-			var survivor *member
-			if seat < len(left[p]) {
-				survivor = left[p][seat]
-			}
-			group.Go(func() error { return p.keep(life, seat, survivor, s) })
-		}
+		group.Go(func() error { p.govern(life, group, left[p], s); return nil })
 	}
 }
 
@@ -203,9 +201,19 @@ func (h *Host) sweepEvery() time.Duration {
 func (h *Host) Ready(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range h.order {
-		group.Go(func() error { return p.awaitWorkers(ctx, p.cfg().Size) })
+		group.Go(func() error { return p.awaitWorkers(ctx, 0) })
 	}
 	return group.Wait()
+}
+
+// ReadyPool blocks until n workers of a pool are ready, or with zero all that it
+// should have. It fails as Ready does, and with pool_not_found.
+func (h *Host) ReadyPool(ctx context.Context, pool string, n int) error {
+	p := h.pools[pool]
+	if p == nil {
+		return h.poolNotFound(pool)
+	}
+	return p.awaitWorkers(ctx, n)
 }
 
 // Offer makes a function callable as a host tool, until remove is called. It

@@ -48,7 +48,7 @@ func ownAncestor() error {
 func (h *Host) descent(from WorkerID, inv Invocation) *lineage {
 	for _, p := range h.order {
 		if g := p.runs(from, inv.ID); g != nil {
-			return &lineage{session: g.session, grant: g, parent: g.line}
+			return &lineage{session: g.ticket.session, grant: g, parent: g.ticket.line}
 		}
 	}
 	return &lineage{session: inv.Session}
@@ -63,7 +63,7 @@ func (p *pool) runs(worker WorkerID, call string) *grant {
 		return nil
 	}
 	for l := m.running.head; l != nil; l = l.next {
-		if l.value.call == call {
+		if l.value.ticket.call == call {
 			return l.value
 		}
 	}

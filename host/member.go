@@ -37,38 +37,44 @@ func (s WorkerState) next() []WorkerState {
 }
 
 // member is one worker in its pool. The pool's mutex guards everything but what
-// never changes (id, pool, launched) and what is atomic.
+// never changes (id, pool, seat, launched) and what is atomic. What a decision reads
+// stands first, in two cache lines: a large pool's workers aren't in the cache.
 type member struct {
+	state   WorkerState
+	slots   int
+	busy    int             // calls that were granted: those that run, and those behind them
+	done    <-chan struct{} // the worker's
+	pins    *pins           // nil: no call has waited for this worker alone
+	worker  Worker          // nil before it's ready and once it's dead
+	running fifo[*grant]
+	behind  fifo[*grant]  // calls beyond its slots, which wait in the worker
+	stuck   int           // running calls that have calls of their own among the pinned
+	free    link[*member] // in one of the pool's lists, by its room
+	calls   atomic.Uint64
+	stint   stint
+
 	id       WorkerID
 	pool     *pool
+	seat     int
 	launched time.Time
-	calls    atomic.Uint64
 	counted  atomic.Bool             // the breaker knows of its crash
 	tainted  atomic.Bool             // its seat stays empty for Barrier.Taint
 	evictor  atomic.Pointer[evictor] // nil: every call on it stops
 	unfit    chan (<-chan struct{})  // gets what is closed when a tainted worker is idle, once
-	stint    stint
-
-	state    WorkerState
-	slots    int
-	busy     int             // calls that were granted: those that run, and those behind them
-	done     <-chan struct{} // the worker's
-	free     link[*member]   // in one of the pool's lists, by its room
-	pins     *pins           // nil: no call has waited for this worker alone
-	running  fifo[*grant]
-	behind   fifo[*grant] // calls beyond its slots, which wait in the worker
-	stuck    int          // running calls that have calls of their own among the pinned
-	worker   Worker       // nil before it's ready and once it's dead
 	process  Process
 	sessions int           // whose home it is
 	strict   int           // those of them that can't be served elsewhere
 	deaf     int           // slots of calls that don't stop
 	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
 	isQuiet  bool          // it's closed
+	serves   bool          // while it drains, those that wait for it alone
+
+	age      age    // when its time is over
+	maxCalls uint64 // after which the steward is told; zero: no more
 }
 
-func newMember(p *pool, id WorkerID) *member {
-	m := &member{id: id, pool: p, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
+func newMember(p *pool, seat int, id WorkerID) *member {
+	m := &member{id: id, pool: p, seat: seat, launched: time.Now(), state: WorkerStarting, unfit: make(chan (<-chan struct{}), 1)}
 	m.free.value = m
 	return m
 }
@@ -86,6 +92,22 @@ func (m *member) transition(to WorkerState) bool {
 // available reports whether a call can be granted a slot.
 func (m *member) available() bool {
 	return m.state == WorkerReady && m.busy < m.slots
+}
+
+// enter counts a call that was granted one of the worker's slots.
+func (m *member) enter() {
+	m.busy++
+	m.pool.usage.enter()
+}
+
+// wear tells the steward of a worker that has run its calls. It's a comparison: it
+// runs with every call.
+func (m *member) wear() {
+	if m.maxCalls > 0 && m.calls.Load() >= m.maxCalls {
+		m.maxCalls = 0
+		m.age.worn = true
+		m.pool.poke()
+	}
 }
 
 // ended reports whether the process of a worker in service is gone, which its

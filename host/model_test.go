@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,21 +34,23 @@ type model struct {
 	slots    int
 	size     int
 	queue    int
-	sessions []host.SessionID
+	prefetch int
 	calls    []*modelCall
+	closing  atomic.Int64 // closes that wait for their session's turn, perhaps
 
 	mu      sync.Mutex // guards all below
 	started []int      // calls in the order in which they reached a worker
 	current map[host.SessionID]int
-	broken  []string // what went wrong where a test can't fail
+	homes   map[host.SessionID]host.WorkerID // of strict sessions, which are never closed
+	broken  []string                         // what went wrong where a test can't fail
 }
 
 // modelCall is one call: asked for, then perhaps running, then answered.
 type modelCall struct {
-	n       int
-	session host.SessionID
-	cancel  context.CancelFunc
-	finish  chan string // what its tool does next: return, crash
+	n      int
+	req    host.Request
+	cancel context.CancelFunc
+	finish chan string // what its tool does next: return, crash
 
 	mu       sync.Mutex // guards all below
 	outcomes []error
@@ -67,11 +70,13 @@ func newModel(t *testing.T, rt *rapid.T) *model {
 		slots:    rapid.IntRange(1, 3).Draw(rt, "slots"),
 		size:     rapid.IntRange(1, 3).Draw(rt, "size"),
 		queue:    rapid.IntRange(1, 6).Draw(rt, "queue"),
-		sessions: []host.SessionID{"", "", "", "s1", "s2"},
+		prefetch: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(rt, "prefetch"),
 		current:  map[host.SessionID]int{},
+		homes:    map[host.SessionID]host.WorkerID{},
 	}
 	m.rig = newRig(t, func(c *host.Config, l *hosttest.Launcher) {
-		c.Pools[0].Size, c.Pools[0].QueueSize = m.size, m.queue
+		c.Pools[0].Size, c.Pools[0].QueueSize, c.Pools[0].Prefetch = m.size, m.queue, m.prefetch
+		c.Pools[0].Weights = map[string]int{"a": 3}
 		c.Pools[0].Breaker.Threshold = -1 // crashes are what the model is made of
 		l.Slots, l.Tools = m.slots, []hosttest.Tool{{Tool: host.Tool{Name: "t"}, Run: m.tool}}
 	})
@@ -83,10 +88,11 @@ func newModel(t *testing.T, rt *rapid.T) *model {
 
 func (m *model) run() {
 	m.Repeat(map[string]func(*rapid.T){
-		"call": func(rt *rapid.T) { m.call(m.session(rt), 0) },
+		"call": func(rt *rapid.T) { m.call(m.request(rt), 0) },
 		"callBriefly": func(rt *rapid.T) {
-			m.call(m.session(rt), time.Duration(rapid.IntRange(1, 6).Draw(rt, "seconds"))*time.Second)
+			m.call(m.request(rt), time.Duration(rapid.IntRange(1, 6).Draw(rt, "seconds"))*time.Second)
 		},
+		"close":          m.close,
 		"finish":         func(rt *rapid.T) { m.end(rt, "return") },
 		"stick":          func(rt *rapid.T) { m.end(rt, "stick") },
 		"crash":          func(rt *rapid.T) { m.end(rt, "crash") },
@@ -104,7 +110,7 @@ func (m *model) run() {
 // tool does what the test says. One that sticks ignores its cancel.
 func (m *model) tool(ctx context.Context, c *hosttest.Call) ([]byte, error) {
 	call := m.calls[c.Metadata["n"][0]-'0'+10*(c.Metadata["n"][1]-'0')]
-	m.enter(call)
+	m.enter(call, c.Worker.Spec.Worker)
 	defer m.leave(call)
 	for {
 		select {
@@ -124,33 +130,68 @@ func (m *model) tool(ctx context.Context, c *hosttest.Call) ([]byte, error) {
 	}
 }
 
-func (m *model) enter(call *modelCall) {
+func (m *model) enter(call *modelCall, on host.WorkerID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	s := call.req.Session
 	if slices.Contains(m.started, call.n) {
 		m.broken = append(m.broken, fmt.Sprintf("call %d ran twice", call.n))
 	}
-	if call.session != "" {
-		if m.current[call.session]++; m.current[call.session] > 1 {
-			m.broken = append(m.broken, fmt.Sprintf("session %s runs two calls", call.session))
+	if m.current[s]++; s != "" && !call.req.Concurrent && m.current[s] > 1 {
+		m.broken = append(m.broken, fmt.Sprintf("session %s runs two calls", s))
+	}
+	if call.strict() {
+		if m.homes[s] == "" {
+			m.homes[s] = on
+		}
+		if m.homes[s] != on {
+			m.broken = append(m.broken, fmt.Sprintf("session %s ran on %s and %s", s, m.homes[s], on))
 		}
 	}
 	m.started = append(m.started, call.n)
 }
 
+func (c *modelCall) strict() bool { return c.req.Affinity.Validate() == nil && c.req.Affinity != "" }
+
 func (m *model) leave(call *modelCall) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if call.session != "" {
-		m.current[call.session]--
-	}
+	m.current[call.req.Session]--
 }
 
-func (m *model) session(rt *rapid.T) host.SessionID {
-	return rapid.SampledFrom(m.sessions).Draw(rt, "session")
+// request is a call of somebody: half of them of no session.
+func (m *model) request(rt *rapid.T) host.Request {
+	req := rapid.SampledFrom([]host.Request{
+		{},
+		{},
+		{},
+		{},
+		{Caller: "a"},
+		{Caller: "a"},
+		{Caller: "b"},
+		{Session: "s1"},
+		{Session: "s2"},
+		{Session: "c1", Concurrent: true},
+		{Session: "c1", Concurrent: true, Caller: "a"},
+		{Session: "p1", Affinity: host.AffinityStrictQueue},
+		{Session: "p2", Affinity: host.AffinityStrictFailFast},
+		{Session: "p3", Affinity: host.AffinityStrictQueue, Concurrent: true},
+	}).Draw(rt, "who")
+	req.Priority = rapid.SampledFrom([]host.Priority{0, 0, 0, host.PriorityHigh, host.PriorityLow}).Draw(rt, "priority")
+	return req
 }
 
-func (m *model) call(session host.SessionID, timeout time.Duration) {
+func (m *model) close(rt *rapid.T) {
+	id := rapid.SampledFrom([]host.SessionID{"s1", "c1"}).Draw(rt, "session")
+	m.closing.Add(1)
+	go func() {
+		_ = m.rig.CloseSession(m.rig.Context(), id) // it may have to wait for too long
+		m.closing.Add(-1)
+	}()
+	synctest.Wait()
+}
+
+func (m *model) call(req host.Request, timeout time.Duration) {
 	n := len(m.calls)
 	if n >= 100 {
 		m.Skip("enough calls")
@@ -159,9 +200,9 @@ func (m *model) call(session host.SessionID, timeout time.Duration) {
 	if timeout > 0 {
 		ctx, cancel = context.WithTimeout(m.rig.Context(), timeout)
 	}
-	c := &modelCall{n: n, cancel: cancel, finish: make(chan string, 1), session: session}
+	c := &modelCall{n: n, cancel: cancel, finish: make(chan string, 1), req: req}
 	m.calls = append(m.calls, c)
-	req := host.Request{Tool: "t", Session: c.session, Metadata: map[string]string{"n": string([]byte{byte('0' + n%10), byte('0' + n/10)})}}
+	req.Tool, req.Metadata = "t", map[string]string{"n": string([]byte{byte('0' + n%10), byte('0' + n/10)})}
 	go func() {
 		_, err := m.rig.do(ctx, req)
 		c.mu.Lock()
@@ -224,8 +265,8 @@ func (m *model) check(rt *rapid.T) {
 		rt.Fatal(broken)
 	}
 	for _, w := range m.rig.launcher.Workers() {
-		if w.Most() > m.slots {
-			rt.Fatalf("a worker with %d slots ran %d calls", m.slots, w.Most())
+		if w.Most() > m.slots+m.prefetch {
+			rt.Fatalf("a worker with %d slots, and %d places behind them, had %d calls", m.slots, m.prefetch, w.Most())
 		}
 	}
 	m.checkStatus(rt)
@@ -235,7 +276,7 @@ func (m *model) check(rt *rapid.T) {
 
 func (m *model) checkStatus(rt *rapid.T) {
 	s := m.rig.Status().Pools[0]
-	if s.Queued < 0 || s.Queued > m.queue || s.Busy < 0 || s.Ready > m.size {
+	if s.Queued < 0 || s.Queued > m.queue+m.prefetch*m.size || s.Busy < 0 || s.Ready > m.size {
 		rt.Fatalf("status %+v", s)
 	}
 	busy := 0
@@ -247,11 +288,11 @@ func (m *model) checkStatus(rt *rapid.T) {
 	waiting := 0 // for a slot, not for its session's turn
 	seen := map[host.SessionID]bool{}
 	for _, c := range m.calls {
-		if c.answered() == 0 && !m.hasStarted(c.n) && !m.turnTaken(c, seen) {
+		if c.answered() == 0 && !c.strict() && !m.hasStarted(c.n) && !m.turnTaken(c, seen) {
 			waiting++
 		}
 	}
-	if waiting > 0 && busy < s.Slots {
+	if m.prefetch == 0 && waiting > 0 && busy < s.Slots {
 		rt.Fatalf("%d calls wait while %d of %d slots are busy: a slot was lost", waiting, busy, s.Slots)
 	}
 }
@@ -259,13 +300,13 @@ func (m *model) checkStatus(rt *rapid.T) {
 // turnTaken reports whether a call that hasn't started waits for another of its
 // session, and notes its session.
 func (m *model) turnTaken(c *modelCall, seen map[host.SessionID]bool) bool {
-	if c.session == "" {
+	if c.req.Session == "" {
 		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	taken := m.current[c.session] > 0 || seen[c.session]
-	seen[c.session] = true
+	taken := m.current[c.req.Session] > 0 || seen[c.req.Session]
+	seen[c.req.Session] = true
 	return taken
 }
 
@@ -288,27 +329,37 @@ func (m *model) checkAnswers(rt *rapid.T) {
 		if len(outcomes) == 1 && outcomes[0] == nil && !m.hasStarted(c.n) {
 			rt.Fatalf("call %d succeeded without running", c.n)
 		}
-		if len(outcomes) == 1 && errdefs.MayHaveRun(outcomes[0]) && !m.hasStarted(c.n) {
+		// What waited in a worker that died may have run, as far as the host can say.
+		if m.prefetch == 0 && len(outcomes) == 1 && errdefs.MayHaveRun(outcomes[0]) && !m.hasStarted(c.n) {
 			rt.Fatalf("call %d, which never ran, says %v", c.n, outcomes[0])
 		}
 	}
 	m.checkOrder(rt)
 }
 
-// checkOrder: while a call without a session waits, none that came later has
-// started. Those that are granted slots in the same moment may start in any order.
+// checkOrder: while a call without a session waits, none of the same caller and class
+// that came later has started. Those that are granted slots in the same moment may
+// start in any order, and so may those that wait in different workers.
 func (m *model) checkOrder(rt *rapid.T) {
-	latest := -1
+	if m.prefetch > 0 {
+		return
+	}
+	type line struct {
+		caller   string
+		priority host.Priority
+	}
+	latest := map[line]int{}
+	of := func(c *modelCall) line { return line{c.req.Caller, c.req.Priority} }
 	m.mu.Lock()
 	for _, n := range m.started {
-		if m.calls[n].session == "" {
-			latest = max(latest, n)
+		if c := m.calls[n]; c.req.Session == "" {
+			latest[of(c)] = max(latest[of(c)], n)
 		}
 	}
 	m.mu.Unlock()
-	for _, c := range m.calls[:latest+1] {
-		if c.session == "" && c.answered() == 0 && !m.hasStarted(c.n) {
-			rt.Fatalf("call %d waits, while %d, which came later, has started", c.n, latest)
+	for _, c := range m.calls {
+		if last := latest[of(c)]; c.req.Session == "" && c.n < last && c.answered() == 0 && !m.hasStarted(c.n) {
+			rt.Fatalf("call %d waits, while %d, which came later, has started", c.n, last)
 		}
 	}
 }
@@ -331,7 +382,7 @@ func (m *model) finishAll() {
 		m.Fatalf("at rest: %+v", s)
 	}
 	for range m.size * m.slots {
-		m.call("", 0)
+		m.call(host.Request{}, 0)
 	}
 	if s := m.rig.Status().Pools[0]; s.Busy != m.size*m.slots {
 		m.Fatalf("at rest, %d of %d slots can be had", s.Busy, m.size*m.slots)

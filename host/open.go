@@ -11,7 +11,7 @@ import (
 // while earlier calls of its session run, and while no worker is free, but never
 // longer than queue_timeout for the latter two. ctx bounds the whole call, not
 // only Open: when it ends, so does the call. Without a deadline in ctx the host's
-// call_timeout applies. Read the call to its end, or close it.
+// call_timeout applies, or its stream_timeout. Read the call to its end, or close it.
 //
 // Errors: queue_full, queue_timeout, no_workers, pool_not_found, tool_not_found,
 // invalid_tool_name, invalid_arguments, payload_too_large, session_not_found,
@@ -21,24 +21,13 @@ func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 	c := &Call{host: h, req: req, id: h.newCallID(), arrived: h.clock()}
 	_, theirs := ctx.Deadline()
 	c.unasked = !theirs
-	ctx, c.deadline, c.cancel = h.bounded(ctx, c.arrived)
+	ctx, c.deadline, c.cancel = h.bounded(ctx, h.epoch.Add(c.arrived), req.Stream) // by the same clock: it needn't be read twice
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
 		c.end(e)
 		return nil, e
 	}
 	return c, nil
-}
-
-// bounded gives ctx a deadline when it has none, and a way to end it.
-func (h *Host) bounded(ctx context.Context, arrived time.Duration) (context.Context, time.Time, context.CancelFunc) {
-	if d, ok := ctx.Deadline(); ok {
-		ctx, cancel := context.WithCancel(ctx)
-		return ctx, d, cancel
-	}
-	d := h.epoch.Add(arrived + h.cfg.CallTimeout) // by the same clock: it needn't be read twice
-	ctx, cancel := context.WithDeadlineCause(ctx, d, h.timedOut)
-	return ctx, d, cancel
 }
 
 func (h *Host) open(ctx context.Context, c *Call) (err error) {

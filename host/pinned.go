@@ -71,6 +71,15 @@ func (n *pins) byClass(pinned bool) bool {
 	return pinned
 }
 
+// lastPinned takes out a call that waits for a draining worker and no other: those
+// that came before are still served by it.
+func (m *member) lastPinned() *waiter {
+	if m.pins == nil || m.busy >= m.slots {
+		return nil
+	}
+	return m.pins.queue.pop()
+}
+
 // unpin turns away those who wait for a worker that is gone.
 func (p *pool) unpin(m *member, out *answers) {
 	if m.pins != nil {
@@ -80,7 +89,7 @@ func (p *pool) unpin(m *member, out *answers) {
 
 // pinned counts the sessions that can be served by this worker alone: they are lost
 // with it. The pool's mutex is held.
-func (m *member) pinned() int { return m.strict }
+func (m *member) pinned() int { return m.strict } //nolint:unused // for whoever chooses a worker to stop
 
 func workerBusy(id WorkerID) error {
 	return errdefs.New(errdefs.WorkerBusy, "worker %s, its session's home, is busy", id)

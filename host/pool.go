@@ -17,19 +17,22 @@ import (
 // while one waits for a certain worker that one has none free, since whoever frees a
 // slot hands it on; and each grant is released exactly once.
 type pool struct {
-	name    string
-	conf    atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
-	node    string
-	log     hclog.Logger
-	tools   atomic.Pointer[toolset] // nil until a worker has been ready
-	tally   *tally
-	event   events
+	name  string
+	conf  atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
+	node  string
+	log   hclog.Logger
+	tools atomic.Pointer[toolset] // nil until a worker has been ready
+	tally *tally
+	event events
+	sizing
 	breaker *breaker
 	begun   time.Time
 	told    atomic.Int64 // when it last said that its queue is full, in nanoseconds since begun; 0: never
 
+	spare sync.Pool // of waiters
+
 	mu        sync.Mutex // guards all below, for memory only
-	members   []*member  // by seat; nil before the first launch
+	members   []*member  // by seat, one in each that has had a worker
 	serving   map[WorkerID]*member
 	idle      fifo[*member] // with nothing to do, the latest used first
 	partly    fifo[*member] // with a free slot beside running calls
@@ -43,6 +46,10 @@ type pool struct {
 	changed   chan struct{} // closed and renewed when a worker gets ready or fails to
 	closed    bool
 	everReady bool
+	want      int  // workers that it should have, apart from those that take another's place
+	alert     bool // the steward wants to know when a call waits
+	usage     usage
+	arrivals  fifo[*waiter] // those that wait for any worker, as they came
 }
 
 func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *pool {
@@ -52,10 +59,11 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 		tally:   newTally(),
 		event:   events{pool: cfg.Name, tell: tell},
 		log:     log.With("pool", cfg.Name),
+		sizing:  newSizing(),
 		begun:   time.Now(),
-		members: make([]*member, cfg.Size),
 		serving: map[WorkerID]*member{},
 		changed: make(chan struct{}),
+		want:    cfg.atFirst(),
 	}
 	p.conf.Store(&cfg)
 	p.breaker = newBreaker(p)
@@ -73,7 +81,7 @@ func (p *pool) close() {
 	p.closed = true
 	p.turnAway(&p.queue, draining, &out)
 	for _, m := range p.members {
-		if m != nil && m.pins != nil {
+		if m.pins != nil {
 			p.turnAway(&m.pins.queue, draining, &out)
 		}
 	}

@@ -52,7 +52,6 @@ type poolModel struct {
 	members []*member // that were ever welcome
 	grants  []*grant
 	waiters []*waiter
-	answers map[*waiter]bool
 	most    int // prefetch, the largest so far
 }
 
@@ -65,7 +64,7 @@ func (m *poolModel) call(rt *rapid.T) {
 	}
 	if len(m.grants) > 0 && rapid.IntRange(0, 5).Draw(rt, "nested") == 0 {
 		g := rapid.SampledFrom(m.grants).Draw(rt, "parent")
-		t.class, t.line = classNested, &lineage{grant: g, parent: g.line}
+		t.class, t.line = classNested, &lineage{grant: g, parent: g.ticket.line}
 	}
 	var x wish
 	if len(m.members) > 0 {
@@ -107,7 +106,7 @@ func (m *poolModel) ring(t *ticket, x wish) bool {
 			stuck++
 		}
 	}
-	return stuck >= slots && slots > 0 && (x.strict != "" || m.p.ready == len(m.p.members))
+	return stuck >= slots && slots > 0 && (x.strict != "" || m.p.ready == m.p.cfg().Size)
 }
 
 func (m *poolModel) granted(g *grant, t *ticket, x wish) {
@@ -169,6 +168,9 @@ func (m *poolModel) answered(w *waiter, g *grant) {
 		}
 		return
 	}
+	if g.member.ended() {
+		m.Fatalf("a call was handed to worker %s, which is dead", g.member.id)
+	}
 	x := wish{home: w.home}
 	if w.home != nil {
 		x.strict = AffinityStrictQueue
@@ -193,12 +195,15 @@ func (m *poolModel) abandon(rt *rapid.T) {
 }
 
 func (m *poolModel) arrive(rt *rapid.T) {
-	free := slices.IndexFunc(m.p.members, func(x *member) bool { return x == nil || x.gone() })
-	if free < 0 {
+	seat := slices.IndexFunc([]int{0, 1, 2}, func(n int) bool {
+		i, taken := m.p.indexOf(n)
+		return !taken || m.p.members[i].state == WorkerStopping || m.p.members[i].state == WorkerDead
+	})
+	if seat < 0 {
 		rt.Skip("every seat is taken")
 	}
-	x := newMember(m.p, WorkerID(strconv.Itoa(len(m.members))))
-	m.p.sit(free, x)
+	x := newMember(m.p, seat, WorkerID(strconv.Itoa(len(m.members))))
+	m.p.sit(x)
 	m.members = append(m.members, x)
 	m.p.welcome(x, &mortal{slots: rapid.IntRange(1, 3).Draw(rt, "slots"), done: make(chan struct{})})
 	m.collect()
@@ -227,7 +232,7 @@ func (m *poolModel) die(rt *rapid.T) {
 
 func (m *poolModel) withdraw(rt *rapid.T) {
 	x := m.living(rt)
-	m.p.withdraw(x, WorkerStopping)
+	m.p.withdraw(x, rapid.SampledFrom([]WorkerState{WorkerStopping, WorkerDraining}).Draw(rt, "to"))
 	if rapid.Bool().Draw(rt, "bury") {
 		m.p.bury(x)
 	}
@@ -281,8 +286,8 @@ func (m *poolModel) checkMember(rt *rapid.T, x *member, busy int) {
 	if alive && waits {
 		rt.Fatalf("a call waits beside a free slot of worker %s", x.id)
 	}
-	if x.gone() && x.pins != nil && x.pins.queue.count > 0 {
-		rt.Fatalf("a call waits for worker %s, which is gone", x.id)
+	if x.gone() && x.pins != nil && x.pins.queue.count > 0 && (x.state != WorkerDraining || x.busy < x.slots && !x.ended()) {
+		rt.Fatalf("a call waits for worker %s, which is %s", x.id, x.state)
 	}
 }
 

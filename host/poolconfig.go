@@ -50,7 +50,7 @@ type Scale struct {
 	Min        int           // workers that stay; may be zero
 	Max        int           // zero: the pool is fixed at Size, and the rest of Scale means nothing
 	QueueDelay time.Duration // a call that waits for longer makes the pool grow; zero: 100 ms
-	IdleAfter  time.Duration // a worker above Min that ran nothing for this long is stopped; zero: 1 min
+	IdleAfter  time.Duration // workers above Min that the load had no need for during this are stopped; zero: 1 min
 }
 
 // Recycle is when a worker is replaced although nothing is wrong with it: another
@@ -115,6 +115,8 @@ func (p PoolConfig) withDefaults(ttl time.Duration) PoolConfig {
 	p.CancelGrace = cmp.Or(p.CancelGrace, 500*time.Millisecond)
 	p.NeighbourGrace = cmp.Or(p.NeighbourGrace, 2*time.Second)
 	p.SessionTTL = max(cmp.Or(p.SessionTTL, ttl), 0)
+	p.Scale = p.Scale.withDefaults()
+	p.Recycle = p.Recycle.withDefaults()
 	p.Settings.StopTimeout = cmp.Or(p.Settings.StopTimeout, 2*time.Second)
 	p.Settings.MaxPayload = cmp.Or(p.Settings.MaxPayload, defaultMaxPayload)
 	p.Retry, p.Barrier, p.Breaker, p.Heartbeat = p.Retry.withDefaults(), p.Barrier.withDefaults(), p.Breaker.withDefaults(), p.Heartbeat.withDefaults()
@@ -129,6 +131,10 @@ func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
 	check(names.Valid(p.Name), "pool name %q isn't 1 to 64 bytes of letters, digits, '_', '.' and '-'", name)
 	check(p.Command.Path != "", "pool %q has no command", name)
 	check(p.Size > 0 && p.Size <= maxPoolSize, "pool %q: Size %d isn't 1 to %d", name, p.Size, maxPoolSize)
+	p.Scale.validate(name, check)
+	p.Recycle.validate(name, check)
+	check(p.StartBatch >= 0, "pool %q: StartBatch is negative", name)
+	check(p.StartDelay >= 0, "pool %q: StartDelay is negative", name)
 	check(p.Affinity.valid(), "pool %q: Affinity %q is none of hint, strict_queue and strict_fail_fast", name, names.Cut(string(p.Affinity)))
 	check(p.Prefetch >= 0 && p.Prefetch <= maxPrefetch, "pool %q: Prefetch %d isn't 0 to %d", name, p.Prefetch, maxPrefetch)
 	for caller, w := range p.Weights {
@@ -151,13 +157,43 @@ const (
 	maxWeight   = 100
 )
 
-// weight is a caller's share of the slots beside the others'.
-func (p *PoolConfig) weight(f flowKey) int {
-	if len(p.Weights) == 0 {
+// weightOf is a caller's share of the slots beside the others'.
+func weightOf(weights map[string]int, f flowKey) int {
+	if len(weights) == 0 {
 		return 1
 	}
-	return min(max(p.Weights[f.name], 1), maxWeight)
+	return min(max(weights[f.name], 1), maxWeight)
 }
 
 // most is how many workers the pool may have.
-func (p *PoolConfig) most() int { return cmp.Or(p.Scale.Max, p.Size) }
+func (p PoolConfig) most() int { return cmp.Or(p.Scale.Max, p.Size) }
+
+func (s Scale) withDefaults() Scale {
+	if s.Max == 0 {
+		return s
+	}
+	s.QueueDelay = cmp.Or(s.QueueDelay, 100*time.Millisecond)
+	s.IdleAfter = cmp.Or(s.IdleAfter, time.Minute)
+	return s
+}
+
+func (s Scale) validate(name string, check func(ok bool, format string, args ...any)) {
+	check(s.Max >= 0 && s.Max <= maxPoolSize, "pool %q: Scale.Max %d isn't 0 to %d", name, s.Max, maxPoolSize)
+	check(s.Min >= 0 && (s.Max == 0 || s.Min <= s.Max), "pool %q: Scale.Min %d isn't 0 to Max, %d", name, s.Min, s.Max)
+	check(s.QueueDelay >= 0, "pool %q: Scale.QueueDelay is negative", name)
+	check(s.IdleAfter >= 0, "pool %q: Scale.IdleAfter is negative", name)
+}
+
+func (r Recycle) withDefaults() Recycle {
+	r.Jitter = max(cmp.Or(r.Jitter, 0.1), 0)
+	r.MemoryGrace = cmp.Or(r.MemoryGrace, 30*time.Second)
+	return r
+}
+
+func (r Recycle) validate(name string, check func(ok bool, format string, args ...any)) {
+	check(r.MaxAge >= 0, "pool %q: Recycle.MaxAge is negative", name)
+	check(r.Jitter <= 1, "pool %q: Recycle.Jitter %g isn't 0 to 1", name, r.Jitter)
+	check(r.MaxCalls >= 0, "pool %q: Recycle.MaxCalls is negative", name)
+	check(r.MaxMemory >= 0, "pool %q: Recycle.MaxMemory is negative", name)
+	check(r.MemoryGrace > 0, "pool %q: Recycle.MemoryGrace is negative", name)
+}

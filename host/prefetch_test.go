@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,11 +123,7 @@ func TestPrefetchingPoolThatIsFullQueuesInOrder(t *testing.T) {
 			calls = append(calls, r.start(r.Context(), host.Request{Tool: "quick", Payload: []byte(name)}))
 		}
 		r.all(calls)
-		got := ""
-		for _, p := range s.all() {
-			got += p
-		}
-		if got != "abcde" {
+		if got := strings.Join(s.all(), ""); got != "abcde" {
 			r.Errorf("order %s", got)
 		}
 	})

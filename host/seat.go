@@ -1,8 +1,10 @@
 package host
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,85 +16,151 @@ type seats struct {
 	launcher Launcher
 	serve    ToolServer
 	records  *records
-	slots    chan struct{} // bounds how many workers start at once
+	launches *launches
 	newID    func(pool string) WorkerID
 	leaving  *atomic.Bool // the workers are to outlive the host
 }
 
-// keep has a worker in one seat of the pool until ctx ends: it goes on with the
-// survivor that sits there (nil: none), else launches one, waits for its death, and
-// after a backoff launches the next. It returns once the last one is gone; an error
-// says that it isn't.
-func (p *pool) keep(ctx context.Context, seat int, survivor *member, s *seats) error {
+// seat is a place for a worker, which outlives those that sit there.
+type seat struct {
+	number  int
+	retire  context.CancelFunc // its worker is drained and stopped, and no other follows
+	expects *member            // the survivor that sits there before the first launch; nil: none
+
+	// The steward sets these before it calls retire.
+	retired  bool
+	patience time.Duration // for how long its worker's calls may go on
+
+	// The pool's mutex guards these.
+	member *member
+	fault  error // how its latest worker ended or why it couldn't start, if that wasn't wanted
+	vacant bool  // retired, and its last worker is gone
+}
+
+// keep has a worker in the seat until tenure, a part of life, ends: it goes on
+// with the survivor that sits there, else launches one, waits for its death, and
+// after a backoff launches the next. When tenure ends before life does, the last
+// one is drained. It returns once that is gone; an error says that it isn't.
+func (p *pool) keep(life, tenure context.Context, st *seat, s *seats) error {
+	defer p.vacate(life, st)
 	var b backoff
-	if survivor != nil {
-		if err := p.resume(ctx, survivor, s); err != nil {
+	if st.expects != nil {
+		if err := p.resume(life, tenure, st, s); err != nil {
 			return err
 		}
 	}
-	for ctx.Err() == nil {
-		m := newMember(p, s.newID(p.name))
-		p.sit(seat, m)
-		worker, err := p.launch(ctx, m, s)
+	for tenure.Err() == nil {
+		m := newMember(p, st.number, s.newID(p.name))
+		p.occupy(st, m)
+		worker, err := p.launch(tenure, m, s)
 		if err != nil {
-			p.startFailed(ctx, m, err)
+			p.startFailed(tenure, st, m, err)
 			b.failedToStart()
 		} else {
 			p.welcome(m, worker)
-			if err := p.attend(ctx, m, worker, s); err != nil {
+			if err := p.attend(life, tenure, st, worker, s); err != nil {
 				return err
 			}
 			b.died(time.Since(m.launched))
 		}
-		sleep(ctx, max(b.delay(), p.vacancy(m)))
+		sleep(tenure, max(b.delay(), p.vacancy(m)))
 	}
 	return nil
 }
 
-// sit puts a member into its seat, in place of the dead one before it.
-func (p *pool) sit(seat int, m *member) {
+func (p *pool) occupy(st *seat, m *member) {
+	p.sit(m)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.members[seat] != nil {
+	st.member = m
+}
+
+// sit lists a member in its seat's place, instead of the dead one before it.
+func (p *pool) sit(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i, taken := p.indexOf(m.seat)
+	if taken {
 		p.replaced++
+		p.members[i] = m
+		return
 	}
-	p.members[seat] = m
+	p.members = slices.Insert(p.members, i, m)
+}
+
+func (p *pool) indexOf(seat int) (int, bool) {
+	return slices.BinarySearchFunc(p.members, seat, func(m *member, n int) int { return cmp.Compare(m.seat, n) })
+}
+
+// vacate takes a retired seat off the list. At the end of the host it stays there,
+// to show what has become of its worker.
+func (p *pool) vacate(life context.Context, st *seat) {
+	p.mu.Lock()
+	st.vacant = true
+	if i, there := p.indexOf(st.number); there && life.Err() == nil {
+		p.members = slices.Delete(p.members, i, i+1)
+	}
+	p.mu.Unlock()
+	p.poke()
 }
 
 func (p *pool) launch(ctx context.Context, m *member, s *seats) (Worker, error) {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := p.batches.enter(ctx, p.batch); err != nil {
+		return nil, err
 	}
+	defer p.batches.leave()
+	if err := s.launches.enter(ctx, p.line); err != nil {
+		return nil, err
+	}
+	defer s.launches.leave()
 	startCtx, cancel := context.WithTimeout(ctx, p.cfg().StartTimeout)
 	defer cancel()
 	return s.launcher.Launch(startCtx, p.spec(m), s.serve)
 }
 
-func (p *pool) spec(m *member) Spec {
-	return Spec{Pool: p.name, Worker: m.id, Command: p.cfg().Command, Settings: p.cfg().Settings, Timeout: p.cfg().StartTimeout}
+// batch says how many workers may start at once, and how long to wait between two
+// batches. A pool whose newest worker couldn't start tries one at a time until one
+// does: the others would most likely do the same, at the expense of other pools.
+func (p *pool) batch() (int, time.Duration) {
+	p.mu.Lock()
+	failing := p.startErr != nil
+	p.mu.Unlock()
+	cfg := p.cfg()
+	size := cmp.Or(cfg.StartBatch, math.MaxInt)
+	if failing {
+		size = 1
+	}
+	return size, cfg.StartDelay
 }
 
-// startFailed records why; a launch that was cut short by the end of the host
-// says nothing about the adapter.
-func (p *pool) startFailed(ctx context.Context, m *member, err error) {
-	if ctx.Err() == nil {
+func (p *pool) spec(m *member) Spec {
+	cfg := p.cfg()
+	return Spec{
+		Pool: p.name, Worker: m.id, Command: cfg.Command, Settings: cfg.Settings, Timeout: cfg.StartTimeout,
+		Generation: p.generation.Load(),
+	}
+}
+
+// startFailed records why; a launch that was cut short by the end of its seat says
+// nothing about the adapter.
+func (p *pool) startFailed(tenure context.Context, st *seat, m *member, err error) {
+	cut := tenure.Err() != nil
+	if !cut {
 		err = p.asStartFailed(m, err)
 		p.log.Error("worker could not start", "worker", m.id, "error", err)
 		p.event.emit(EventStartFailed, m.id, errdefs.ReasonOf(err), err.Error())
 	}
 	p.mu.Lock()
 	m.transition(WorkerDead)
-	if ctx.Err() == nil {
-		p.startErr = err
+	if !cut {
+		p.startErr, st.fault = err, err
 	}
 	serving := p.ready > 0
 	changed := p.renewChanged()
 	p.mu.Unlock()
 	close(changed)
-	if ctx.Err() == nil && !serving {
+	p.poke()
+	if !cut && !serving {
 		p.breaker.startFailed(time.Now(), err)
 	}
 }
@@ -112,146 +180,4 @@ func (p *pool) asStartFailed(m *member, err error) error {
 
 func saysWhatToDo(r errdefs.Reason) bool {
 	return r == errdefs.StartFailed || r == errdefs.VersionMismatch || r == errdefs.DiskFull
-}
-
-// welcome takes a worker into service and gives its slots to those who wait.
-func (p *pool) welcome(m *member, worker Worker) {
-	d := worker.Description()
-	p.tools.Store(newToolset(d.Tools))
-	p.mu.Lock()
-	m.transition(WorkerReady)
-	m.worker, m.done, m.process, m.slots = worker, worker.Done(), d.Process, min(max(d.Slots, 1), maxSlots)
-	p.serving[m.id] = m
-	p.ready++
-	p.everReady, p.startErr = true, nil
-	var out answers
-	p.handOn(m, &out)
-	changed := p.renewChanged()
-	p.mu.Unlock()
-	close(changed)
-	out.send()
-	p.event.emit(EventWorkerReady, m.id, "", "")
-	p.breaker.started()
-	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
-}
-
-// attend waits for the worker's death, or stops it, or leaves it, when ctx ends.
-func (p *pool) attend(ctx context.Context, m *member, worker Worker, s *seats) error {
-	s.records.claim(m.id, p.name, worker.Description().Process)
-	endHeartbeat := p.startHeartbeat(ctx, m, worker)
-	defer endHeartbeat()
-	select {
-	case <-worker.Done():
-		p.log.Warn("worker died", "worker", m.id, "error", worker.Err())
-		p.lost(m, worker.Err())
-	case idle := <-m.unfit:
-		if err := p.retired(ctx, m, worker, idle); err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		if leaver, ok := worker.(Leaver); ok && s.leaving.Load() {
-			p.withdraw(m, WorkerStopping)
-			leaver.Leave()
-			return nil
-		}
-		if err := p.stop(ctx, m, worker); err != nil {
-			return err
-		}
-	}
-	p.bury(m)
-	s.records.release(m.id)
-	return nil
-}
-
-func (p *pool) stop(ctx context.Context, m *member, worker Worker) error {
-	p.withdraw(m, WorkerStopping)
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg().Settings.StopTimeout+killWait)
-	defer cancel()
-	if err := worker.Stop(bounded); err != nil {
-		return fmt.Errorf("stop worker %s: %w", m.id, err)
-	}
-	<-worker.Done()
-	return nil
-}
-
-// kill ends the worker of a grant, which doesn't obey.
-func (p *pool) kill(ctx context.Context, g *grant, cause error) {
-	p.end(ctx, g.member, g.worker, cause)
-}
-
-// end ends a worker at once; only the first of those who want that does it.
-func (p *pool) end(ctx context.Context, m *member, worker Worker, cause error) {
-	if !p.withdraw(m, WorkerStopping) {
-		return
-	}
-	p.log.Warn("worker killed", "worker", m.id, "error", cause)
-	p.event.emit(EventWorkerKilled, m.id, errdefs.ReasonOf(cause), cause.Error())
-	p.countEnd(m, cause)
-	if k, ok := worker.(Killer); ok {
-		k.Kill(cause)
-		return
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg().Settings.StopTimeout+killWait)
-	defer cancel()
-	if err := worker.Stop(bounded); err != nil {
-		p.log.Error("worker could not be stopped", "worker", m.id, "error", err)
-	}
-}
-
-func (p *pool) bury(m *member) {
-	p.withdraw(m, WorkerDead)
-	p.mu.Lock()
-	m.worker = nil
-	p.mu.Unlock()
-}
-
-// withdraw takes a worker out of service, and reports whether it did. Calls that
-// wait for this worker alone are told at once.
-func (p *pool) withdraw(m *member, to WorkerState) bool {
-	return p.withdrawIf(m, to, func() bool { return true })
-}
-
-// withdrawIf is withdraw under a condition, which is looked at under the pool's mutex.
-func (p *pool) withdrawIf(m *member, to WorkerState, still func() bool) bool {
-	var out answers
-	done := p.takeOut(m, to, still, &out)
-	out.send()
-	return done
-}
-
-func (p *pool) takeOut(m *member, to WorkerState, still func() bool, out *answers) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	served := m.state == WorkerReady
-	if !still() || !m.transition(to) {
-		return false
-	}
-	if served {
-		p.ready--
-		p.unlist(m)
-	}
-	if to == WorkerDead {
-		delete(p.serving, m.id)
-	}
-	p.unpin(m, out)
-	return true
-}
-
-// member finds a worker by its id; nil when it isn't there any more.
-func (p *pool) member(id WorkerID) *member {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, m := range p.members {
-		if m != nil && m.id == id && !m.gone() {
-			return m
-		}
-	}
-	return nil
-}
-
-// alive reports whether a session's home can still be that.
-func (p *pool) alive(m *member) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return m != nil && !m.gone()
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -9,6 +10,7 @@ import (
 // startState is how far a pool's start has come.
 type startState struct {
 	ready     int
+	want      int
 	everReady bool
 	closed    bool
 	err       error         // the newest worker's, when it couldn't start
@@ -18,15 +20,17 @@ type startState struct {
 func (p *pool) startState() startState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return startState{p.ready, p.everReady, p.closed, p.startErr, p.changed}
+	return startState{p.ready, p.want, p.everReady, p.closed, p.startErr, p.changed}
 }
 
-// awaitWorkers blocks until n workers are ready. It fails with start_failed at
+// awaitWorkers blocks until n workers are ready; zero: all that the pool wants, however
+// that changes meanwhile. It fails with start_failed at
 // once when the pool has never had one and the newest couldn't start, and with
 // pool_starting when ctx's deadline comes first.
 func (p *pool) awaitWorkers(ctx context.Context, n int) error {
 	for {
 		s := p.startState()
+		n := cmp.Or(n, s.want)
 		switch {
 		case s.closed:
 			return errDraining()

@@ -128,7 +128,7 @@ func (h *Host) state() State {
 func (p *pool) status() PoolStatus {
 	s := p.tally.status()
 	cfg := p.cfg()
-	s.Name, s.Adapter, s.Size = p.name, cfg.Command.Adapter, cfg.Size
+	s.Name, s.Adapter = p.name, cfg.Command.Adapter
 	s.MinSize, s.MaxSize = cfg.Size, cfg.Size
 	if cfg.Scale.Max > 0 {
 		s.MinSize, s.MaxSize = cfg.Scale.Min, cfg.Scale.Max
@@ -136,14 +136,12 @@ func (p *pool) status() PoolStatus {
 	s.Breaker, s.Events = p.breaker.status(), p.event.latest()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Ready, s.Queued, s.Replaced = p.ready, p.waiting, p.replaced
+	s.Size, s.Ready, s.Queued, s.Replaced = p.want, p.ready, p.waiting, p.replaced
 	if p.startErr != nil {
 		s.LastStartError = p.startErr.Error()
 	}
 	for _, m := range p.members {
-		if m != nil {
-			m.addTo(&s)
-		}
+		m.addTo(&s)
 	}
 	return s
 }
@@ -198,10 +196,8 @@ func (p *pool) workers() []WorkerStatus {
 	var list []WorkerStatus
 	var weighers []Weigher
 	for _, m := range p.members {
-		if m != nil {
-			w, _ := m.worker.(Weigher)
-			list, weighers = append(list, m.status()), append(weighers, w)
-		}
+		w, _ := m.worker.(Weigher)
+		list, weighers = append(list, m.status()), append(weighers, w)
 	}
 	p.mu.Unlock()
 	for i, w := range weighers {

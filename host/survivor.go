@@ -16,26 +16,39 @@ func (h *Host) seatSurvivors() map[*pool][]*member {
 	left := map[*pool][]*member{}
 	for _, s := range launcher.Survivors() {
 		p := h.pools[s.Pool]
-		if p == nil || len(left[p]) == p.cfg().Size {
+		if p == nil || len(left[p]) == p.roomForSurvivors() {
 			h.log.Info("a worker of the last host has no seat any more", "worker", s.Worker, "pool", s.Pool)
 			launcher.Forsake(s.Worker)
 			continue
 		}
-		m := newMember(p, s.Worker)
-		p.sit(len(left[p]), m)
+		m := newMember(p, len(left[p]), s.Worker)
+		p.sit(m)
 		left[p] = append(left[p], m)
+	}
+	for p, members := range left {
+		p.mu.Lock()
+		p.want = p.cfg().fitted(max(len(members), p.want))
+		p.mu.Unlock()
 	}
 	return left
 }
 
+// roomForSurvivors is how many workers of an earlier host a pool takes: what its
+// load had made it grow to is worth keeping.
+func (p *pool) roomForSurvivors() int {
+	cfg := p.cfg()
+	return cfg.fitted(cfg.Scale.Max)
+}
+
 // resume goes on with a survivor until its death, or ctx's end. One that can't be
 // gone on with is no fault of the adapter: the seat is launched anew at once.
-func (p *pool) resume(ctx context.Context, m *member, s *seats) error {
+func (p *pool) resume(life, tenure context.Context, st *seat, s *seats) error {
+	m := st.expects
 	launcher, ok := s.launcher.(Reattacher)
 	if !ok {
 		return nil // it was one when it gave the survivor
 	}
-	worker, err := launcher.Reattach(ctx, p.spec(m), s.serve)
+	worker, err := launcher.Reattach(tenure, p.spec(m), s.serve)
 	if err != nil {
 		p.log.Warn("worker of the last host is replaced", "worker", m.id, "error", err)
 		p.withdraw(m, WorkerDead)
@@ -44,7 +57,7 @@ func (p *pool) resume(ctx context.Context, m *member, s *seats) error {
 	}
 	p.log.Info("worker of the last host goes on", "worker", m.id, "pid", worker.Description().Process.PID)
 	p.welcome(m, worker)
-	return p.attend(ctx, m, worker, s)
+	return p.attend(life, tenure, st, worker, s)
 }
 
 // restoreSessions takes over what the registry knows: a session that nobody uses any

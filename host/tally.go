@@ -110,7 +110,14 @@ func (a *attempt) fail(err error) {
 
 // left counts the time that an attempt had a slot.
 func (a *attempt) left() {
-	a.grant.member.stint.ran.Add(int64(a.call.host.clock() - a.began))
+	from := a.began
+	if at, waited := a.grant.slotAt(); waited {
+		if at.IsZero() {
+			return // it never had one
+		}
+		from = max(from, at.Sub(a.call.host.epoch))
+	}
+	a.grant.member.stint.ran.Add(int64(a.call.host.clock() - from))
 }
 
 // took counts what the caller sent.

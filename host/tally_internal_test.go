@@ -11,7 +11,7 @@ import (
 func BenchmarkTally(b *testing.B) {
 	p := quietPool(1, 1)
 	h := &Host{epoch: time.Now().Add(-1)}
-	m := newMember(p, "w")
+	m := newMember(p, 0, "w")
 	b.ReportAllocs()
 	for b.Loop() {
 		c := &Call{host: h, arrived: h.clock(), target: target{pool: p}}
@@ -45,8 +45,8 @@ func TestWorkerTellsItsDevices(t *testing.T) {
 	t.Parallel()
 	p := quietPool(2, 1)
 	for seat, w := range []Worker{armed{}, live{}} {
-		m := newMember(p, WorkerID(rune('a'+seat)))
-		p.sit(seat, m)
+		m := newMember(p, seat, WorkerID(rune('a'+seat)))
+		p.sit(m)
 		p.welcome(m, w)
 	}
 	if list := p.workers(); !slices.Equal(list[0].Devices, []string{"0", "3"}) || list[1].Devices != nil {

@@ -69,6 +69,9 @@ func (t *ticket) expired() <-chan time.Time {
 	return t.timer.C
 }
 
+// renew lets the time run anew, after it has run out.
+func (t *ticket) renew() { t.timer.Reset(t.pool.cfg().QueueTimeout) }
+
 // close ends the waiting, however it went.
 func (t *ticket) close() {
 	if t.timer == nil {

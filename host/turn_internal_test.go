@@ -49,8 +49,8 @@ func TestTurnThatComesAsItsWaiterLeavesIsPassedOn(t *testing.T) {
 func TestSlotThatComesAsItsWaiterLeavesIsPassedOn(t *testing.T) {
 	t.Parallel()
 	p := quietPool(1, 10)
-	m := newMember(p, "w")
-	p.sit(0, m)
+	m := newMember(p, 0, "w")
+	p.sit(m)
 	p.welcome(m, live{})
 	first, _, err := p.takeOrQueue(wish{}, &ticket{pool: p})
 	if err != nil || first == nil {

@@ -93,7 +93,7 @@ func (v *visit) settle(ctx context.Context, m *member) (atHome bool, err error) 
 	for again := true; again; {
 		s := v.session.state()
 		switch {
-		case m.pool.alive(s.home):
+		case s.home == m, m.pool.alive(s.home): // m may be draining by now, and serve those who waited for it
 			return v.at(s, m)
 		case s.phase == phaseNew:
 			again, err = false, v.open(ctx, m)

@@ -19,6 +19,9 @@ type Spec struct {
 	Command  Command
 	Settings WorkerSettings
 	Timeout  time.Duration // from launch until the worker has described itself; zero: a minute
+	// Generation is how often the pool had been reloaded. What has imported the adapter
+	// for an earlier generation has old code: a worker isn't forked from it.
+	Generation uint64
 }
 
 // Command is how an adapter's worker is started.
@@ -29,6 +32,9 @@ type Command struct {
 	Dir  string   // the working directory; empty: a folder of the worker's own
 	// Adapter is what the command serves, as the operator wrote it, for status and errors.
 	Adapter string
+	// Sources are the files and folders that the worker's code comes from, for those who
+	// watch them; the same command with others is the same command.
+	Sources []string
 	// Hints explain what a worker that can't start leaves on its standard error.
 	Hints []Hint
 }

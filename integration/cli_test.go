@@ -538,7 +538,7 @@ func TestWrongCommandLinesAreRefusedBeforeAnythingStarts(t *testing.T) {
 		"nosuch":                             "unknown command",
 		"call":                               "which tool",
 		"call add a --adapter " + adapter:    "name=value",
-		"serve --set nosuch=1":               "--adapter",
+		"serve --set queue_size=1":           "--adapter",
 		"status --set pool_sizes=3":          "pool_size",
 		"serve --adapter x.py --set nosuch=": "nosuch",
 		"status -o xml":                      "text or json",

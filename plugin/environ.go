@@ -32,6 +32,28 @@ func environ(extra []string, s host.WorkerSettings) []string {
 	return append(env, "PYTHONUTF8=1", "GRPC_ENABLE_FORK_SUPPORT=false")
 }
 
+// environ is all that a process has in its environment; each name stands there once.
+func (p *process) environ(spec host.Spec, more ...string) []string {
+	env := append(environ(spec.Command.Env, spec.Settings), more...)
+	env = append(env, "SNAKEPIT_WORKER_ID="+string(p.id), tokenVariable+"="+p.token)
+	return lastOfEach(append(env, p.l.nursery.environ()...))
+}
+
+// lastOfEach keeps the last value of each name: of two, most programs take the first.
+func lastOfEach(env []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, kv := range slices.Backward(env) {
+		key, _, _ := strings.Cut(kv, "=")
+		if !seen[key] {
+			seen[key] = true
+			out = append(out, kv)
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
 // threadLimits keeps the numeric libraries of many workers from starting as many
 // threads as there are CPUs each: zero stands for one, less for no limit. A variable that
 // the operator has set, for the host or the adapter, stays as it is.

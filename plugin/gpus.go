@@ -85,6 +85,20 @@ func (g *gpus) keep(id host.WorkerID, devices string) {
 	}
 }
 
+// of gives a worker's devices, in order.
+func (g *gpus) of(id host.WorkerID) []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var own []string
+	for d, holder := range g.held {
+		if holder == id {
+			own = append(own, d)
+		}
+	}
+	slices.Sort(own)
+	return own
+}
+
 // give takes back what a worker had, once its process is gone.
 func (g *gpus) give(id host.WorkerID) {
 	g.mu.Lock()

@@ -100,6 +100,9 @@ func TestSurvivorKeepsItsGPUs(t *testing.T) {
 		t.Errorf("beside the survivor, a worker has %s", got)
 	}
 	w := reattach(t, l, h)
+	if d, ok := w.(host.DeviceHolder); !ok || !slices.Equal(d.Devices(), []string{"cuda:GPU-aaaaaaaa"}) {
+		t.Error("the survivor doesn't tell which device it has")
+	}
 	if err := w.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -31,8 +31,14 @@ func Interpreter(t *testing.T) string {
 // countingCommand starts a worker with the counting adapter.
 func countingCommand(t *testing.T) host.Command {
 	t.Helper()
+	return commandOf(t, counting)
+}
+
+// commandOf starts a worker with an adapter given as source.
+func commandOf(t *testing.T, source string) host.Command {
+	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "adapter.py"), []byte(counting), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "adapter.py"), []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd, err := python.Target{Adapter: "adapter.py", Dir: dir, Interpreter: Interpreter(t)}.Command()

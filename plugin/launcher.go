@@ -79,6 +79,7 @@ type Launcher struct {
 	records records
 	nursery nursery
 	wg      sync.WaitGroup // every goroutine of every worker
+	forks   forkservers
 	limits  limitReport
 	gpus    gpus
 	step    func(string) // a test's; called at each step of a start
@@ -97,6 +98,7 @@ func NewLauncher(cfg Config) *Launcher {
 	cfg = cfg.withDefaults()
 	l := &Launcher{cfg: cfg, records: records{cfg.Ledger}, step: func(string) {}, survivors: map[host.WorkerID]*survivor{}}
 	l.nursery = newNursery(cfg, &l.wg)
+	l.forks.l, l.forks.pool = l, map[string]*forkserver{}
 	l.gpus.detector = hardware.New()
 	return l
 }
@@ -104,14 +106,25 @@ func NewLauncher(cfg Config) *Launcher {
 // Run owns every process and goroutine of the workers. When ctx ends it kills those
 // that nobody has stopped, and returns once every worker is reaped.
 func (l *Launcher) Run(ctx context.Context) error {
-	err := l.nursery.run(ctx)
+	nursing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		l.forks.close() // that they die is no news then
+		cancel()
+	})()
+	err := l.nursery.run(nursing)
 	l.wg.Wait()
 	return err
 }
 
 // Leave lets go of the workers, which go on, for another host to come within the
 // grace. Those that have a host.Worker must have been left before. Run still ends with its context.
-func (l *Launcher) Leave(grace time.Duration) error { return l.nursery.leave(grace) }
+func (l *Launcher) Leave(grace time.Duration) error {
+	for _, f := range l.forks.close() { // the next host starts its own
+		<-f.gone
+	}
+	return l.nursery.leave(grace)
+}
 
 // SetLease tells until when the host may run what is bound to a session: an
 // instant of CLOCK_BOOTTIME in nanoseconds; zero: for ever. When it passes, whether this
@@ -125,11 +138,15 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 	if spec.Timeout <= 0 {
 		spec.Timeout = defaultStartTimeout
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, spec.Timeout, fmt.Errorf("the worker wasn't ready within start_timeout (%s)", spec.Timeout))
+	ctx, cancel := withStartTimeout(ctx, spec.Timeout)
 	defer cancel()
 	s, err := l.prepare(spec)
 	if err != nil {
 		return nil, errdefs.Wrap(errdefs.StartFailed, err, "adapter %s", spec.Command.Adapter).At(where)
+	}
+	if err := s.chooseParent(ctx); err != nil {
+		s.discard()
+		return nil, s.explain(ctx, err, false).At(where)
 	}
 	if err := s.takeGPUs(ctx); err != nil {
 		s.discard()
@@ -139,10 +156,15 @@ func (l *Launcher) Launch(ctx context.Context, spec host.Spec, serve host.ToolSe
 	w, err := s.start(ctx, serve)
 	if err != nil {
 		byItself := s.discard()
+		s.doubtParent(ctx)
 		s.giveUnused()
 		return nil, s.explain(ctx, err, byItself).At(where)
 	}
 	return w, nil
+}
+
+func withStartTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the worker wasn't ready within start_timeout (%s)", timeout))
 }
 
 // prepare makes the worker's folder and its command; nothing runs yet.
@@ -157,15 +179,19 @@ func (l *Launcher) prepare(spec host.Spec) (*startup, error) {
 		cmd.Dir = dir
 	}
 	isolate(cmd)
-	logger := l.cfg.Logger.Named("worker").With("worker", string(spec.Worker))
-	log := &workerLog{logger: logger}
-	if l.cfg.LogDir != "" {
-		log.path = filepath.Join(l.cfg.LogDir, filepath.Base(string(spec.Worker))+".log")
-	}
+	log := l.workerLog(spec.Worker)
 	p := newProcess(spec.Worker, cmd, log, l)
 	p.limits = limitsOf(spec.Settings.Limits)
 	p.about = ledger.Record{Pool: spec.Pool, Fingerprint: fingerprint(spec), Dir: dir}
-	return &startup{l: l, spec: spec, dir: dir, logger: logger, proc: p}, nil
+	return &startup{l: l, spec: spec, dir: dir, logger: log.logger, proc: p}, nil
+}
+
+func (l *Launcher) workerLog(id host.WorkerID) *workerLog {
+	log := &workerLog{logger: l.log(id)}
+	if l.cfg.LogDir != "" {
+		log.path = filepath.Join(l.cfg.LogDir, filepath.Base(string(id))+".log")
+	}
+	return log
 }
 
 // takeGPUs gives the worker devices of its own, where it's to have any.
@@ -210,10 +236,7 @@ func (s *startup) client() *goplugin.Client {
 		VersionedPlugins: map[int]goplugin.PluginSet{protocolVersion: {pluginName: workerPlugin{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-			s.proc.cmd.Env = append(append(environ(s.spec.Command.Env, s.spec.Settings), spec.Env...),
-				"SNAKEPIT_WORKER_ID="+string(s.spec.Worker), tokenVariable+"="+s.proc.token)
-			s.proc.cmd.Env = append(s.proc.cmd.Env, s.l.nursery.environ()...)
-			s.proc.cmd.Env = instead(s.proc.cmd.Env, gpuEnviron(s.devices))
+			s.proc.cmd.Env = instead(s.proc.environ(s.spec, spec.Env...), gpuEnviron(s.devices))
 			return s.proc, nil
 		},
 		SkipHostEnv:      true,

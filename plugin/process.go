@@ -31,7 +31,10 @@ type process struct {
 	id    host.WorkerID
 	cmd   *exec.Cmd // what to start; it's never run as such
 	token string
-	about ledger.Record // its pool, fingerprint and folder
+	about ledger.Record          // its pool, fingerprint and folder
+	from  *forkserver            // what it's forked from; nil: it's executed
+	forks bool                   // it's a forkserver itself
+	word  func(line string) bool // takes a forkserver's lines, and tells those of others
 	log   *workerLog
 	l     *Launcher
 
@@ -196,6 +199,9 @@ func (p *process) silence() {
 // stdoutLine passes the first line that is a handshake to go-plugin. A worker that
 // an earlier host has shaken hands with has nothing more to say there.
 func (p *process) stdoutLine() func(line []byte, cut bool) {
+	if p.forks {
+		return p.forkserverLine
+	}
 	seen := p.shook != nil
 	return func(line []byte, cut bool) {
 		if seen || !isHandshake(string(line)) {
@@ -204,6 +210,12 @@ func (p *process) stdoutLine() func(line []byte, cut bool) {
 		}
 		seen = true
 		p.pass(string(line))
+	}
+}
+
+func (p *process) forkserverLine(line []byte, cut bool) {
+	if !p.word(string(line)) {
+		p.log.noise(line, cut)
 	}
 }
 

@@ -115,36 +115,39 @@ func TestFailedStartsSayWhyAtOnceAndLeaveNothing(t *testing.T) {
 		"os._exit":         {source: "import os; os._exit(7)\n", want: []string{"exit code 7"}},
 		"segfault":         {source: "import ctypes; ctypes.string_at(0)\n", want: []string{"SIGSEGV"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := spec(t, c.source)
-			if c.adapter != "" {
-				target := &s.Command.Args[len(s.Command.Args)-1]
-				*target = strings.Replace(c.adapter, "adapter.py", *target, 1)
-			}
-			begun := time.Now()
-			_, err := launcher(t).Launch(t.Context(), s, noTools{})
-			var e *errdefs.Error
-			if !errors.As(err, &e) || e.Reason != errdefs.StartFailed {
-				t.Fatalf("Launch = %v, want start_failed", err)
-			}
-			if e.Where.Pool != "default" || e.Where.Worker != "default-1" {
-				t.Errorf("Where = %+v, want pool and worker", e.Where)
-			}
-			if c.wantType != "" && (e.Exception == nil || e.Exception.Type != c.wantType || e.Exception.Traceback == "") {
-				t.Errorf("exception = %+v, want a %s with its traceback", e.Exception, c.wantType)
-			}
-			text := e.Error()
-			if e.Exception != nil {
-				text += e.Exception.Traceback
-			}
-			for _, want := range c.want {
-				if !strings.Contains(text, want) {
-					t.Errorf("%q doesn't say %q", text, want)
+		for start, fork := range map[string]bool{"executed": false, "forked": true} {
+			t.Run(name+", "+start, func(t *testing.T) {
+				t.Parallel()
+				s := spec(t, c.source)
+				s.Settings.Fork = fork
+				if c.adapter != "" {
+					target := &s.Command.Args[len(s.Command.Args)-1]
+					*target = strings.Replace(c.adapter, "adapter.py", *target, 1)
 				}
-			}
-			t.Logf("%s: %v", time.Since(begun).Round(time.Millisecond), err)
-		})
+				begun := time.Now()
+				_, err := launcher(t).Launch(t.Context(), s, noTools{})
+				var e *errdefs.Error
+				if !errors.As(err, &e) || e.Reason != errdefs.StartFailed {
+					t.Fatalf("Launch = %v, want start_failed", err)
+				}
+				if e.Where.Pool != "default" || e.Where.Worker != "default-1" {
+					t.Errorf("Where = %+v, want pool and worker", e.Where)
+				}
+				if c.wantType != "" && (e.Exception == nil || e.Exception.Type != c.wantType || e.Exception.Traceback == "") {
+					t.Errorf("exception = %+v, want a %s with its traceback", e.Exception, c.wantType)
+				}
+				text := e.Error()
+				if e.Exception != nil {
+					text += e.Exception.Traceback
+				}
+				for _, want := range c.want {
+					if !strings.Contains(text, want) {
+						t.Errorf("%q doesn't say %q", text, want)
+					}
+				}
+				t.Logf("%s: %v", time.Since(begun).Round(time.Millisecond), err)
+			})
+		}
 	}
 }
 
@@ -200,15 +203,18 @@ func TestASlowStartEndsAtItsTimeout(t *testing.T) {
 		"import holds the GIL": "import ctypes; ctypes.PyDLL(None).sleep(60)\n",
 		"import is stopped":    "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)\n",
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := spec(t, source)
-			s.Timeout = 2 * time.Second
-			_, err := launcher(t).Launch(t.Context(), s, noTools{})
-			if errdefs.ReasonOf(err) != errdefs.StartFailed || !strings.Contains(err.Error(), "start_timeout (2s)") {
-				t.Errorf("Launch = %v, want start_failed at start_timeout", err)
-			}
-		})
+		for start, fork := range map[string]bool{"executed": false, "forked": true} {
+			t.Run(name+", "+start, func(t *testing.T) {
+				t.Parallel()
+				s := spec(t, source)
+				s.Settings.Fork = fork
+				s.Timeout = 2 * time.Second
+				_, err := launcher(t).Launch(t.Context(), s, noTools{})
+				if errdefs.ReasonOf(err) != errdefs.StartFailed || !strings.Contains(err.Error(), "start_timeout (2s)") {
+					t.Errorf("Launch = %v, want start_failed at start_timeout", err)
+				}
+			})
+		}
 	}
 }
 

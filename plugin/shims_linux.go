@@ -85,9 +85,7 @@ func (s *shims) start(ctx context.Context, p *process) (child, error) {
 	if err != nil {
 		return nil, err
 	}
-	ch, err := c.Spawn(shim.Spawn{
-		Worker: string(p.id), Token: p.token, Path: p.cmd.Path, Args: p.cmd.Args, Env: p.cmd.Env, Dir: p.cmd.Dir, Log: p.log.path, Limits: p.limits,
-	}, shimSink{p})
+	ch, err := spawn(c, p)
 	if errors.Is(err, shim.ErrGone) {
 		return nil, errdefs.Wrap(errdefs.StartFailed, err, "the process that keeps the workers died during the start")
 	}
@@ -96,6 +94,28 @@ func (s *shims) start(ctx context.Context, p *process) (child, error) {
 	}
 	p.held(ch.Limits())
 	return shimChild{ch}, nil
+}
+
+// forks says that workers can be forked here.
+func (s *shims) forks() {}
+
+// spawn has the process forked from its forkserver, and executed where that fails or
+// there is none.
+func spawn(c *shim.Client, p *process) (*shim.Child, error) {
+	order := shim.Spawn{
+		Worker: string(p.id), Token: p.token, Path: p.cmd.Path, Args: p.cmd.Args, Env: p.cmd.Env, Dir: p.cmd.Dir, Log: p.log.path,
+		Limits: p.limits, Forks: p.forks,
+	}
+	if p.from != nil {
+		order.From = string(p.from.proc.id)
+		ch, err := c.Spawn(order, shimSink{p})
+		if err == nil || errors.Is(err, shim.ErrGone) {
+			return ch, err
+		}
+		p.from.lost(err)
+		order.From = ""
+	}
+	return c.Spawn(order, shimSink{p})
 }
 
 // open gives the live pair's client, and starts a pair where there is none.

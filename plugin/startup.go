@@ -38,6 +38,22 @@ type startup struct {
 	devices []string // GPUs of its own
 }
 
+// chooseParent finds what the worker is to be forked from, where it's not to be executed.
+func (s *startup) chooseParent(ctx context.Context) (err error) {
+	if s.spec.Settings.Fork {
+		s.proc.from, err = s.l.forks.find(ctx, s.spec)
+	}
+	return err
+}
+
+// doubtParent has the next worker forked from another process when this one didn't
+// start: the adapter may have been mended since it was imported.
+func (s *startup) doubtParent(ctx context.Context) {
+	if s.proc.from != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		s.proc.from.discard()
+	}
+}
+
 // start goes from nothing to a worker that takes calls. Whatever it waits for ends
 // with ctx, and with the process.
 func (s *startup) start(ctx context.Context, serve host.ToolServer) (host.Worker, error) {

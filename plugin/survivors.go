@@ -57,6 +57,11 @@ func (l *Launcher) Recover(ctx context.Context) error {
 			rec = known
 		}
 		delete(recorded, rec.Worker)
+		if isForkserver(rec.Worker) { // each host has its own: what this one imported may be out of date
+			ending.Go(f.end)
+			recorded[rec.Worker] = rec
+			continue
+		}
 		if why := unusable(rec, f.id); why != "" {
 			l.log(rec.Worker).Warn("a worker of the last host is ended", "why", why, "pid", f.id.PID)
 			ending.Go(f.end)

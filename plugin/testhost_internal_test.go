@@ -40,7 +40,11 @@ type testHost struct {
 	Grace    time.Duration
 	Command  host.Command
 	Workers  []host.WorkerID
+	Fork     bool
+	Isolated bool
 	GPUs     int // for each worker
+
+	Generation uint64
 
 	DieAt  string // the step of a start at which it kills itself
 	DieNth int32  // how many workers have come so far by then
@@ -70,7 +74,8 @@ func (h testHost) ledgerPath() string { return filepath.Join(h.Data, "ledger.db"
 
 func (h testHost) spec(id host.WorkerID) host.Spec {
 	return host.Spec{
-		Pool: "default", Worker: id, Command: h.Command, Timeout: patience, Settings: host.WorkerSettings{GPUs: h.GPUs},
+		Pool: "default", Worker: id, Command: h.Command, Timeout: patience,
+		Settings: host.WorkerSettings{Fork: h.Fork, GPUs: h.GPUs}, Generation: h.Generation,
 	}
 }
 
@@ -83,6 +88,7 @@ func (h testHost) launcher(logger hclog.Logger) (*Launcher, *ledger.Ledger, erro
 	}
 	return NewLauncher(Config{
 		Dir: h.Dir, LogDir: h.Data, Host: "test", Instance: h.Instance, Ledger: l, OrphanGrace: h.Grace, Logger: logger,
+		Isolated: h.Isolated,
 	}), l, nil
 }
 

@@ -34,6 +34,7 @@ type worker struct {
 	plugin *goplugin.Client
 	lane   *lane.Lane
 	stopIn time.Duration
+	gpus   []string // its own; nil: none
 
 	conn   *grpc.ClientConn // go-plugin's
 	mark   *shim.Mark       // set while it runs a session's call; nil: there's no shim to look at it
@@ -55,13 +56,15 @@ var (
 	_ host.Weigher = (*worker)(nil)
 	_ host.Leaver  = (*worker)(nil)
 	_ host.Prober  = (*worker)(nil)
+
+	_ host.DeviceHolder = (*worker)(nil)
 )
 
 // worker opens the lane and hands the process over to the worker's own goroutine.
 func (s *startup) worker(ctx context.Context, desc host.Description, conn *connection, serve host.ToolServer) (host.Worker, error) {
 	w := &worker{
 		id: s.spec.Worker, desc: desc, logger: s.logger, dir: s.dir, proc: s.proc, plugin: s.plugin,
-		stopIn: s.spec.Settings.StopTimeout, conn: conn.conn, stopping: make(chan struct{}), leaving: make(chan struct{}), done: make(chan struct{}),
+		stopIn: s.spec.Settings.StopTimeout, gpus: s.l.gpus.of(s.spec.Worker), conn: conn.conn, stopping: make(chan struct{}), leaving: make(chan struct{}), done: make(chan struct{}),
 	}
 	if w.stopIn <= 0 {
 		w.stopIn = defaultStopTimeout
@@ -177,6 +180,9 @@ func (w *worker) RSS() uint64 {
 	}
 	return proc.ResidentBytes(w.desc.Process.PID)
 }
+
+// Devices implements host.DeviceHolder.
+func (w *worker) Devices() []string { return w.gpus }
 
 // run carries the worker from its first call to its reaped process: it ends when
 // the process ends, and makes the process end when the lane does, or on Stop.

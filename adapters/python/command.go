@@ -46,6 +46,7 @@ func (t Target) Command() (host.Command, error) {
 		Args:    []string{"-c", bootstrap, target},
 		Env:     []string{"PYTHONPATH=" + joinPath(dir, os.Getenv("PYTHONPATH")), "PYTHONUNBUFFERED=1"},
 		Adapter: t.Adapter,
+		Sources: sources(target, dir),
 		Hints:   hints(interpreter),
 	}, nil
 }
@@ -78,6 +79,23 @@ func locate(adapter, dir string) (string, error) {
 		}
 	}
 	return file + class, nil
+}
+
+// sources is where the adapter's code comes from: the folder of its file, or its
+// package where that lies below dir. A module from elsewhere is installed, and has none.
+func sources(target, dir string) []string {
+	file, _, isFile := splitFile(target)
+	if isFile {
+		return []string{filepath.Dir(file)}
+	}
+	module, _, _ := strings.Cut(target, ":")
+	top, _, _ := strings.Cut(module, ".")
+	for _, path := range []string{filepath.Join(dir, top), filepath.Join(dir, top+".py")} {
+		if _, err := os.Stat(path); err == nil {
+			return []string{path}
+		}
+	}
+	return nil
 }
 
 // splitFile takes FILE.py:Class apart; class keeps its colon. What has neither a

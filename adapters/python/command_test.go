@@ -3,6 +3,7 @@ package python_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,5 +110,25 @@ func TestActiveEnvironmentIsUsedWhenNoneIsNamed(t *testing.T) {
 	}
 	if want := filepath.Join(dir, "env/bin/python"); cmd.Path != want {
 		t.Errorf("runs with %s, want %s", cmd.Path, want)
+	}
+}
+
+func TestSourcesAreWhereTheAdaptersCodeIs(t *testing.T) {
+	t.Parallel()
+	dir := workspace(t)
+	if err := os.Mkdir(filepath.Join(dir, "package"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for adapter, want := range map[string][]string{
+		"digits.py":             {dir},
+		"./digits.py:Digits":    {dir},
+		"package.module:Digits": {filepath.Join(dir, "package")},
+		"digits:Digits":         {filepath.Join(dir, "digits.py")},
+		"installed.somewhere":   nil,
+	} {
+		cmd, err := python.Target{Adapter: adapter, Interpreter: "env", Dir: dir}.Command()
+		if err != nil || !slices.Equal(cmd.Sources, want) {
+			t.Errorf("%s: %q, %v; want %q", adapter, cmd.Sources, err, want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host/config"
 )
 
 // callFlags are the flags of call.
@@ -20,8 +21,7 @@ type callFlags struct {
 	pool    string
 	session string
 	timeout time.Duration
-	adapter string
-	workers int
+	hostFlags
 
 	caller   string
 	priority priority
@@ -33,8 +33,8 @@ func (p *program) callCommand() *cobra.Command {
 	cmd := p.command(&cobra.Command{
 		Use:   "call TOOL [NAME=VALUE…] [--adapter FILE.py[:CLASS]]",
 		Short: "Call a tool and print its result",
-		Long: `Call a tool and print its result: on the live host, or with --adapter on a host of its own that ends
-with the call.
+		Long: `Call a tool and print its result: on the live host, or with --adapter or -c on a host of its own that
+ends with the call.
 
 Arguments are read as the tool's schema says, so n=3 is an integer where the tool wants one, and text where
 it wants text. Where several kinds are allowed the first that fits counts: null, true or false, a number, a
@@ -48,7 +48,7 @@ list or an object as JSON, text. Text that fits nothing goes on as it is, and th
 A text result is printed as it is, anything else as JSON, and bytes as they are unless stdout is a terminal.
 A tool that yields chunks gives a list of them, or with --stream one line of JSON for each as it comes. With
 -o json text and bytes are JSON too. Progress goes to stderr: a bar in a terminal, else a line each second.
-Ctrl-C cancels the call; the exit code is then 1. On a live host --set changes call_timeout alone.
+Ctrl-C cancels the call; the exit code is then 1. On a live host --set changes call_timeout and stream_timeout alone.
 
 With -o json stderr has no lines of progress, and an error is an object there, {"error": {…}}, with
 "reason", "class", "message" and "may_have_run", and where they apply "path", "hint", "retry_after"
@@ -78,8 +78,10 @@ func (p *program) addCallFlags(cmd *cobra.Command, f *callFlags) {
 	flags.StringVar(&f.session, "session", "", "run it in session `S`, opened where it isn't yet")
 	flags.Var(&seconds{&f.timeout}, "timeout", "give up after `TIME`: 30s, 2m, or seconds (default: the knob call_timeout)")
 	p.addOrderFlags(cmd, f)
+	addConfigFlag(cmd, &f.config)
+	flags.Lookup("config").Usage = "start a host of its own, with the configuration in `FILE`"
 	p.addAdapterFlags(cmd, &f.adapter, &f.workers)
-	flags.Lookup("workers").Usage = "with --adapter: start `N` workers (default 1)"
+	flags.Lookup("workers").Usage = "with --adapter or -c: start `N` workers (default 1)"
 	complete(cmd, "pool", p.completePool)
 	for _, name := range []string{"json", "session", "timeout"} {
 		complete(cmd, name, cobra.NoFileCompletions)
@@ -91,10 +93,10 @@ func (p *program) call(ctx context.Context, f callFlags, tool string, words []st
 	if err != nil {
 		return err
 	}
-	if s, err := p.settings(); err != nil {
-		return err
-	} else if f.timeout == 0 && p.sets("call_timeout") {
-		f.timeout = s.CallTimeout
+	if f.timeout == 0 {
+		if f.timeout, err = p.timeout(f); err != nil {
+			return err
+		}
 	}
 	e, target, err := p.connect(ctx, f)
 	if err != nil {
@@ -108,28 +110,50 @@ func (p *program) call(ctx context.Context, f callFlags, tool string, words []st
 	return asCancelled(ctx, unreachable(p.callOn(ctx, e, f, tool, args), target))
 }
 
+// timeout is what --set and the environment give the call; zero: the host knows.
+func (p *program) timeout(f callFlags) (time.Duration, error) {
+	c, err := p.settings()
+	switch {
+	case err != nil:
+		return 0, err
+	case f.stream && sets(c, "stream_timeout") && c.StreamTimeout != config.Forever:
+		return c.StreamTimeout, nil
+	case sets(c, "call_timeout") && (!f.stream || !sets(c, "stream_timeout")):
+		return c.CallTimeout, nil
+	}
+	return 0, nil
+}
+
+// ownDir is the data directory of a host that ends with its call: one that's named
+// on the command line, else none.
+func (p *program) ownDir(c *config.Config) (dir string, private bool, err error) {
+	if p.opts.dataDir == "" && p.opts.instance == "" {
+		return "", true, nil
+	}
+	dir, err = p.dataDirOf(c)
+	return dir, false, err
+}
+
 // connect gives the host that the call runs on. The target is empty for one of its own.
 func (p *program) connect(ctx context.Context, f callFlags) (engine, string, error) {
-	if f.adapter == "" {
+	if f.adapter == "" && f.config == "" {
 		return p.connectLive(ctx, f)
 	}
-	l, err := p.newLaunch(f.adapter, f.workers)
+	l, c, err := p.newLaunch(f.hostFlags)
 	if err != nil {
 		return nil, "", err
 	}
 	if p.opts.host != "" {
-		return nil, "", usagef("--host names a live host and --adapter starts one: give one of them")
+		return nil, "", usagef("--host names a live host, and --adapter and -c start one: give one of them")
 	}
-	if !p.sets("log_level") {
+	if !sets(c, "log_level") {
 		l.Logger = nil // what goes wrong is the call's own error
 	}
-	if l.Workers == 0 && !p.sets("pool_size") {
+	if l.Workers == 0 && !c.Multi && !sets(c, "pool_size") {
 		l.Workers = 1
 	}
-	if p.opts.dataDir != "" || p.opts.instance != "" {
-		if l.DataDir, err = p.dataDir(); err != nil {
-			return nil, "", err
-		}
+	if l.DataDir, l.Private, err = p.ownDir(c); err != nil {
+		return nil, "", err
 	}
 	e, err := p.launch(ctx, l)
 	return e, "", err
@@ -137,7 +161,7 @@ func (p *program) connect(ctx context.Context, f callFlags) (engine, string, err
 
 func (p *program) connectLive(ctx context.Context, f callFlags) (engine, string, error) {
 	if f.workers != 0 {
-		return nil, "", usagef("--workers goes with --adapter")
+		return nil, "", usagef("--workers goes with --adapter and -c")
 	}
 	target, err := p.target()
 	if err != nil {

@@ -93,6 +93,23 @@ func (p *program) completePool(cmd *cobra.Command, _ []string, word string) ([]c
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+func (p *program) completeWorker(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	p.onLive(cmd, func(ctx context.Context, e engine) error {
+		list, err := e.Workers(ctx)
+		for _, w := range list {
+			if strings.HasPrefix(w.ID, word) {
+				names = append(names, cobra.CompletionWithDesc(w.ID, cell(w.Pool+", "+w.State)))
+			}
+		}
+		return err
+	})
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 // completePoolName completes a pool as the command's only argument.
 func (p *program) completePoolName(cmd *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {

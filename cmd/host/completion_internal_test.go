@@ -22,7 +22,7 @@ func TestCompletionKnowsTheLiveHost(t *testing.T) {
 		"__complete status -o ":                             "text\njson\n:4\n",
 		"__complete completion ":                            "bash\nzsh\nfish\n:4\n",
 		"__complete serve --adapter ":                       "py\n:8\n",
-		"__complete status --set pool_si":                   "pool_size=\tHow many workers a pool has.\n:6\n",
+		"__complete status --set pool_si":                   "pool_size=\tHow many workers a pool has; where it grows and shrinks, how many it starts with.\n:6\n",
 		"__complete status --set strict_results=":           "strict_results=true\nstrict_results=false\n:4\n",
 		"__complete --data-dir /does/not/exist call predic": ":4\n",
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,30 +11,50 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/snakepit-go/snakepit/host/config"
 	"github.com/snakepit-go/snakepit/host/embed"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // dataDir is the host's data directory: that of the instance, where one is named.
 func (p *program) dataDir() (string, error) {
-	dir, err := p.baseDir()
+	c, err := p.settings()
 	if err != nil {
 		return "", err
 	}
-	dir, err = embed.InstanceDir(dir, p.opts.instance)
+	return p.dataDirOf(c)
+}
+
+// dataDirOf is the data directory of a host with a configuration, over which the
+// flags go.
+func (p *program) dataDirOf(c *config.Config) (string, error) {
+	dir, err := p.baseDirOf(c)
+	if err != nil {
+		return "", err
+	}
+	dir, err = embed.InstanceDir(dir, cmp.Or(p.opts.instance, c.Instance))
 	if err != nil {
 		return "", &usageError{err}
 	}
 	return dir, nil
 }
 
-// baseDir is the data directory before any instance: the flag's, else below
-// XDG_STATE_HOME, else below the home folder.
+// baseDir is the data directory before any instance.
 func (p *program) baseDir() (string, error) {
-	if p.opts.dataDir != "" {
-		dir, err := filepath.Abs(p.opts.dataDir)
+	c, err := p.settings()
+	if err != nil {
+		return "", err
+	}
+	return p.baseDirOf(c)
+}
+
+// baseDirOf is the flag's, else that of the knob data_dir, else below
+// XDG_STATE_HOME, else below the home folder.
+func (p *program) baseDirOf(c *config.Config) (string, error) {
+	if named := cmp.Or(p.opts.dataDir, c.DataDirectory()); named != "" {
+		dir, err := filepath.Abs(named)
 		if err != nil {
-			return "", usagef("--data-dir: %w", err)
+			return "", usagef("data directory %s: %w", named, err)
 		}
 		return dir, nil
 	}

@@ -32,6 +32,16 @@ type engine interface {
 	// Upgrade has the host's program started anew, to take over; it gives the new
 	// process's pid once that one is ready to.
 	Upgrade(ctx context.Context) (pid int, err error)
+	// ReloadConfig has the host read its configuration again; it returns when what
+	// can be applied holds.
+	ReloadConfig(ctx context.Context) (configReload, error)
+	// Reload replaces the workers of a pool, of all with an empty name, and tells of
+	// each step.
+	Reload(ctx context.Context, pool string, step func(reloadStep)) error
+	// DrainWorker takes a worker out of service and waits until it's gone.
+	DrainWorker(ctx context.Context, id string) error
+	// KillWorker ends a worker at once.
+	KillWorker(ctx context.Context, id string) error
 }
 
 // localHost is a host that runs in this process.
@@ -79,11 +89,15 @@ func rawChunks(chunks iter.Seq2[snakepit.Chunk, error]) iter.Seq2[[]byte, error]
 
 // launch says which host to start in this process.
 type launch struct {
+	File    string   // the configuration; empty: none
+	Environ []string // in which SNAKEPIT_ variables are knobs
+	Private bool     // no data directory, whatever the configuration says
 	Adapter string
 	Workers int    // zero: the knob pool_size
 	DataDir string // empty: private, removed at the end
 	Set     []string
 	Serve   bool // listen on the data directory's socket
+	Watch   bool // reload when the adapter's files change
 	// Successor starts the program that takes over; nil: none can.
 	Successor func(files []*os.File) (*os.Process, error)
 	Inherit   []*os.File // what a host handed to this process; nil: nothing

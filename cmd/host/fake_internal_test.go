@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,13 @@ type fakeHost struct {
 	onWait   func()   // called when a command begins to wait
 	report   embed.Report
 
+	reload   configReload
+	reloaded chan struct{}    // gets a value when reload was asked for; may be nil
+	hangups  chan<- os.Signal // where a command waits for SIGHUP
+
 	calls  []invocation
+	asked  []string // of reload, drain and kill
+	steps  []reloadStep
 	closed int
 	shut   []error // of the contexts that Shutdown got, when it was over
 }
@@ -117,11 +124,27 @@ type outcome struct {
 // runWith runs a command line in which every host is h.
 func runWith(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct{}, args ...string) outcome {
 	t.Helper()
+	return runWithEnv(ctx, t, h, force, nil, args...)
+}
+
+// runWithEnv is runWith with variables in the environment.
+func runWithEnv(ctx context.Context, t *testing.T, h *fakeHost, force <-chan struct{}, environ []string, args ...string) outcome {
+	t.Helper()
 	var o outcome
 	var stdout, stderr bytes.Buffer
 	p := newProgram(strings.NewReader(`{"from": "stdin"}`), &stdout, &stderr)
 	p.force = force
-	p.getenv = func(name string) string { return map[string]string{"HOME": t.TempDir()}[name] }
+	home := t.TempDir()
+	p.environ = func() []string { return environ }
+	p.getenv = func(name string) string {
+		for _, pair := range append([]string{"HOME=" + home}, environ...) {
+			if value, ok := strings.CutPrefix(pair, name+"="); ok {
+				return value
+			}
+		}
+		return ""
+	}
+	p.hangups = func(c chan<- os.Signal) { h.hangups = c }
 	p.dial = func(_ context.Context, target string) (engine, error) {
 		o.dialled = append(o.dialled, target)
 		return h, nil
@@ -240,6 +263,7 @@ func bareProgram() (p *program, stderr *bytes.Buffer) {
 	stderr = new(bytes.Buffer)
 	p = newProgram(strings.NewReader(""), new(bytes.Buffer), stderr)
 	p.getenv = func(string) string { return "" }
+	p.environ = func() []string { return nil }
 	return p, stderr
 }
 
@@ -249,3 +273,28 @@ func (h *fakeHost) Upgrade(context.Context) (int, error) {
 }
 
 func (h *fakeHost) Heir() int { return 0 }
+
+func (h *fakeHost) ReloadConfig(context.Context) (configReload, error) {
+	if h.reloaded != nil {
+		h.reloaded <- struct{}{}
+	}
+	return h.reload, h.err
+}
+
+func (h *fakeHost) Reload(_ context.Context, pool string, step func(reloadStep)) error {
+	h.asked = append(h.asked, "reload "+pool)
+	for _, s := range h.steps {
+		step(s)
+	}
+	return h.err
+}
+
+func (h *fakeHost) DrainWorker(_ context.Context, id string) error {
+	h.asked = append(h.asked, "drain "+id)
+	return h.err
+}
+
+func (h *fakeHost) KillWorker(_ context.Context, id string) error {
+	h.asked = append(h.asked, "kill "+id)
+	return h.err
+}

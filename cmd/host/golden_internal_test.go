@@ -45,7 +45,8 @@ func golden(t *testing.T, path, got string) {
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
-		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "upgrade", "cleanup", "hardware", "version", "completion",
+		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
+		"upgrade", "config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion",
 	} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)
@@ -154,10 +155,7 @@ func reference(root *cobra.Command) string {
 	b.WriteString("# The program\n\n<!-- Written by `go test ./cmd/host -update` from the commands; don't edit it. -->\n\n")
 	b.WriteString(paragraphs(root.Long) + "\n" + fence(root.Example))
 	b.WriteString("\nEvery command takes these flags:\n\n" + flagTable(root.PersistentFlags()))
-	for _, cmd := range root.Commands() {
-		if cmd.Hidden {
-			continue
-		}
+	for _, cmd := range commands(root) {
 		b.WriteString("\n## " + cmd.CommandPath() + "\n\n" + fence(useLine(cmd)) + "\n" + paragraphs(cmd.Long))
 		if cmd.Example != "" {
 			b.WriteString("\n" + fence(cmd.Example))
@@ -167,6 +165,17 @@ func reference(root *cobra.Command) string {
 		}
 	}
 	return b.String()
+}
+
+// commands are a command's, and theirs, but for hidden ones.
+func commands(of *cobra.Command) []*cobra.Command {
+	var all []*cobra.Command
+	for _, cmd := range of.Commands() {
+		if !cmd.Hidden {
+			all = append(append(all, cmd), commands(cmd)...)
+		}
+	}
+	return all
 }
 
 // paragraphs keeps what is indented as it stands.

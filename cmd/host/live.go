@@ -9,6 +9,7 @@ import (
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
 // liveHost is a host that runs elsewhere.
@@ -71,6 +72,13 @@ func (h liveHost) Sessions(ctx context.Context, pool string) ([]sessionStatus, e
 		out = append(out, sessionOf(sessionFromWire(s)))
 	}
 	return out, nil
+}
+
+// Reload implements engine.
+func (h liveHost) Reload(ctx context.Context, pool string, step func(reloadStep)) error {
+	return h.Client.Reload(ctx, pool, func(r *snakepitv1.ReloadResponse) {
+		step(reloadStep{Pool: r.GetPool(), Total: int(r.GetTotal()), Replaced: int(r.GetReplaced()), Worker: r.GetWorker()})
+	})
 }
 
 // unreachable says which host didn't answer, and what to do about it. Other

@@ -18,8 +18,8 @@ func (p *program) addOrderFlags(cmd *cobra.Command, f *callFlags) {
 	flags.Var(&f.priority, "priority", "its `CLASS` in the queue: low, normal (default) or high")
 	flags.Var(&f.affinity, "affinity", "`WHAT` to do when the session's worker is busy: hint (go elsewhere), strict_queue (wait) or strict_fail_fast")
 	complete(cmd, "caller", cobra.NoFileCompletions)
-	complete(cmd, "priority", cobra.FixedCompletions(priorities, cobra.ShellCompDirectiveNoFileComp))
-	complete(cmd, "affinity", cobra.FixedCompletions(affinities, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "priority", cobra.FixedCompletions(priorities(), cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "affinity", cobra.FixedCompletions(affinities(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 // priority is a flag that takes a call's class by its name.
@@ -28,10 +28,14 @@ type priority host.Priority
 var (
 	_ pflag.Value = (*priority)(nil)
 	_ pflag.Value = (*affinity)(nil)
-
-	priorities = []string{"low", "normal", "high"} // from PriorityLow on
-	affinities = []string{string(host.AffinityHint), string(host.AffinityStrictQueue), string(host.AffinityStrictFailFast)}
 )
+
+// priorities are their names, from PriorityLow on.
+func priorities() []string { return []string{"low", "normal", "high"} }
+
+func affinities() []string {
+	return []string{string(host.AffinityHint), string(host.AffinityStrictQueue), string(host.AffinityStrictFailFast)}
+}
 
 func (p *priority) Type() string { return "priority" }
 
@@ -39,13 +43,13 @@ func (p *priority) String() string {
 	if *p == 0 {
 		return ""
 	}
-	return priorities[*p-priority(host.PriorityLow)]
+	return priorities()[*p-priority(host.PriorityLow)]
 }
 
 func (p *priority) Set(text string) error {
-	n := slices.Index(priorities, text)
+	n := slices.Index(priorities(), text)
 	if n < 0 {
-		return errors.New("want " + strings.Join(priorities, ", "))
+		return errors.New("want " + strings.Join(priorities(), ", "))
 	}
 	*p = priority(n) + priority(host.PriorityLow)
 	return nil
@@ -58,8 +62,8 @@ func (a *affinity) Type() string   { return "affinity" }
 func (a *affinity) String() string { return string(*a) }
 
 func (a *affinity) Set(text string) error {
-	if !slices.Contains(affinities, text) {
-		return errors.New("want " + strings.Join(affinities, ", "))
+	if !slices.Contains(affinities(), text) {
+		return errors.New("want " + strings.Join(affinities(), ", "))
 	}
 	*a = affinity(text)
 	return nil

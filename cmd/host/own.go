@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host"
@@ -19,9 +20,13 @@ type ownHost struct {
 var _ localHost = ownHost{}
 
 func launchHost(ctx context.Context, l launch) (localHost, error) {
+	set := l.Set
+	if l.Private {
+		set = append(slices.Clone(set), "data_dir=", "instance=")
+	}
 	h, err := embed.Start(ctx, embed.Config{
-		Adapter: l.Adapter, Workers: l.Workers, DataDir: l.DataDir, Set: l.Set,
-		Logger: l.Logger, Version: l.Version, Serve: l.Serve, Successor: l.Successor, Inherit: l.Inherit,
+		File: l.File, Environ: l.Environ, Adapter: l.Adapter, Workers: l.Workers, DataDir: l.DataDir, Set: set,
+		Logger: l.Logger, Version: l.Version, Serve: l.Serve, Successor: l.Successor, Inherit: l.Inherit, Watch: l.Watch,
 	})
 	if err != nil {
 		return nil, err
@@ -83,6 +88,23 @@ func (h ownHost) Workers(context.Context) ([]workerStatus, error) {
 		out = append(out, workerOf(w))
 	}
 	return out, nil
+}
+
+// Reload implements engine.
+func (h ownHost) Reload(ctx context.Context, pool string, step func(reloadStep)) error {
+	return h.Host.Reload(ctx, pool, func(r host.ReloadProgress) {
+		step(reloadStep{Pool: r.Pool, Total: r.Total, Replaced: r.Replaced, Worker: string(r.Worker)})
+	})
+}
+
+// DrainWorker implements engine.
+func (h ownHost) DrainWorker(ctx context.Context, id string) error {
+	return h.Host.DrainWorker(ctx, host.WorkerID(id))
+}
+
+// KillWorker implements engine.
+func (h ownHost) KillWorker(ctx context.Context, id string) error {
+	return h.Host.KillWorker(ctx, host.WorkerID(id))
 }
 
 // Sessions implements engine.

@@ -20,8 +20,10 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	force          <-chan struct{} // closed by the second signal
-	renew          <-chan struct{} // gets SIGUSR2
+	environ        func() []string
+	hangups        func(chan<- os.Signal) // asks for SIGHUP
+	force          <-chan struct{}        // closed by the second signal
+	renew          <-chan struct{}        // gets SIGUSR2
 	dial           func(ctx context.Context, target string) (engine, error)
 	launch         func(ctx context.Context, l launch) (localHost, error)
 	sweep          func(ctx context.Context, cfg embed.CleanupConfig) (embed.Report, error)
@@ -41,7 +43,7 @@ type options struct {
 }
 
 func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
-	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, dial: dialHost, launch: launchHost, sweep: embed.Cleanup, detect: hardware.New().Detect}
+	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ, hangups: notifyHangup, dial: dialHost, launch: launchHost, sweep: embed.Cleanup, detect: hardware.New().Detect}
 }
 
 // run runs one command line and returns the exit code. When ctx is done a call is
@@ -113,7 +115,8 @@ command failed, or 2 when the command line was wrong.`,
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	p.addGlobalFlags(root)
 	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.poolsCommand(), p.workersCommand(),
-		p.sessionsCommand(), p.topCommand(), p.logsCommand(), p.toolsCommand(), p.upgradeCommand(), p.cleanupCommand(), p.hardwareCommand(),
+		p.sessionsCommand(), p.topCommand(), p.logsCommand(), p.toolsCommand(),
+		p.reloadCommand(), p.drainCommand(), p.killCommand(), p.upgradeCommand(), p.configCommand(), p.cleanupCommand(), p.hardwareCommand(),
 		p.versionCommand(), p.completionCommand())
 	return root
 }

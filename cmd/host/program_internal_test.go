@@ -73,9 +73,9 @@ func TestAdapterStartsAHostOfItsOwnAndEndsIt(t *testing.T) {
 		args []string
 		want launch
 	}{
-		{nil, launch{Adapter: "x.py", Workers: 1}},
-		{[]string{"--workers", "3"}, launch{Adapter: "x.py", Workers: 3}},
-		{[]string{"--set", "pool_size=4"}, launch{Adapter: "x.py", Set: []string{"pool_size=4"}}},
+		{nil, launch{Adapter: "x.py", Workers: 1, Private: true}},
+		{[]string{"--workers", "3"}, launch{Adapter: "x.py", Workers: 3, Private: true}},
+		{[]string{"--set", "pool_size=4"}, launch{Adapter: "x.py", Set: []string{"pool_size=4"}, Private: true}},
 		{[]string{"--data-dir", "/data"}, launch{Adapter: "x.py", Workers: 1, DataDir: "/data"}},
 	} {
 		h := &fakeHost{give: pack(t, 1)}

@@ -10,3 +10,7 @@ import (
 
 // notifyRenew asks for the signal that means an upgrade.
 func notifyRenew(c chan<- os.Signal) { signal.Notify(c, syscall.SIGUSR2) }
+
+// notifyHangup asks for the signal that means that the configuration is to be read
+// again.
+func notifyHangup(c chan<- os.Signal) { signal.Notify(c, syscall.SIGHUP) }

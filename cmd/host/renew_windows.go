@@ -4,3 +4,6 @@ import "os"
 
 // notifyRenew does nothing: there is no such signal here.
 func notifyRenew(chan<- os.Signal) {}
+
+// notifyHangup does nothing: there is no such signal.
+func notifyHangup(chan<- os.Signal) {}

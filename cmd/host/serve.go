@@ -6,25 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/snakepit-go/snakepit/host/config"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// serveFlags are the flags of serve.
-type serveFlags struct {
-	adapter string
-	workers int
-}
-
 func (p *program) serveCommand() *cobra.Command {
-	var f serveFlags
+	var f hostFlags
 	cmd := p.command(&cobra.Command{
-		Use:   "serve --adapter ADAPTER [--workers N]",
+		Use:   "serve [-c FILE] [--adapter ADAPTER] [--workers N]",
 		Short: "Run a host until it's told to stop",
-		Long: `Run a host until SIGTERM or Ctrl-C. It prints one line on stdout once every worker can take calls:
+		Long: `Run a host until SIGTERM or Ctrl-C: with the pools of a configuration, or with one pool that --adapter names. It prints one line on stdout once every worker can take calls:
 
   ready node=local pid=4711 socket=/run/snakepit/1f2e3d4c/api.sock workers=2
 
@@ -33,16 +29,24 @@ lines go to stderr; the knob log_level says how many (--set log_level=debug).
 
 The first signal lets running calls finish and stops the workers, and the exit code is 0. A second one
 stops the workers at once, and the exit code is 1. SIGUSR2, or snakepit upgrade, lets a new process take
-over, which prints a ready line of its own, and the exit code is 0.
+over, which prints a ready line of its own, and the exit code is 0. SIGHUP, or snakepit reload --config,
+reads the configuration's file again.
 
 A host that died leaves its workers for the knob orphan_grace: serve on the same data directory goes on
-with them, and with what they hold in memory.`,
-		Example: `  snakepit serve --adapter tools.py
+with them, and with what they hold in memory.
+
+With --watch the workers are replaced, as by snakepit reload, when a Python file of the adapter, of its
+package or of its folder has changed. New code that doesn't start leaves the old workers in service, and
+says so on stderr.`,
+		Example: `  snakepit serve -c snakepit.yaml
+  snakepit serve --adapter tools.py
   snakepit serve --adapter tools.py:Digits --workers 4 --data-dir /var/lib/snakepit`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func(ctx context.Context, _ []string) error { return p.serve(ctx, f) })
+	addConfigFlag(cmd, &f.config)
 	p.addAdapterFlags(cmd, &f.adapter, &f.workers)
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "reload when the adapter's files change")
 	return cmd
 }
 
@@ -54,21 +58,23 @@ func (p *program) addAdapterFlags(cmd *cobra.Command, adapter *string, workers *
 	complete(cmd, "workers", cobra.NoFileCompletions)
 }
 
-func (p *program) serve(ctx context.Context, f serveFlags) error {
-	if f.adapter == "" {
-		return usagef("say which Python code to serve: --adapter FILE.py, FILE.py:Class, MODULE or MODULE:Class")
+func (p *program) serve(ctx context.Context, f hostFlags) error {
+	f.config = p.configFile(f.config)
+	l, c, err := p.newLaunch(f)
+	if err != nil {
+		return err
+	}
+	if len(c.Pools) == 0 {
+		return usagef("say which Python code to serve: --adapter FILE.py, FILE.py:Class, MODULE or MODULE:Class, or -c FILE")
 	}
 	if p.opts.host != "" {
 		return usagef("--host names a live host, but serve is one")
 	}
-	l, err := p.newLaunch(f.adapter, f.workers)
-	if err != nil {
+	if l.DataDir, err = p.dataDirOf(c); err != nil {
 		return err
 	}
-	if l.DataDir, err = p.dataDir(); err != nil {
-		return err
-	}
-	l.Serve, l.Successor = true, successor
+	reread := p.awaitHangup(f.config)
+	l.Serve, l.Watch, l.Successor = true, f.watch, successor
 	if l.Inherit, err = handed(); err != nil {
 		return err
 	}
@@ -80,7 +86,7 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	err = p.serveUntilDone(ctx, h)
+	err = p.serveUntilDone(ctx, h, reread)
 	if cerr := h.Close(); err == nil {
 		err = cerr // the same, where it ended by itself
 	}
@@ -88,20 +94,34 @@ func (p *program) serve(ctx context.Context, f serveFlags) error {
 }
 
 // newLaunch is what serve and call ask of a host of their own.
-func (p *program) newLaunch(adapter string, workers int) (launch, error) {
-	if workers < 0 {
-		return launch{}, usagef("--workers %d: want a positive number", workers)
+func (p *program) newLaunch(f hostFlags) (launch, *config.Config, error) {
+	if f.workers < 0 {
+		return launch{}, nil, usagef("--workers %d: want a positive number", f.workers)
 	}
-	s, err := p.settings()
+	c, err := p.configuration(f.config, f)
 	if err != nil {
-		return launch{}, err
+		return launch{}, nil, err
 	}
-	return launch{Adapter: adapter, Workers: workers, Set: p.opts.set, Logger: p.logger(s.LogLevel), Version: version()}, nil
+	p.warn(c)
+	return launch{
+		File: f.config, Environ: p.environ(), Adapter: f.adapter, Workers: f.workers, Set: p.opts.set,
+		Logger: p.logger(c.LogLevel), Version: version(),
+	}, c, nil
+}
+
+// warn tells what is odd about a configuration, where the log doesn't.
+func (p *program) warn(c *config.Config) {
+	if c.LogLevel != "error" || p.json() {
+		return
+	}
+	for _, w := range c.Warnings {
+		_ = printWarning(p.stderr, viewFault(config.Fault(w))) // nobody is left to tell
+	}
 }
 
 // serveUntilDone says that the host is ready and drains it once ctx is done. The
 // error is the host's, where it ended by itself.
-func (p *program) serveUntilDone(ctx context.Context, h localHost) error {
+func (p *program) serveUntilDone(ctx context.Context, h localHost, reread <-chan os.Signal) error {
 	st, err := h.Status(ctx)
 	if err == nil {
 		err = printReady(p.stdout, h.Socket(), st, p.json())
@@ -112,7 +132,7 @@ func (p *program) serveUntilDone(ctx context.Context, h localHost) error {
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	err = p.await(ctx, h)
+	err = p.await(ctx, h, reread)
 	switch {
 	case ctx.Err() != nil:
 		return p.drain(ctx, h)
@@ -124,8 +144,9 @@ func (p *program) serveUntilDone(ctx context.Context, h localHost) error {
 	return err
 }
 
-// await waits until the host has ended or ctx is done, and upgrades it when asked to.
-func (p *program) await(ctx context.Context, h localHost) error {
+// await waits until the host has ended or ctx is done, and meanwhile upgrades it, or
+// has it read its configuration again, when asked to.
+func (p *program) await(ctx context.Context, h localHost, reread <-chan os.Signal) error {
 	waiting, done := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -137,6 +158,8 @@ func (p *program) await(ctx context.Context, h localHost) error {
 				if _, err := h.Upgrade(waiting); err != nil {
 					report(p.stderr, err, false)
 				}
+			case <-reread:
+				p.reread(waiting, h)
 			case <-waiting.Done():
 				return
 			}

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -90,6 +92,48 @@ func (c *Client) Status(ctx context.Context) (*snakepitv1.StatusResponse, error)
 func (c *Client) Upgrade(ctx context.Context) (pid int, err error) {
 	r, err := c.api.Upgrade(ctx, &snakepitv1.UpgradeRequest{})
 	return int(r.GetPid()), err
+}
+
+// ReloadConfig has the host read its configuration again and apply what a running
+// host can take; it blocks until that holds. A configuration that's wrong changes
+// nothing, and fails with invalid_config, which names everything that's wrong.
+func (c *Client) ReloadConfig(ctx context.Context) (*snakepitv1.ReloadConfigResponse, error) {
+	return c.api.ReloadConfig(ctx, &snakepitv1.ReloadConfigRequest{})
+}
+
+// Reload replaces every worker of a pool by a new one, of all pools when pool is
+// empty, and blocks until the last old one is gone; progress (nil: nobody) is told
+// of each step. When a new worker can't start it fails with that error, and the
+// workers that are left serve on. When ctx ends no further worker is replaced.
+func (c *Client) Reload(ctx context.Context, pool string, progress func(*snakepitv1.ReloadResponse)) error {
+	stream, err := c.api.Reload(ctx, &snakepitv1.ReloadRequest{Pool: pool})
+	if err != nil {
+		return err
+	}
+	for {
+		step, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case progress != nil:
+			progress(step)
+		}
+	}
+}
+
+// DrainWorker takes a worker out of service, once another has taken its place, and
+// blocks until its calls have ended and it's gone.
+func (c *Client) DrainWorker(ctx context.Context, id string) error {
+	_, err := c.api.DrainWorker(ctx, &snakepitv1.DrainWorkerRequest{Worker: id})
+	return err
+}
+
+// KillWorker ends a worker at once, with its calls.
+func (c *Client) KillWorker(ctx context.Context, id string) error {
+	_, err := c.api.KillWorker(ctx, &snakepitv1.KillWorkerRequest{Worker: id})
+	return err
 }
 
 // Workers lists the workers of a pool; of all when pool is empty.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,6 +152,85 @@ func TestCallTravelsWithAllThatItSays(t *testing.T) {
 	err = c.Call(t.Context(), "echo", nil, nil, snakepit.Session("other"), snakepit.MustExist())
 	if errdefs.ReasonOf(err) != errdefs.SessionNotFound {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatACallAsksOfTheQueueTravels(t *testing.T) {
+	r := start(t, echo())
+	c := r.dial(t)
+	for what, opts := range map[string][]snakepit.CallOption{
+		"affinity":   {snakepit.Session("s"), snakepit.Affinity("sticky")},
+		"caller":     {snakepit.As(strings.Repeat("x", 257))},
+		"priority":   {snakepit.Priority(1 << 40)},
+		"concurrent": {snakepit.Concurrent()}, // without a session
+	} {
+		if err := c.Call(t.Context(), "echo", nil, nil, opts...); errdefs.ReasonOf(err) != errdefs.InvalidArguments {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	err := c.Call(t.Context(), "echo", nil, nil, snakepit.As("me"), snakepit.Priority(-1), snakepit.Session("s"), snakepit.Affinity("strict_queue"), snakepit.Concurrent())
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestClientsShareTheSlotsFairly has one client fill the queue, and another come later.
+func TestClientsShareTheSlotsFairly(t *testing.T) {
+	var mu sync.Mutex
+	var order []string
+	next, running := make(chan struct{}), make(chan struct{}, 64)
+	r := start(t, tool("gated", func(ctx context.Context, call *hosttest.Call) ([]byte, error) {
+		mu.Lock()
+		order = append(order, call.Metadata["who"])
+		mu.Unlock()
+		running <- struct{}{}
+		select {
+		case <-next:
+		case <-ctx.Done():
+		}
+		return call.Payload, nil
+	}))
+	var all sync.WaitGroup
+	ask := func(c *client.Client, who string, n int) {
+		for range n {
+			all.Go(func() {
+				if err := c.Call(t.Context(), "gated", nil, nil, snakepit.Metadata(map[string]string{"who": who})); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	watcher := r.dial(t)
+	waits := func(n uint32) {
+		for {
+			st, err := watcher.Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st.GetPools()[0].GetQueued() == n {
+				return
+			}
+		}
+	}
+	const slots = 16 // of the two workers
+	ask(r.dial(t), "first", slots+8)
+	waits(8)
+	ask(r.dial(t), "second", 3)
+	waits(11)
+	for range slots {
+		<-running
+	}
+	for range 6 { // one by one, so that they start in the order in which they are granted
+		next <- struct{}{}
+		<-running
+	}
+	mu.Lock()
+	got := slices.Clone(order[slots:])
+	mu.Unlock()
+	close(next)
+	all.Wait()
+	if d := cmp.Diff([]string{"first", "second", "first", "second", "first", "second"}, got); d != "" {
+		t.Errorf("order (-want +got):\n%s", d)
 	}
 }
 

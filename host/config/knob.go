@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // Kind is what a knob's value is.
@@ -15,149 +13,165 @@ type Kind string
 // The kinds.
 const (
 	Int      Kind = "integer"
+	Number   Kind = "number"
 	Bytes    Kind = "bytes"
 	Duration Kind = "duration"
 	Bool     Kind = "boolean"
 	Text     Kind = "text"
 	Choice   Kind = "choice"
+	Ints     Kind = "list of integers"
+	Texts    Kind = "list of texts"
+	Counts   Kind = "map to integers"
+	TextMap  Kind = "map to texts"
+)
+
+// withArticle is the kind in a sentence.
+func (k Kind) withArticle() string {
+	switch k {
+	case Int:
+		return "an integer"
+	case Bytes:
+		return "a number of bytes"
+	case Duration:
+		return "a length of time"
+	case Text, Choice:
+		return "text"
+	case Number, Bool, Ints, Texts, Counts, TextMap:
+	}
+	return "a " + string(k)
+}
+
+// Scope is where a knob may stand.
+type Scope string
+
+// The scopes.
+const (
+	OfHost Scope = "host" // once, at the top
+	OfPool Scope = "pool" // at the top, for every pool, or with one pool
+)
+
+// Effect says when a changed value of a running host counts.
+type Effect string
+
+// The effects.
+const (
+	Live      Effect = "at once"
+	ByWorkers Effect = "new workers" // the running ones are replaced one after the other
+	ByRestart Effect = "restart"     // of the host
 )
 
 // Knob is one thing that can be set.
 type Knob struct {
 	Name    string
+	Aliases []Alias
 	Kind    Kind
 	Default string
 	Min     string // in the form of Default; empty: none
 	Max     string
+	Words   []Word   // that stand for a value outside the range
 	Choices []string // for a Choice
-	Layer   string   // what it governs: "pool", "call", "session", "host" or "worker"
-	Text    string   // one sentence
+	Scope   Scope
+	Layer   string // what it governs
+	Effect  Effect
+	Text    string // one sentence
 
-	set func(*Settings, any)
+	check func(v any) error // what the range can't say; nil: nothing
+	slot
+}
+
+// Alias is another name of a knob, with the unit of a number that brings none:
+// the names of the Elixir project, whose times are mostly milliseconds.
+type Alias struct {
+	Name string
+	Unit Unit
+}
+
+// Unit is what a bare number counts.
+type Unit string
+
+// The units. The knob's own is a second, a byte or one.
+const (
+	Own          Unit = ""
+	Milliseconds Unit = "ms"
+	Mebibytes    Unit = "MiB"
+)
+
+// Word is a word that stands for a value.
+type Word struct {
+	Text  string
+	Value any
 }
 
 // Range is what the knob takes, for people.
 func (k Knob) Range() string {
+	text := "any"
 	switch {
 	case k.Kind == Choice:
 		return strings.Join(k.Choices, ", ")
+	case k.Kind == Bool:
+		return "true, false"
 	case k.Min != "" && k.Max != "":
-		return k.Min + " to " + k.Max
-	case k.Min != "":
-		return "at least " + k.Min
+		text = k.Min + " to " + k.Max
 	}
-	return "any"
+	if len(k.Words) > 0 {
+		text += ", or " + k.Words[0].Text
+	}
+	return text
 }
 
-// parse reads a value and checks its range.
-func (k Knob) parse(text string) (any, error) {
-	v, err := k.read(text)
+// Read reads a value as --set and the environment have it, and checks its range.
+func (k Knob) Read(text string) (any, error) { return k.readIn(text, Own) }
+
+// readIn reads a value whose bare number has a unit.
+func (k Knob) readIn(text string, unit Unit) (any, error) {
+	for _, w := range k.Words {
+		if strings.EqualFold(w.Text, strings.TrimSpace(text)) {
+			return w.Value, nil
+		}
+	}
+	v, err := parse(k.Kind, inUnit(text, unit))
 	if err != nil {
 		return nil, err
 	}
-	n, ordered := number(v)
-	if !ordered {
-		return v, nil
+	return v, k.allow(v, text)
+}
+
+// allow checks a value against the range, the choices and what else there is.
+func (k Knob) allow(v any, text string) error {
+	if k.Kind == Choice && !slices.Contains(k.Choices, text) {
+		return fmt.Errorf("%q is none of %s", clip(text), k.Range())
 	}
-	for _, bound := range []struct {
-		text string
-		bad  func(limit float64) bool
-	}{
-		{k.Min, func(limit float64) bool { return n < limit }},
-		{k.Max, func(limit float64) bool { return n > limit }},
-	} {
-		if bound.text == "" {
-			continue
+	if slices.ContainsFunc(numbers(v), k.outside) {
+		return fmt.Errorf("%s is outside its range, %s", clip(text), k.Range())
+	}
+	if k.check != nil {
+		return k.check(v)
+	}
+	return nil
+}
+
+func (k Knob) outside(n float64) bool {
+	bound := func(text string) (float64, bool) {
+		if text == "" {
+			return 0, false
 		}
-		limit, err := k.read(bound.text)
+		v, err := parse(elements(k.Kind), text)
 		if err != nil {
-			return nil, err
+			return 0, false // a test reads every bound
 		}
-		if l, _ := number(limit); bound.bad(l) {
-			return nil, fmt.Errorf("%s is outside its range, %s", text, k.Range())
-		}
+		return numbers(v)[0], true
 	}
-	return v, nil
+	least, hasLeast := bound(k.Min)
+	most, hasMost := bound(k.Max)
+	return hasLeast && n < least || hasMost && n > most || math.IsNaN(n)
 }
 
-func (k Knob) read(text string) (any, error) {
-	switch k.Kind {
-	case Int:
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no whole number", clip(text))
-		}
-		return n, nil
-	case Bytes:
-		return parseBytes(text)
-	case Duration:
-		return parseDuration(text)
-	case Bool:
-		b, err := strconv.ParseBool(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q is neither true nor false", clip(text))
-		}
-		return b, nil
-	case Choice:
-		if !slices.Contains(k.Choices, text) {
-			return nil, fmt.Errorf("%q is none of %s", clip(text), k.Range())
-		}
-		return text, nil
-	case Text:
-		return text, nil
+// elements is the kind of what a list or a map holds.
+func elements(k Kind) Kind {
+	switch k {
+	case Ints, Counts:
+		return Int
+	case Int, Number, Bytes, Duration, Bool, Text, Choice, Texts, TextMap:
 	}
-	return nil, fmt.Errorf("a knob of kind %q", k.Kind)
-}
-
-func number(v any) (float64, bool) {
-	switch v := v.(type) {
-	case int:
-		return float64(v), true
-	case int64:
-		return float64(v), true
-	case time.Duration:
-		return float64(v), true
-	}
-	return 0, false
-}
-
-// parseDuration reads 500ms, 2s, 1h30m, or plain seconds.
-func parseDuration(text string) (time.Duration, error) {
-	if s, err := strconv.ParseFloat(text, 64); err == nil {
-		if math.IsNaN(s) || math.Abs(s) > math.MaxInt64/float64(time.Second) {
-			return 0, fmt.Errorf("%q is no length of time", clip(text))
-		}
-		return time.Duration(s * float64(time.Second)), nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return 0, fmt.Errorf("%q is no length of time; write 500ms, 2s, 1h30m, or plain seconds", clip(text))
-	}
-	return d, nil
-}
-
-// parseBytes reads 1048576, 64KiB, 256MiB or 1GiB.
-func parseBytes(text string) (int64, error) {
-	digits, unit := text, int64(1)
-	for _, u := range []struct {
-		suffix string
-		size   int64
-	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}} {
-		if d, ok := strings.CutSuffix(text, u.suffix); ok {
-			digits, unit = strings.TrimSpace(d), u.size
-		}
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n > math.MaxInt64/unit {
-		return 0, fmt.Errorf("%q is no number of bytes; write 1048576, 64KiB, 256MiB or 1GiB", clip(text))
-	}
-	return n * unit, nil
-}
-
-func clip(s string) string {
-	const most = 64
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
+	return k
 }

@@ -8,6 +8,14 @@ import (
 
 // Config says what to run. The smallest one names an adapter.
 type Config struct {
+	// File is a YAML file with the configuration; what else is set here goes before it.
+	// Relative paths in it are relative to its folder. Empty: none. [Host.ReloadConfig]
+	// reads it again.
+	File string
+	// Environ is an environment, as os.Environ gives it: SNAKEPIT_ variables are knobs,
+	// which go before those of File and behind those here, and ${NAME} in File stands
+	// for a variable's value. Nil: the program's own environment sets nothing.
+	Environ []string
 	// Adapter is FILE.py, FILE.py:Class, MODULE or MODULE:Class, or exec:COMMAND for
 	// a worker in another language: the single-pool form. The pool is called "default".
 	Adapter string
@@ -15,11 +23,11 @@ type Config struct {
 	Workers int
 	// Pools is the multi-pool form; use one form or the other.
 	Pools []Pool
-	// DataDir keeps the host's lock, record and logs; empty: a private host, which
-	// leaves nothing behind.
+	// DataDir keeps the host's lock, record and logs; empty: the knob data_dir, and
+	// where that's empty too a private host, which leaves nothing behind.
 	DataDir string
 	// Instance runs a second host beside the first of DataDir: its data directory is
-	// DataDir/instances/NAME. See [InstanceDir].
+	// DataDir/instances/NAME; empty: the knob instance. See [InstanceDir].
 	Instance string
 	// Set holds knobs for all pools, as "knob=value". docs/configuration.md lists them.
 	Set []string
@@ -34,6 +42,9 @@ type Config struct {
 	// Inherit are the files that a host gave to its Successor, in the process that this
 	// started: Start then waits until that host has handed over.
 	Inherit []*os.File
+	// Watch reloads a pool when its adapter's files change, as [Host.Reload] does; what
+	// is wrong with them then goes to Logger.
+	Watch bool
 	// Serve opens the API on a Unix socket in the run folder, and tells of it in
 	// the data directory's host.json.
 	Serve bool
@@ -45,4 +56,11 @@ type Pool struct {
 	Adapter string
 	Workers int      // zero: the knob pool_size
 	Set     []string // knobs of this pool alone, over those of Config
+}
+
+// Check says what is wrong with a configuration, as far as that can be known without
+// starting anything: whether its adapters and interpreters are there, too.
+func Check(cfg Config) error {
+	_, err := settle(cfg)
+	return err
 }

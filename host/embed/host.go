@@ -24,7 +24,7 @@ import (
 // Host is a host inside this program. It's a snakepit.Caller.
 type Host struct {
 	cfg      Config
-	set      settings
+	set      settings // as it was started
 	logger   hclog.Logger
 	dirs     *dirs
 	ledger   *ledger.Ledger
@@ -34,6 +34,7 @@ type Host struct {
 
 	launcher *plugin.Launcher
 	listener net.Listener // nil: no API
+	watchers []watched
 
 	complete  chan struct{}        // closed when every pool has its workers
 	from      *inheritance         // nil: nobody's place was taken
@@ -46,6 +47,9 @@ type Host struct {
 
 	done chan struct{}
 	err  error // valid after done
+
+	reloading sync.Mutex               // held while the configuration is read again
+	applied   atomic.Pointer[settings] // what holds now; the host's own knobs are those of set
 }
 
 // Start starts a host and returns it once every pool has its workers; ctx bounds
@@ -123,6 +127,9 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
 		return err
 	}
+	if err := h.openWatchers(); err != nil {
+		return err
+	}
 	return h.listen()
 }
 
@@ -148,7 +155,7 @@ func (h *Host) registryDone() <-chan struct{} {
 // abandon gives up what a failed start has opened. Workers that it found stay for
 // the next one.
 func (h *Host) abandon(ctx context.Context) error {
-	var errs []error
+	errs := []error{h.watch(ended(ctx))}
 	if h.launcher != nil {
 		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended(ctx)))
 		h.dirs.left = shim.InUse(h.dirs.run)
@@ -188,7 +195,7 @@ func prepare(cfg Config) (*Host, error) {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
 	}
-	if cfg.DataDir, err = InstanceDir(cfg.DataDir, cfg.Instance); err != nil {
+	if cfg.DataDir, err = InstanceDir(cmp.Or(cfg.DataDir, set.loaded.DataDirectory()), cmp.Or(cfg.Instance, set.host.Instance)); err != nil {
 		return nil, err
 	}
 	in, err := openInheritance(cfg)
@@ -199,7 +206,7 @@ func prepare(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{
+	h := &Host{
 		from: in,
 		cfg:  cfg, set: set, logger: logger, dirs: d,
 		record: Record{
@@ -207,7 +214,10 @@ func prepare(cfg Config) (*Host, error) {
 			Version: cmp.Or(cfg.Version, version()),
 		},
 		complete: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
-	}, nil
+	}
+	h.applied.Store(&h.set)
+	h.logWarnings(set.loaded.Warnings)
+	return h, nil
 }
 
 func (h *Host) launcherConfig() plugin.Config {
@@ -276,6 +286,8 @@ func (h *Host) run(forced context.Context) {
 	engineDone := make(chan error, 1)
 	parts.Go(func() { engineDone <- h.engine.Run(engineCtx) })
 
+	parts.Go(func() { _ = h.watch(engineCtx) }) // what can't be closed is gone
+
 	apiCtx, endAPI := context.WithCancel(forced)
 	apiDone := make(chan error, 1)
 	parts.Go(func() { apiDone <- h.serve(apiCtx) }) // once the engine has found its place
@@ -324,7 +336,7 @@ func (h *Host) serve(ctx context.Context) error {
 	}
 	return rpc.NewServer(h.engine, rpc.Config{
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
-		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout,
+		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout, ReloadConfig: h.ReloadConfig,
 	}).Serve(ctx, h.listener)
 }
 
@@ -347,7 +359,7 @@ func (h *Host) stopTimeout() time.Duration {
 // slowest is the longest cancel_grace: calls that are cut short may take that long to say so.
 func (h *Host) slowest() time.Duration {
 	var most time.Duration
-	for _, p := range h.set.pools {
+	for _, p := range h.applied.Load().pools {
 		most = max(most, p.CancelGrace)
 	}
 	return most + apiStopTimeout

@@ -2,12 +2,12 @@ package embed
 
 import (
 	"cmp"
+	"fmt"
+	"io"
+	"os"
 	"runtime/debug"
-	"slices"
-	"strings"
+	"strconv"
 
-	"github.com/snakepit-go/snakepit/adapters/exec"
-	"github.com/snakepit-go/snakepit/adapters/python"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/config"
 	"github.com/snakepit-go/snakepit/plugin/proc"
@@ -16,96 +16,112 @@ import (
 
 // settings are a checked configuration.
 type settings struct {
-	host  config.Settings
-	pools []host.PoolConfig
+	loaded *config.Config
+	host   config.Settings
+	pools  []host.PoolConfig
 }
 
-// settle brings both forms of the configuration into one, and checks everything
-// that can be checked before anything is started.
+// settle brings everything that's configured into one, and checks what can be
+// checked before anything is started.
 func settle(cfg Config) (settings, error) {
-	shared, err := config.Parse(cfg.Set)
+	loaded, err := cfg.load()
 	if err != nil {
 		return settings{}, err
 	}
-	s := settings{host: shared}
-	pools, err := poolsOf(cfg)
-	if err != nil {
-		return s, err
+	s := settings{loaded: loaded, host: loaded.Settings}
+	if len(loaded.Pools) == 0 {
+		return s, &errdefs.Error{Reason: errdefs.InvalidConfig, Message: "no adapter given", Hint: "name a Python file, or a module, with tools"}
 	}
-	for _, p := range pools {
-		pc, err := p.settle(cfg.Set)
+	for _, p := range loaded.Pools {
+		pc, err := poolConfig(p, loaded.Folder())
 		if err != nil {
-			return s, err
+			return s, at(err, p, loaded.Multi)
 		}
 		s.pools = append(s.pools, pc)
 	}
 	return s, nil
 }
 
-func poolsOf(cfg Config) ([]Pool, error) {
-	single := cfg.Adapter != "" || cfg.Workers != 0
-	switch {
-	case single && len(cfg.Pools) > 0:
-		return nil, &errdefs.Error{
-			Reason: errdefs.InvalidConfig, Message: "both an adapter and pools are given",
-			Hint: "use Adapter and Workers for one pool, or Pools for several",
-		}
-	case len(cfg.Pools) > 0:
-		return cfg.Pools, nil
-	case cfg.Adapter == "":
-		return nil, &errdefs.Error{Reason: errdefs.InvalidConfig, Message: "no adapter given", Hint: "name a Python file, or a module, with tools"}
+// at says which pool is wrong, where there are several.
+func at(err error, p config.Pool, several bool) error {
+	e := *errdefs.Of(err)
+	if several {
+		e.Message = "pool " + p.Name + ": " + e.Message
 	}
-	return []Pool{{Name: "default", Adapter: cfg.Adapter, Workers: cfg.Workers}}, nil
+	return &e
 }
 
-// settle lays the pool's own knobs over the shared ones.
-func (p Pool) settle(shared []string) (host.PoolConfig, error) {
-	k, err := config.Parse(slices.Concat(shared, p.Set))
+// load reads what the configuration consists of.
+func (cfg Config) load() (*config.Config, error) {
+	yaml, err := readFile(cfg.File)
 	if err != nil {
-		return host.PoolConfig{}, err
+		return nil, err
 	}
-	cmd, err := commandOf(p.Adapter, k.Python)
-	if err != nil {
-		return host.PoolConfig{}, err
+	src := config.Sources{File: cfg.File, YAML: yaml, Environ: cfg.Environ, Flags: flags(cfg.Set, cfg.Adapter, cfg.Workers)}
+	for _, p := range cfg.Pools {
+		src.Pools = append(src.Pools, config.Named{Name: p.Name, Flags: flags(p.Set, p.Adapter, p.Workers)})
 	}
-	carrier := k.Lane
-	if carrier == "auto" {
-		carrier = ""
-	}
-	return host.PoolConfig{
-		Name:    p.Name,
-		Command: cmd,
-		Settings: host.WorkerSettings{
-			StrictResults: k.StrictResults, MaxPayload: k.MaxPayload, Carrier: carrier, StopTimeout: k.StopTimeout,
-		},
-		Size: cmp.Or(p.Workers, k.PoolSize), QueueSize: k.QueueSize, QueueTimeout: k.QueueTimeout,
-		StartTimeout: k.StartTimeout, CancelGrace: k.CancelGrace, SessionTTL: k.SessionTTL,
-	}, nil
+	return config.Load(src)
 }
 
-// commandOf asks the adapter's own package how its workers are started.
-func commandOf(adapter, interpreter string) (host.Command, error) {
-	if !strings.HasPrefix(adapter, exec.Prefix) {
-		return python.Target{Adapter: adapter, Interpreter: interpreter}.Command()
+// flags are knobs as the fields of a Config or a Pool have them.
+func flags(set []string, adapter string, workers int) []config.Flag {
+	var all []config.Flag
+	for _, pair := range set {
+		all = append(all, config.Flag{Name: "Set", Pair: pair})
 	}
-	target, err := exec.Parse(adapter)
+	if adapter != "" {
+		all = append(all, config.Flag{Name: "Adapter", Pair: "adapter=" + adapter, One: true})
+	}
+	if workers != 0 {
+		all = append(all, config.Flag{Name: "Workers", Pair: "pool_size=" + strconv.Itoa(workers), One: true})
+	}
+	return all
+}
+
+// readFile reads a configuration, as much as one may have and a little more.
+func readFile(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	f, err := os.Open(name)
 	if err != nil {
-		return host.Command{}, err
+		return nil, fileError(name, err)
 	}
-	return target.Command()
+	defer func() { _ = f.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, config.MaxFile+1))
+	if err != nil {
+		return nil, fileError(name, err)
+	}
+	return text, nil
+}
+
+func fileError(name string, err error) error {
+	e := errdefs.Wrap(errdefs.InvalidConfig, err, "configuration %s", name)
+	e.Hint = "give the path of a YAML file; `snakepit config defaults` prints one to begin with"
+	return e
 }
 
 func (h *Host) engineConfig(l host.Launcher) host.Config {
 	k := h.set.host
 	cfg := host.Config{
 		Node: k.Node, Pools: h.set.pools, Launcher: l, Logger: h.logger,
-		CallTimeout: k.CallTimeout, ShutdownTimeout: k.ShutdownTimeout, LeaveWait: k.UpgradeWait, SessionTTL: k.SessionTTL, MaxSessions: k.MaxSessions,
-		Machine: host.MachineID{Machine: proc.MachineID(), Boot: proc.BootID(), PIDNamespace: proc.PIDNamespace()},
+		CallTimeout: k.CallTimeout, StreamTimeout: k.StreamTimeout, ShutdownTimeout: k.ShutdownTimeout, LeaveWait: k.UpgradeWait,
+		SessionTTL: unbounded(k.SessionTTL, config.Forever, -1), MaxSessions: k.MaxSessions,
+		LaunchLimit: k.LaunchLimit, HostToolLimit: k.HostToolLimit,
+		Machine: host.MachineID{Machine: cmp.Or(k.MachineID, proc.MachineID()), Boot: proc.BootID(), PIDNamespace: proc.PIDNamespace()},
 	}
 	if h.registry != nil {
 		cfg.Registry = h.registry
 	}
 	return cfg
+}
+
+// logWarnings tells what is odd about the configuration.
+func (h *Host) logWarnings(warnings []config.Warning) {
+	for _, w := range warnings {
+		h.logger.Warn(fmt.Sprintf("configuration: %s", w))
+	}
 }
 
 // version is the module's, as the linker knows it.

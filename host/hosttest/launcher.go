@@ -27,7 +27,8 @@ type Launcher struct {
 
 	// OnProbe answers a probe; nil: the workers can't be probed.
 	OnProbe func(ctx context.Context, w *Worker) (time.Duration, error)
-
+	// Weigh gives a worker's resident memory; nil: nobody knows.
+	Weigh func(w *Worker) uint64
 	// OnStop runs when a worker is asked to stop; an error says that it lives on. Nil: nothing.
 	OnStop func(w *Worker) error
 

@@ -12,7 +12,7 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// Worker is one fake worker. It's a host.Killer and a host.Leaver.
+// Worker is one fake worker. It's a host.Killer, a host.Leaver and a host.Weigher.
 type Worker struct {
 	Spec host.Spec
 
@@ -102,6 +102,14 @@ func (w *Worker) Stop(context.Context) error {
 
 // Kill implements host.Killer.
 func (w *Worker) Kill(cause error) { w.die(cause) }
+
+// RSS implements host.Weigher.
+func (w *Worker) RSS() uint64 {
+	if w.launcher.Weigh == nil {
+		return 0
+	}
+	return w.launcher.Weigh(w)
+}
 
 // prober is a worker that can be probed.
 type prober struct{ *Worker }

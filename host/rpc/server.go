@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/host/config"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	// Upgrade lets a new process of the host take over, and returns its pid once
 	// that one is ready to; nil: this host can't.
 	Upgrade func(ctx context.Context) (pid int, err error)
+	// ReloadConfig reads the host's configuration again; nil: it has none to read.
+	ReloadConfig func(ctx context.Context) (config.Reload, error)
 	// StopTimeout says how long running calls may still use the API once Serve's ctx
 	// has ended; nil: 2 s.
 	StopTimeout func() time.Duration

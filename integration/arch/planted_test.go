@@ -114,3 +114,12 @@ func expect(t *testing.T, name string, faults []string, want string) {
 		t.Errorf("%s: found %q, want one fault with %q", name, faults, want)
 	}
 }
+
+func TestPlantedFaultsOfTheOriginalsPageAreFound(t *testing.T) {
+	t.Parallel()
+	tests := map[string]bool{"TestA": true, "test_b": true}
+	expect(t, "a test that's there", proofFaults("M1", "`TestA` `test_b`", tests), "")
+	expect(t, "a test that isn't", proofFaults("M1", "`TestA` `TestC`", tests), "no test TestC")
+	expect(t, "a reason", proofFaults("M1", "not here: there are no atoms", tests), "")
+	expect(t, "nothing", proofFaults("M1", "", tests), "names no test")
+}

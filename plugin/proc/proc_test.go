@@ -53,6 +53,15 @@ func cat(t *testing.T, env ...string) proc.ID {
 	return id
 }
 
+func TestMemoryThatCannotBeReadIsZero(t *testing.T) {
+	t.Parallel()
+	for _, pid := range []int{0, -1, 1 << 30} {
+		if n := proc.ResidentBytes(pid); n != 0 {
+			t.Errorf("process %d, which isn't there, has %d bytes", pid, n)
+		}
+	}
+}
+
 func TestAnotherStartTimeIsAStranger(t *testing.T) {
 	t.Parallel()
 	id := cat(t)

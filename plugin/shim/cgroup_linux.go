@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,6 +105,9 @@ func (c *cgroups) open() *cgroup {
 	}
 	return &cgroup{c, dir, f}
 }
+
+// take moves a process that is there already into it.
+func (c *cgroup) take(pid int) error { return writeCgroup(c.dir, "cgroup.procs", strconv.Itoa(pid)) }
 
 // kill ends every process in it, whatever session it moved to.
 func (c *cgroup) kill() {

@@ -18,8 +18,8 @@ const tokenVariable = "SNAKEPIT_WORKER_TOKEN"
 
 const (
 	// filesPerWorker is how many descriptors the shim has for one: a pidfd, two pipes,
-	// a log, a cgroup.
-	filesPerWorker = 5
+	// a log, a cgroup, and a forkserver's door or the gate of one that is being forked.
+	filesPerWorker = 6
 	// filesInReserve is how many the shim keeps for itself: a fork, a look at the process
 	// table, a kill and a host that connects must never fail for want of one.
 	filesInReserve = 32 + maxGreeted
@@ -37,6 +37,7 @@ type child struct {
 	slot   int
 	mark   Mark
 	cgroup *cgroup
+	door   *door // of a forkserver; nil: of any other worker
 
 	pipes   []*os.File
 	reading int // pipes that haven't ended
@@ -52,10 +53,24 @@ type child struct {
 
 // spawn forks a worker. It runs on the main thread: PDEATHSIG is tied to it.
 func (s *shim) spawn(o *order) (*child, error) {
+	c, err := s.conceive(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.fork(o.spawn()); err != nil {
+		c.miscarry()
+		return nil, err
+	}
+	s.workers[c.id], s.byPID[c.pid] = c, c
+	return c, nil
+}
+
+// conceive is a worker before it has a process.
+func (s *shim) conceive(o *order) (*child, error) {
 	switch {
 	case o == nil || o.Worker == "" || len(o.Worker) > maxID || len(o.Args) == 0:
 		return nil, errors.New("a spawn without a worker or a command")
-	case s.workers[o.Worker] != nil:
+	case s.workers[o.Worker] != nil || s.births[o.Worker] != nil:
 		return nil, fmt.Errorf("worker %s is there already", o.Worker)
 	}
 	if err := s.roomForFiles(); err != nil {
@@ -65,19 +80,18 @@ func (s *shim) spawn(o *order) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := o.spawn()
-	c := &child{shim: s, id: r.Worker, token: r.Token, slot: slot, mark: s.page.at(slot)}
+	c := &child{shim: s, id: o.Worker, token: o.Token, slot: slot, mark: s.page.at(slot)}
 	s.setMark(c)
 	if s.settings.Cgroups {
 		c.cgroup = s.cgroups.open()
 	}
-	if err := c.fork(r); err != nil {
-		c.cgroup.remove()
-		s.slots = append(s.slots, slot)
-		return nil, err
-	}
-	s.workers[c.id], s.byPID[c.pid] = c, c
 	return c, nil
+}
+
+// miscarry gives back what a worker had that never got a process.
+func (c *child) miscarry() {
+	c.cgroup.remove()
+	c.shim.slots = append(c.shim.slots, c.slot)
 }
 
 // roomForFiles refuses a worker whose descriptors would eat up the reserve.
@@ -86,9 +100,10 @@ func (s *shim) roomForFiles() error {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("the limit of open files: %w", err)
 	}
-	if need := uint64(len(s.workers)+1)*filesPerWorker + filesInReserve; need > limit.Cur {
+	live := len(s.workers) + len(s.births)
+	if need := uint64(live+1)*filesPerWorker + filesInReserve; need > limit.Cur {
 		return fmt.Errorf("%d workers live already, and with %d open files there is no room for more: %w",
-			len(s.workers), limit.Cur, syscall.EMFILE)
+			live, limit.Cur, syscall.EMFILE)
 	}
 	return nil
 }
@@ -111,34 +126,75 @@ func (s *shim) takeSlot() (int, error) {
 
 // fork starts the process and the reading of what it prints.
 func (c *child) fork(r Spawn) error {
-	null, err := os.Open(os.DevNull)
+	files, err := openStreams()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = null.Close() }() // only read
-	outR, outW, err := os.Pipe()
-	if err != nil {
+	defer files.closeTheirs()
+	given := files.given()
+	if r.Forks {
+		theirs, err := c.openDoor()
+		if err != nil {
+			files.closeOurs()
+			return err
+		}
+		defer func() { _ = unix.Close(theirs) }() // the child has its own
+		given = append(given, uintptr(theirs))
+	}
+	if err := c.exec(r, given); err != nil {
+		files.closeOurs()
+		c.door.close()
 		return err
 	}
-	defer func() { _ = outW.Close() }() // the child has its own
-	errR, errW, err := os.Pipe()
-	if err != nil {
-		_ = outR.Close() // nothing was written
-		return err
-	}
-	defer func() { _ = errW.Close() }() // the child has its own
-	if err := c.exec(r, []uintptr{null.Fd(), outW.Fd(), errW.Fd()}); err != nil {
-		_ = outR.Close() // nothing was written
-		_ = errR.Close()
-		return err
-	}
+	c.begin(files, r)
+	return nil
+}
+
+// begin takes care of a process that has begun.
+func (c *child) begin(files *streams, r Spawn) {
 	expendable(c.pid)
 	c.limits = applyLimits(c.pid, c.cgroup, r.Limits)
-	c.pipes = []*os.File{outR, errR}
+	c.pipes = []*os.File{files.out, files.err}
 	c.reading = len(c.pipes)
-	c.shim.goes.Go(func() { c.read(Stdout, outR, &LogFile{}) })
-	c.shim.goes.Go(func() { c.read(Stderr, errR, &LogFile{Path: r.Log, Max: c.shim.settings.LogBytes}) })
-	return nil
+	c.shim.goes.Go(func() { c.read(Stdout, files.out, &LogFile{}) })
+	c.shim.goes.Go(func() { c.read(Stderr, files.err, &LogFile{Path: r.Log, Max: c.shim.settings.LogBytes}) })
+}
+
+// streams are a process's first three descriptors, and our ends of two of them.
+type streams struct{ out, err, null, childOut, childErr *os.File }
+
+func openStreams() (s *streams, err error) {
+	s = &streams{}
+	if s.null, err = os.Open(os.DevNull); err != nil {
+		return nil, err
+	}
+	if s.out, s.childOut, err = os.Pipe(); err == nil {
+		s.err, s.childErr, err = os.Pipe()
+	}
+	if err != nil {
+		s.closeTheirs()
+		s.closeOurs()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *streams) given() []uintptr {
+	return []uintptr{s.null.Fd(), s.childOut.Fd(), s.childErr.Fd()}
+}
+
+// closeTheirs closes the process's ends: it has its own, or never came. Nothing was written.
+func (s *streams) closeTheirs() { closeFiles(s.null, s.childOut, s.childErr) }
+
+// closeOurs closes what nobody will read.
+func (s *streams) closeOurs() { closeFiles(s.out, s.err) }
+
+func closeFiles(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // nothing was written
+		}
+	}
 }
 
 func (c *child) exec(r Spawn, files []uintptr) error {

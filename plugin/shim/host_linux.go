@@ -201,6 +201,10 @@ func (s *shim) serve(l *link, r request) {
 	var fds []*handle
 	switch c := s.workers[r.Worker]; r.Op {
 	case opSpawn:
+		if r.Spawn != nil && r.Spawn.From != "" {
+			s.bear(l, r)
+			return // it's answered when the worker is there
+		}
 		c, err := s.spawn(r.Spawn)
 		if err != nil {
 			answer.Error, answer.Errno = err.Error(), errnoOf(err)

@@ -93,6 +93,12 @@ type Spawn struct {
 	Env    []string
 	Dir    string
 	Log    string // the file for standard error; empty: none
+	// Forks makes it a forkserver: descriptor 3 is its end of a socket, over which the
+	// shim asks it for workers.
+	Forks bool
+	// From names the forkserver, a worker of this shim, that is to fork it. Path
+	// and Args mean nothing then. A shim that knows of none executes them.
+	From   string
 	Limits Limits
 }
 
@@ -105,13 +111,15 @@ type order struct {
 	Env    [][]byte `json:"env"`
 	Dir    []byte   `json:"dir"`
 	Log    []byte   `json:"log,omitempty"`
+	Forks  bool     `json:"forks,omitempty"`
+	From   string   `json:"from,omitempty"`
 	Limits *Limits  `json:"limits,omitempty"`
 }
 
 func newOrder(s Spawn) *order {
 	o := &order{
 		Worker: s.Worker, Token: s.Token, Path: []byte(s.Path), Args: toBytes(s.Args), Env: toBytes(s.Env),
-		Dir: []byte(s.Dir), Log: []byte(s.Log),
+		Dir: []byte(s.Dir), Log: []byte(s.Log), Forks: s.Forks, From: s.From,
 	}
 	if s.Limits != (Limits{}) {
 		o.Limits = &s.Limits
@@ -122,7 +130,7 @@ func newOrder(s Spawn) *order {
 func (o *order) spawn() Spawn {
 	s := Spawn{
 		Worker: o.Worker, Token: o.Token, Path: string(o.Path), Args: toStrings(o.Args), Env: toStrings(o.Env),
-		Dir: string(o.Dir), Log: string(o.Log),
+		Dir: string(o.Dir), Log: string(o.Log), Forks: o.Forks, From: o.From,
 	}
 	if o.Limits != nil {
 		s.Limits = *o.Limits

@@ -197,6 +197,7 @@ func (c *child) finish() {
 	s.slots = append(s.slots, c.slot)
 	c.pidfd.drop()
 	c.cgroup.remove()
+	c.door.close()
 	s.send(c.exit)
 }
 

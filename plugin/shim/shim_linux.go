@@ -47,6 +47,7 @@ type shim struct {
 	oom      oomWatch
 
 	workers map[string]*child
+	births  map[string]*birth  // workers that forkservers were asked for
 	byPID   map[int]*child     // those that aren't reaped
 	kin     map[proc.ID]*child // who was seen below them
 	slots   []int              // of the page, free again
@@ -114,7 +115,7 @@ func newShim() (*shim, error) {
 	unix.CloseOnExec(lockFD)
 	s := &shim{
 		posts: make(chan func(), 64), greeted: make(chan *guest, maxGreeted), listener: listener,
-		workers: map[string]*child{}, byPID: map[int]*child{},
+		workers: map[string]*child{}, births: map[string]*birth{}, byPID: map[int]*child{},
 	}
 	// From here on whoever connects is told that it's us who listen.
 	if err := relisten(listener); err != nil {

@@ -2016,7 +2016,7 @@ type WorkerStatus struct {
 	Node string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
 	// Its process.
 	Pid int32 `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
-	// "starting", "ready", "stopping" or "dead".
+	// "starting", "ready", "draining", "stopping" or "dead".
 	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
 	// How many calls it can run at once.
 	Slots uint32 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
@@ -2535,6 +2535,475 @@ func (x *UpgradeResponse) GetPid() int32 {
 	return 0
 }
 
+// ReloadRequest says which workers to replace.
+type ReloadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool; empty for all.
+	Pool          string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadRequest) Reset() {
+	*x = ReloadRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadRequest) ProtoMessage() {}
+
+func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
+func (*ReloadRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ReloadRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+// ReloadResponse says how far a pool's reload has come.
+type ReloadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// How many workers are to be replaced.
+	Total uint32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// How many of them have a replacement in service.
+	Replaced uint32 `protobuf:"varint,3,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	// The worker that was replaced last; empty for none yet.
+	Worker        string `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadResponse) Reset() {
+	*x = ReloadResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadResponse) ProtoMessage() {}
+
+func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
+func (*ReloadResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ReloadResponse) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ReloadResponse) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ReloadResponse) GetReplaced() uint32 {
+	if x != nil {
+		return x.Replaced
+	}
+	return 0
+}
+
+func (x *ReloadResponse) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+// DrainWorkerRequest says which worker is to go.
+type DrainWorkerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worker's id.
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerRequest) Reset() {
+	*x = DrainWorkerRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerRequest) ProtoMessage() {}
+
+func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
+func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DrainWorkerRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+// DrainWorkerResponse says that it's gone.
+type DrainWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainWorkerResponse) Reset() {
+	*x = DrainWorkerResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainWorkerResponse) ProtoMessage() {}
+
+func (x *DrainWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainWorkerResponse.ProtoReflect.Descriptor instead.
+func (*DrainWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{35}
+}
+
+// KillWorkerRequest says which worker is to go.
+type KillWorkerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worker's id.
+	Worker        string `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillWorkerRequest) Reset() {
+	*x = KillWorkerRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillWorkerRequest) ProtoMessage() {}
+
+func (x *KillWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillWorkerRequest.ProtoReflect.Descriptor instead.
+func (*KillWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *KillWorkerRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+// KillWorkerResponse says that it was killed.
+type KillWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillWorkerResponse) Reset() {
+	*x = KillWorkerResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillWorkerResponse) ProtoMessage() {}
+
+func (x *KillWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillWorkerResponse.ProtoReflect.Descriptor instead.
+func (*KillWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{37}
+}
+
+// ReloadConfigRequest asks a host to read its configuration again.
+type ReloadConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadConfigRequest) Reset() {
+	*x = ReloadConfigRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadConfigRequest) ProtoMessage() {}
+
+func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
+func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{38}
+}
+
+// ReloadConfigResponse says what came of it.
+type ReloadConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The knobs whose values have changed.
+	Changes []*ConfigChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// What is odd about the configuration, but not wrong.
+	Warnings []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Pools whose new workers can't start; the old ones serve on.
+	Failures      []*Error `protobuf:"bytes,3,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadConfigResponse) Reset() {
+	*x = ReloadConfigResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadConfigResponse) ProtoMessage() {}
+
+func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
+func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ReloadConfigResponse) GetChanges() []*ConfigChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ReloadConfigResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *ReloadConfigResponse) GetFailures() []*Error {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// ConfigChange is a knob whose value has changed.
+type ConfigChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool; empty for the host.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The knob; "pools" where a pool is new or gone.
+	Knob string `protobuf:"bytes,2,opt,name=knob,proto3" json:"knob,omitempty"`
+	// The value before.
+	Old string `protobuf:"bytes,3,opt,name=old,proto3" json:"old,omitempty"`
+	// The new value.
+	New string `protobuf:"bytes,4,opt,name=new,proto3" json:"new,omitempty"`
+	// What it took, or takes: "at once", "new workers" or "restart". What needs a
+	// restart was left as it is.
+	Effect        string `protobuf:"bytes,5,opt,name=effect,proto3" json:"effect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigChange) Reset() {
+	*x = ConfigChange{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigChange) ProtoMessage() {}
+
+func (x *ConfigChange) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
+func (*ConfigChange) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ConfigChange) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetKnob() string {
+	if x != nil {
+		return x.Knob
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetEffect() string {
+	if x != nil {
+		return x.Effect
+	}
+	return ""
+}
+
 var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
@@ -2737,7 +3206,31 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x14CloseSessionResponse\"\x10\n" +
 	"\x0eUpgradeRequest\"#\n" +
 	"\x0fUpgradeResponse\x12\x10\n" +
-	"\x03pid\x18\x01 \x01(\x05R\x03pid2\xaf\x05\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\"#\n" +
+	"\rReloadRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"n\n" +
+	"\x0eReloadResponse\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\rR\x05total\x12\x1a\n" +
+	"\breplaced\x18\x03 \x01(\rR\breplaced\x12\x16\n" +
+	"\x06worker\x18\x04 \x01(\tR\x06worker\",\n" +
+	"\x12DrainWorkerRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"\x15\n" +
+	"\x13DrainWorkerResponse\"+\n" +
+	"\x11KillWorkerRequest\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\"\x14\n" +
+	"\x12KillWorkerResponse\"\x15\n" +
+	"\x13ReloadConfigRequest\"\x97\x01\n" +
+	"\x14ReloadConfigResponse\x123\n" +
+	"\achanges\x18\x01 \x03(\v2\x19.snakepit.v1.ConfigChangeR\achanges\x12\x1a\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12.\n" +
+	"\bfailures\x18\x03 \x03(\v2\x12.snakepit.v1.ErrorR\bfailures\"r\n" +
+	"\fConfigChange\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04knob\x18\x02 \x01(\tR\x04knob\x12\x10\n" +
+	"\x03old\x18\x03 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x04 \x01(\tR\x03new\x12\x16\n" +
+	"\x06effect\x18\x05 \x01(\tR\x06effect2\xea\a\n" +
 	"\x04Host\x12C\n" +
 	"\x04Call\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n" +
 	"\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x010\x01\x12B\n" +
@@ -2747,7 +3240,12 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\vListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n" +
 	"\fListSessions\x12 .snakepit.v1.ListSessionsRequest\x1a!.snakepit.v1.ListSessionsResponse\x12S\n" +
 	"\fCloseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponse\x12D\n" +
-	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponse\x12S\n" +
+	"\fReloadConfig\x12 .snakepit.v1.ReloadConfigRequest\x1a!.snakepit.v1.ReloadConfigResponse\x12C\n" +
+	"\x06Reload\x12\x1a.snakepit.v1.ReloadRequest\x1a\x1b.snakepit.v1.ReloadResponse0\x01\x12P\n" +
+	"\vDrainWorker\x12\x1f.snakepit.v1.DrainWorkerRequest\x1a .snakepit.v1.DrainWorkerResponse\x12M\n" +
+	"\n" +
+	"KillWorker\x12\x1e.snakepit.v1.KillWorkerRequest\x1a\x1f.snakepit.v1.KillWorkerResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_host_proto_rawDescOnce sync.Once
@@ -2761,7 +3259,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -2795,70 +3293,89 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*CloseSessionResponse)(nil),  // 29: snakepit.v1.CloseSessionResponse
 	(*UpgradeRequest)(nil),        // 30: snakepit.v1.UpgradeRequest
 	(*UpgradeResponse)(nil),       // 31: snakepit.v1.UpgradeResponse
-	nil,                           // 32: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 33: snakepit.v1.StatusResponse.RefusedEntry
-	nil,                           // 34: snakepit.v1.PoolStatus.ErrorsEntry
-	nil,                           // 35: snakepit.v1.PoolStatus.RecycledEntry
-	(*Progress)(nil),              // 36: snakepit.v1.Progress
-	(*Tool)(nil),                  // 37: snakepit.v1.Tool
-	(*Error)(nil),                 // 38: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*ReloadRequest)(nil),         // 32: snakepit.v1.ReloadRequest
+	(*ReloadResponse)(nil),        // 33: snakepit.v1.ReloadResponse
+	(*DrainWorkerRequest)(nil),    // 34: snakepit.v1.DrainWorkerRequest
+	(*DrainWorkerResponse)(nil),   // 35: snakepit.v1.DrainWorkerResponse
+	(*KillWorkerRequest)(nil),     // 36: snakepit.v1.KillWorkerRequest
+	(*KillWorkerResponse)(nil),    // 37: snakepit.v1.KillWorkerResponse
+	(*ReloadConfigRequest)(nil),   // 38: snakepit.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),  // 39: snakepit.v1.ReloadConfigResponse
+	(*ConfigChange)(nil),          // 40: snakepit.v1.ConfigChange
+	nil,                           // 41: snakepit.v1.Invocation.MetadataEntry
+	nil,                           // 42: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                           // 43: snakepit.v1.PoolStatus.ErrorsEntry
+	nil,                           // 44: snakepit.v1.PoolStatus.RecycledEntry
+	(*Progress)(nil),              // 45: snakepit.v1.Progress
+	(*Tool)(nil),                  // 46: snakepit.v1.Tool
+	(*Error)(nil),                 // 47: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	32, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	41, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	36, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	45, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	37, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	38, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	46, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	47, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	38, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	39, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	47, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	48, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	33, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
-	34, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	42, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	43, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
 	15, // 16: snakepit.v1.PoolStatus.queue_time:type_name -> snakepit.v1.Histogram
 	15, // 17: snakepit.v1.PoolStatus.run_time:type_name -> snakepit.v1.Histogram
 	17, // 18: snakepit.v1.PoolStatus.breaker:type_name -> snakepit.v1.Breaker
-	35, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
+	44, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
 	18, // 20: snakepit.v1.PoolStatus.events:type_name -> snakepit.v1.Event
 	16, // 21: snakepit.v1.Histogram.buckets:type_name -> snakepit.v1.HistogramBucket
-	39, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	39, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
+	48, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	48, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
 	21, // 24: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	37, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	46, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
 	24, // 26: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	39, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	48, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
 	27, // 28: snakepit.v1.ListSessionsResponse.sessions:type_name -> snakepit.v1.SessionStatus
-	39, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
-	39, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
-	1,  // 31: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
-	3,  // 32: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
-	6,  // 33: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
-	12, // 34: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
-	19, // 35: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
-	22, // 36: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
-	25, // 37: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
-	28, // 38: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	30, // 39: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
-	2,  // 40: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 41: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 42: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 43: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	20, // 44: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	23, // 45: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	26, // 46: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
-	29, // 47: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	31, // 48: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
-	40, // [40:49] is the sub-list for method output_type
-	31, // [31:40] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	48, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
+	48, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
+	40, // 31: snakepit.v1.ReloadConfigResponse.changes:type_name -> snakepit.v1.ConfigChange
+	47, // 32: snakepit.v1.ReloadConfigResponse.failures:type_name -> snakepit.v1.Error
+	1,  // 33: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
+	3,  // 34: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
+	6,  // 35: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
+	12, // 36: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
+	19, // 37: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
+	22, // 38: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
+	25, // 39: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
+	28, // 40: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
+	30, // 41: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
+	38, // 42: snakepit.v1.Host.ReloadConfig:input_type -> snakepit.v1.ReloadConfigRequest
+	32, // 43: snakepit.v1.Host.Reload:input_type -> snakepit.v1.ReloadRequest
+	34, // 44: snakepit.v1.Host.DrainWorker:input_type -> snakepit.v1.DrainWorkerRequest
+	36, // 45: snakepit.v1.Host.KillWorker:input_type -> snakepit.v1.KillWorkerRequest
+	2,  // 46: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 47: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 48: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 49: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	20, // 50: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	23, // 51: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	26, // 52: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
+	29, // 53: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	31, // 54: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
+	39, // 55: snakepit.v1.Host.ReloadConfig:output_type -> snakepit.v1.ReloadConfigResponse
+	33, // 56: snakepit.v1.Host.Reload:output_type -> snakepit.v1.ReloadResponse
+	35, // 57: snakepit.v1.Host.DrainWorker:output_type -> snakepit.v1.DrainWorkerResponse
+	37, // 58: snakepit.v1.Host.KillWorker:output_type -> snakepit.v1.KillWorkerResponse
+	46, // [46:59] is the sub-list for method output_type
+	33, // [33:46] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_host_proto_init() }
@@ -2894,7 +3411,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

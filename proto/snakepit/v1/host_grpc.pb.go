@@ -28,6 +28,10 @@ const (
 	Host_ListSessions_FullMethodName = "/snakepit.v1.Host/ListSessions"
 	Host_CloseSession_FullMethodName = "/snakepit.v1.Host/CloseSession"
 	Host_Upgrade_FullMethodName      = "/snakepit.v1.Host/Upgrade"
+	Host_ReloadConfig_FullMethodName = "/snakepit.v1.Host/ReloadConfig"
+	Host_Reload_FullMethodName       = "/snakepit.v1.Host/Reload"
+	Host_DrainWorker_FullMethodName  = "/snakepit.v1.Host/DrainWorker"
+	Host_KillWorker_FullMethodName   = "/snakepit.v1.Host/KillWorker"
 )
 
 // HostClient is the client API for Host service.
@@ -59,6 +63,21 @@ type HostClient interface {
 	// once, workers and sessions when the running calls have ended. It returns when
 	// the new process is ready to, and fails when it isn't: then nothing has changed.
 	Upgrade(ctx context.Context, in *UpgradeRequest, opts ...grpc.CallOption) (*UpgradeResponse, error)
+	// ReloadConfig reads the host's configuration again and applies what a running
+	// host can take. It returns when that holds; a configuration that's wrong changes
+	// nothing.
+	ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error)
+	// Reload replaces the workers of a pool by new ones, which run the adapter as it
+	// is now: a few at a time, each new one first, so that no call fails. The stream
+	// tells of each step, and ends when the last old worker is gone. When a new worker
+	// can't start it ends with that error, and the workers that are left serve on.
+	// When the caller goes, no further worker is replaced.
+	Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReloadResponse], error)
+	// DrainWorker takes a worker out of service: another one is started in its place,
+	// its calls end, and it's stopped. It returns when the worker is gone.
+	DrainWorker(ctx context.Context, in *DrainWorkerRequest, opts ...grpc.CallOption) (*DrainWorkerResponse, error)
+	// KillWorker ends a worker at once, with its calls. Another takes its place.
+	KillWorker(ctx context.Context, in *KillWorkerRequest, opts ...grpc.CallOption) (*KillWorkerResponse, error)
 }
 
 type hostClient struct {
@@ -165,6 +184,55 @@ func (c *hostClient) Upgrade(ctx context.Context, in *UpgradeRequest, opts ...gr
 	return out, nil
 }
 
+func (c *hostClient) ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReloadConfigResponse)
+	err := c.cc.Invoke(ctx, Host_ReloadConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostClient) Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReloadResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Host_ServiceDesc.Streams[2], Host_Reload_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReloadRequest, ReloadResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Host_ReloadClient = grpc.ServerStreamingClient[ReloadResponse]
+
+func (c *hostClient) DrainWorker(ctx context.Context, in *DrainWorkerRequest, opts ...grpc.CallOption) (*DrainWorkerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainWorkerResponse)
+	err := c.cc.Invoke(ctx, Host_DrainWorker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostClient) KillWorker(ctx context.Context, in *KillWorkerRequest, opts ...grpc.CallOption) (*KillWorkerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KillWorkerResponse)
+	err := c.cc.Invoke(ctx, Host_KillWorker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HostServer is the server API for Host service.
 // All implementations must embed UnimplementedHostServer
 // for forward compatibility.
@@ -194,6 +262,21 @@ type HostServer interface {
 	// once, workers and sessions when the running calls have ended. It returns when
 	// the new process is ready to, and fails when it isn't: then nothing has changed.
 	Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error)
+	// ReloadConfig reads the host's configuration again and applies what a running
+	// host can take. It returns when that holds; a configuration that's wrong changes
+	// nothing.
+	ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error)
+	// Reload replaces the workers of a pool by new ones, which run the adapter as it
+	// is now: a few at a time, each new one first, so that no call fails. The stream
+	// tells of each step, and ends when the last old worker is gone. When a new worker
+	// can't start it ends with that error, and the workers that are left serve on.
+	// When the caller goes, no further worker is replaced.
+	Reload(*ReloadRequest, grpc.ServerStreamingServer[ReloadResponse]) error
+	// DrainWorker takes a worker out of service: another one is started in its place,
+	// its calls end, and it's stopped. It returns when the worker is gone.
+	DrainWorker(context.Context, *DrainWorkerRequest) (*DrainWorkerResponse, error)
+	// KillWorker ends a worker at once, with its calls. Another takes its place.
+	KillWorker(context.Context, *KillWorkerRequest) (*KillWorkerResponse, error)
 	mustEmbedUnimplementedHostServer()
 }
 
@@ -230,6 +313,18 @@ func (UnimplementedHostServer) CloseSession(context.Context, *CloseSessionReques
 }
 func (UnimplementedHostServer) Upgrade(context.Context, *UpgradeRequest) (*UpgradeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Upgrade not implemented")
+}
+func (UnimplementedHostServer) ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReloadConfig not implemented")
+}
+func (UnimplementedHostServer) Reload(*ReloadRequest, grpc.ServerStreamingServer[ReloadResponse]) error {
+	return status.Error(codes.Unimplemented, "method Reload not implemented")
+}
+func (UnimplementedHostServer) DrainWorker(context.Context, *DrainWorkerRequest) (*DrainWorkerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DrainWorker not implemented")
+}
+func (UnimplementedHostServer) KillWorker(context.Context, *KillWorkerRequest) (*KillWorkerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KillWorker not implemented")
 }
 func (UnimplementedHostServer) mustEmbedUnimplementedHostServer() {}
 func (UnimplementedHostServer) testEmbeddedByValue()              {}
@@ -392,6 +487,71 @@ func _Host_Upgrade_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Host_ReloadConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReloadConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).ReloadConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_ReloadConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).ReloadConfig(ctx, req.(*ReloadConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Host_Reload_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReloadRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HostServer).Reload(m, &grpc.GenericServerStream[ReloadRequest, ReloadResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Host_ReloadServer = grpc.ServerStreamingServer[ReloadResponse]
+
+func _Host_DrainWorker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainWorkerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).DrainWorker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_DrainWorker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).DrainWorker(ctx, req.(*DrainWorkerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Host_KillWorker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KillWorkerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).KillWorker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_KillWorker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).KillWorker(ctx, req.(*KillWorkerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Host_ServiceDesc is the grpc.ServiceDesc for Host service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -427,6 +587,18 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Upgrade",
 			Handler:    _Host_Upgrade_Handler,
 		},
+		{
+			MethodName: "ReloadConfig",
+			Handler:    _Host_ReloadConfig_Handler,
+		},
+		{
+			MethodName: "DrainWorker",
+			Handler:    _Host_DrainWorker_Handler,
+		},
+		{
+			MethodName: "KillWorker",
+			Handler:    _Host_KillWorker_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -440,6 +612,11 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _Host_Serve_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Reload",
+			Handler:       _Host_Reload_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "snakepit/v1/host.proto",

@@ -204,15 +204,30 @@ def load(target: str) -> Toolbox:
         DefinitionError: there is nothing of that name, or it's no adapter.
         BaseException: whatever the import raises.
     """
+    return assemble(find(target))
+
+
+def assemble(found: object) -> Toolbox:
+    """Collects the tools of what find has found, for as many slots as the host wants."""
+    return _as_told(collect(found))
+
+
+def find(target: str) -> object:
+    """Imports FILE.py, FILE.py:Class, MODULE or MODULE:Class; for collect.
+
+    Raises:
+        DefinitionError: there is nothing of that name.
+        BaseException: whatever the import raises.
+    """
     where, name = split(target)
     module = _import_file(Path(where)) if is_file(where) else _import_module(where)
     _refuse_shadowed(module)
     if not name:
-        return _as_told(collect(module))
-    found = getattr(module, name, None)
+        return module
+    found: object = getattr(module, name, None)
     if found is None:
         raise DefinitionError(_no_such_name(module, name))
-    return _as_told(collect(found))
+    return found
 
 
 def _as_told(toolbox: Toolbox) -> Toolbox:

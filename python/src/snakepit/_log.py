@@ -96,7 +96,8 @@ def for_call(tool: str, call: str, session: str) -> logging.LoggerAdapter[loggin
 
 
 def install() -> None:
-    """Sends every log record of this process to standard error as such lines."""
+    """Sends every log record of this process to standard error as such lines, once."""
     root = logging.getLogger()
-    root.addHandler(LineHandler())
+    if not any(isinstance(handler, LineHandler) for handler in root.handlers):
+        root.addHandler(LineHandler())
     logging.getLogger("snakepit").setLevel(logging.INFO)

@@ -30,6 +30,8 @@ from snakepit.plugin import Handshake, Plugin, PluginError
 from snakepit.v1 import lane_pb2
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import grpc.aio
 
     from snakepit.plugin import RunningPlugin
@@ -60,11 +62,12 @@ _MAX_HELLO: Final = 64 << 10
 _OOM_SCORE: Final = 500
 
 
-def serve(target: str) -> NoReturn:
+def serve(target: str, load: Callable[[], _adapter.Toolbox] | None = None) -> NoReturn:
     """Serves an adapter until the process ends.
 
     Args:
         target: FILE.py, FILE.py:Class, MODULE or MODULE:Class.
+        load: gives its tools; None imports it.
 
     Raises:
         SystemExit: it can't be served; standard error has been told.
@@ -82,7 +85,13 @@ def serve(target: str) -> NoReturn:
     except PluginError as e:
         sys.stderr.write(f"snakepit: {e}\n")
         raise SystemExit(1) from e
-    _Worker(plugin, running, service).run(target)
+    _Worker(plugin, running, service).run(target, load or (lambda: _adapter.load(target)))
+
+
+def prepare() -> None:
+    """Imports what serve would import later."""
+    for name in ("snakepit.v1.worker_pb2_grpc", "snakepit.plugin._plugin"):
+        import_module(name)
 
 
 def volunteer() -> None:
@@ -112,10 +121,10 @@ class _Worker:
             faulthandler.enable()
         _log.install()
 
-    def run(self, target: str) -> NoReturn:
+    def run(self, target: str, load: Callable[[], _adapter.Toolbox]) -> NoReturn:
         self._running.on_shutdown(self._shut_down)
         try:
-            toolbox = _adapter.load(target)
+            toolbox = load()
             toolbox.setup()
         except BaseException as e:  # noqa: BLE001  sys.exit in an adapter too
             self._give_up(target, e)

@@ -95,6 +95,29 @@ def _mute(*fds: int) -> None:
         os.close(null)
 
 
+def reclaim() -> None:
+    """Does it anew in a forked child that has been given descriptors 0 to 2 of its own."""
+    global _handshake_fd  # noqa: PLW0603  as above
+    if _handshake_fd is not None:
+        os.close(_handshake_fd)
+    _handshake_fd = os.dup(1)
+    os.dup2(2, 1)
+
+
+def say(line: str) -> None:
+    """Writes a line where the handshake line goes, before that.
+
+    Raises:
+        OSError: as announce does.
+    """
+    if _handshake_fd is None:
+        msg = "standard output is closed or was used already"
+        raise OSError(msg)
+    data = line.encode() + b"\n"
+    while data:
+        data = data[os.write(_handshake_fd, data) :]
+
+
 def announce(line: str) -> None:
     """Writes the handshake line and closes the descriptor that was kept for it.
 
@@ -102,13 +125,9 @@ def announce(line: str) -> None:
         OSError: nobody reads it (the host is gone), or there was no standard output.
     """
     global _handshake_fd
-    fd, _handshake_fd = _handshake_fd, None
-    if fd is None:
-        msg = "standard output is closed or was used already"
-        raise OSError(msg)
     try:
-        data = line.encode() + b"\n"
-        while data:
-            data = data[os.write(fd, data) :]
+        say(line)
     finally:
-        os.close(fd)
+        fd, _handshake_fd = _handshake_fd, None
+        if fd is not None:
+            os.close(fd)

@@ -81,6 +81,26 @@ class HostStub:
                 request_serializer=snakepit_dot_v1_dot_host__pb2.UpgradeRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_host__pb2.UpgradeResponse.FromString,
                 _registered_method=True)
+        self.ReloadConfig = channel.unary_unary(
+                '/snakepit.v1.Host/ReloadConfig',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.FromString,
+                _registered_method=True)
+        self.Reload = channel.unary_stream(
+                '/snakepit.v1.Host/Reload',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.ReloadRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadResponse.FromString,
+                _registered_method=True)
+        self.DrainWorker = channel.unary_unary(
+                '/snakepit.v1.Host/DrainWorker',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.DrainWorkerRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.DrainWorkerResponse.FromString,
+                _registered_method=True)
+        self.KillWorker = channel.unary_unary(
+                '/snakepit.v1.Host/KillWorker',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.KillWorkerRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.KillWorkerResponse.FromString,
+                _registered_method=True)
 
 
 class HostServicer:
@@ -155,6 +175,41 @@ class HostServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReloadConfig(self, request, context):
+        """ReloadConfig reads the host's configuration again and applies what a running
+        host can take. It returns when that holds; a configuration that's wrong changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reload(self, request, context):
+        """Reload replaces the workers of a pool by new ones, which run the adapter as it
+        is now: a few at a time, each new one first, so that no call fails. The stream
+        tells of each step, and ends when the last old worker is gone. When a new worker
+        can't start it ends with that error, and the workers that are left serve on.
+        When the caller goes, no further worker is replaced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainWorker(self, request, context):
+        """DrainWorker takes a worker out of service: another one is started in its place,
+        its calls end, and it's stopped. It returns when the worker is gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KillWorker(self, request, context):
+        """KillWorker ends a worker at once, with its calls. Another takes its place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HostServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -202,6 +257,26 @@ def add_HostServicer_to_server(servicer, server):
                     servicer.Upgrade,
                     request_deserializer=snakepit_dot_v1_dot_host__pb2.UpgradeRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_host__pb2.UpgradeResponse.SerializeToString,
+            ),
+            'ReloadConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadConfig,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.SerializeToString,
+            ),
+            'Reload': grpc.unary_stream_rpc_method_handler(
+                    servicer.Reload,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.ReloadResponse.SerializeToString,
+            ),
+            'DrainWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainWorker,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.DrainWorkerRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.DrainWorkerResponse.SerializeToString,
+            ),
+            'KillWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.KillWorker,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.KillWorkerRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.KillWorkerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -449,6 +524,114 @@ class Host:
             '/snakepit.v1.Host/Upgrade',
             snakepit_dot_v1_dot_host__pb2.UpgradeRequest.SerializeToString,
             snakepit_dot_v1_dot_host__pb2.UpgradeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/ReloadConfig',
+            snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/snakepit.v1.Host/Reload',
+            snakepit_dot_v1_dot_host__pb2.ReloadRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.ReloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/DrainWorker',
+            snakepit_dot_v1_dot_host__pb2.DrainWorkerRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.DrainWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KillWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/KillWorker',
+            snakepit_dot_v1_dot_host__pb2.KillWorkerRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.KillWorkerResponse.FromString,
             options,
             channel_credentials,
             insecure,
