@@ -15,6 +15,9 @@ type wish struct {
 	session SessionID
 }
 
+// settles reports whether the worker will be the session's home.
+func (x wish) settles() bool { return x.session != "" && (x.home == nil || x.home.gone()) }
+
 // waiter is a call that waits for a slot: of one worker, or of any.
 type waiter struct {
 	ticket *ticket
@@ -120,7 +123,7 @@ func (p *pool) pick(x wish, t *ticket) *member {
 		return x.home
 	}
 	if x.strict == "" {
-		if m := p.idlest(); m != nil {
+		if m := p.idlest(x.settles()); m != nil {
 			return m
 		}
 	}

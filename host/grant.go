@@ -118,12 +118,16 @@ func (p *pool) choose(m *member) *waiter {
 
 // idlest is a worker with a free slot: one that has nothing to do, the latest used
 // first, else the one that has run calls for longest without being given one; nil:
-// there is none.
-func (p *pool) idlest() *member {
-	for _, l := range []*fifo[*member]{&p.idle, &p.partly} {
-		if l.head != nil {
-			return l.head.value
-		}
+// there is none. A call whose session gets a home there takes the one that has had
+// nothing to do for longest, or all homes would be at one worker.
+func (p *pool) idlest(settles bool) *member {
+	switch {
+	case settles && p.idle.tail != nil:
+		return p.idle.tail.value
+	case p.idle.head != nil:
+		return p.idle.head.value
+	case p.partly.head != nil:
+		return p.partly.head.value
 	}
 	return nil
 }

@@ -402,3 +402,18 @@ func TestMemoryRegistryRefusesMoreThanItsLimit(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestSessionsHaveTheirHomesSpreadOverTheWorkers(t *testing.T) {
+	change := func(c *host.Config, l *hosttest.Launcher) { c.Pools[0].Size, l.Slots = 3, 4 }
+	inBubble(t, change, func(r *rig) {
+		for i := range 9 {
+			r.must(host.Request{Tool: "echo"}) // without a session: it may go where it likes
+			r.must(host.Request{Tool: "echo", Session: host.SessionID(fmt.Sprint("s-", i))})
+		}
+		for _, w := range r.Workers("") {
+			if w.Sessions != 3 {
+				r.Errorf("worker %s is the home of %d sessions, of 9 at 3 workers", w.ID, w.Sessions)
+			}
+		}
+	})
+}

@@ -297,7 +297,7 @@ func TestKilledHostIsMissedAndReplaced(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	adapter := p.adapter(t, "functions.py")
-	s := p.serve(t, adapter)
+	s := p.serve(t, adapter, "--set", "orphan_grace=1s")
 	workers := p.liveWorkers(t, 2)
 	s.stop(t, syscall.SIGKILL)
 	if got := p.run(t, "status"); got.code != 1 || !strings.Contains(got.stderr, "no host answers at unix:"+socketOf(s.ready)) {
