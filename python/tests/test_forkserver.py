@@ -88,13 +88,13 @@ class Server:
 class Worker:
     """A worker that a forkserver was asked for."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *cgroup: int) -> None:
         self.gate, gate = socket.socketpair()
         self.gate.settimeout(PATIENCE)
         self.gate.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.output, output = os.pipe()
         with Path(os.devnull).open("r+b") as null:
-            fds = [gate.fileno(), null.fileno(), output, null.fileno()]
+            fds = [gate.fileno(), null.fileno(), output, null.fileno(), *cgroup]
             socket.send_fds(server.door, [b"f"], fds)
         gate.close()
         os.close(output)
@@ -159,6 +159,19 @@ def test_a_forked_worker_is_the_shims_child_and_leads_its_own_session(server: Se
     assert int(parent) == os.getpid()
     assert int(group) == int(session) == worker.pid
     assert worker.pid != server.process.pid
+    worker.end()
+
+
+def test_a_forked_worker_has_no_descriptors_but_its_own(server: Server, tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)  # no cgroup, so the worker isn't in it
+    worker = Worker(server, folder)
+    os.close(folder)
+    assert worker.said == b"h"
+    kinds = [
+        str(fd.readlink()).partition(":")[0] for fd in Path(f"/proc/{worker.pid}/fd").iterdir()
+    ]
+    own = [os.devnull, os.devnull, os.devnull, "pipe", "socket"]
+    assert sorted(kinds) == own  # 0 to 2, what the handshake is for, the gate
     worker.end()
 
 

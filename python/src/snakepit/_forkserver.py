@@ -148,24 +148,25 @@ class Forkserver:
             if not data:
                 os._exit(0)
             if len(fds) >= _DESCRIPTORS - 1:
-                self._fork(fds[0], fds[1:4], fds[4] if len(fds) == _DESCRIPTORS else None)
+                self._fork(fds)
             for fd in fds:
                 os.close(fd)
 
-    def _fork(self, gate: int, streams: list[int], cgroup: int | None) -> None:
-        problem = self._clone(gate, streams, cgroup)
+    def _fork(self, fds: list[int]) -> None:
+        problem = self._clone(fds)
         if self._cloner is None:
-            problem = self._fork_twice(gate, streams)
+            problem = self._fork_twice(fds)
         if problem:
             with contextlib.suppress(OSError):  # nobody waits any more
-                os.write(gate, f"it can't fork: {problem}".encode()[:500])
+                os.write(fds[0], f"it can't fork: {problem}".encode()[:500])
 
-    def _clone(self, gate: int, streams: list[int], cgroup: int | None) -> str:
+    def _clone(self, fds: list[int]) -> str:
         """Forks a child of the shim; gives what went wrong."""
+        cgroup = fds[4] if len(fds) == _DESCRIPTORS else None
         while self._cloner is not None:
             try:
                 if self._cloner.fork(cgroup) == 0:
-                    self._be_worker(gate, streams, hello=_HERE if cgroup is None else _IN_CGROUP)
+                    self._be_worker(fds, hello=_HERE if cgroup is None else _IN_CGROUP)
             except OSError as e:
                 if e.errno in {errno.EAGAIN, errno.ENOMEM}:
                     return str(e)
@@ -176,39 +177,38 @@ class Forkserver:
                 return ""
         return ""
 
-    def _fork_twice(self, gate: int, streams: list[int]) -> str:
+    def _fork_twice(self, fds: list[int]) -> str:
         """Forks a child that the shim adopts, its own parent having ended."""
         try:
             between = os.fork()
             if between == 0:
-                self._fork_again(gate, streams)
+                self._fork_again(fds)
             _, status = os.waitpid(between, 0)
         except OSError as e:
             return str(e)
         return os.strerror(os.waitstatus_to_exitcode(status)) if status else ""
 
-    def _fork_again(self, gate: int, streams: list[int]) -> NoReturn:
+    def _fork_again(self, fds: list[int]) -> NoReturn:
         between = os.getpid()
         try:
             if os.fork() != 0:
                 os._exit(0)
         except OSError as e:
             os._exit(e.errno or 1)
-        self._be_worker(gate, streams, hello=_HERE, between=between)
+        self._be_worker(fds, hello=_HERE, between=between)
 
-    def _be_worker(
-        self, gate: int, streams: list[int], *, hello: bytes, between: int = 0
-    ) -> NoReturn:
+    def _be_worker(self, fds: list[int], *, hello: bytes, between: int = 0) -> NoReturn:
         status = 1
         try:
             belong(self._shim, between)
             os.setsid()
             self._door.close()
-            for number, fd in enumerate(streams):
+            for number, fd in enumerate(fds[1:4]):
                 os.dup2(fd, number)
+            for fd in fds[1:]:
                 os.close(fd)
             _stdout.reclaim()
-            self._serve(gate, hello)
+            self._serve(fds[0], hello)
         except SystemExit as e:
             status = e.code if isinstance(e.code, int) else 1
         except BaseException:  # noqa: BLE001  it mustn't go on as a forkserver
