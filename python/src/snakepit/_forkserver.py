@@ -82,12 +82,13 @@ def serve(target: str) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    collects = gc.isenabled()
     # What is there now is shared with every worker for as long as nobody writes to it.
     gc.collect()
     gc.disable()
     gc.freeze()
     _stdout.announce(_FAILED if isinstance(found, _Failure) else _READY)
-    Forkserver(door, target, found).run()
+    Forkserver(door, target, found, collects=collects).run()
 
 
 class _Failure:
@@ -120,14 +121,16 @@ def _door() -> socket.socket | None:
 class Forkserver:
     """Forks a worker for each request."""
 
-    def __init__(self, door: socket.socket, target: str, found: object) -> None:
+    def __init__(self, door: socket.socket, target: str, found: object, *, collects: bool) -> None:
         """Remembers who the parent is: the shim.
 
         Args:
             door: where requests come from.
             target: what is served.
             found: what the target is, imported.
+            collects: whether the workers collect garbage, as the adapter has left it.
         """
+        self._collects = collects
         self._door = door
         self._target = target
         self._found = found
@@ -223,7 +226,8 @@ class Forkserver:
         os.chdir(folder)
         become(environment)
         reseed()
-        gc.enable()
+        if self._collects:
+            gc.enable()
         _worker.serve(self._target, self._load)
 
     def _load(self) -> _adapter.Toolbox:
@@ -307,19 +311,21 @@ def overwrite_token(token: bytes) -> None:
     Raises:
         ValueError: there is no token of that length to write over.
     """
-    start, end = _environment_block()
-    block = ctypes.string_at(start, end - start)
-    at = 0 if block.startswith(_TOKEN) else block.find(b"\0" + _TOKEN) + 1
-    first = at + len(_TOKEN)
-    if not block.startswith(_TOKEN, at) or block.find(b"\0", first) != first + len(token):
+    where, shown = _shown_token()
+    if not where or len(shown) != len(token):
         raise ValueError("the environment has no room for a token of that length")
-    ctypes.memmove(start + first, token, len(token))
+    ctypes.memmove(where, token, len(token))
 
 
-def _environment_block() -> tuple[int, int]:
+def _shown_token() -> tuple[int, bytes]:
+    """Finds the token that /proc shows, and where in memory it is; 0: nowhere."""
     # The name, the second field, is in parentheses and may hold anything.
     fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
-    return int(fields[47]), int(fields[48])  # the line's fields 50 and 51
+    start, end = int(fields[47]), int(fields[48])  # the line's fields 50 and 51
+    block = b"\0" + ctypes.string_at(start, end - start)
+    before, name, after = block.partition(b"\0" + _TOKEN)
+    token, end_of_it, _ = after.partition(b"\0")
+    return (start + len(before) + len(name) - 1 if end_of_it else 0), token
 
 
 def reseed() -> None:
@@ -351,6 +357,10 @@ def _reasons() -> Iterator[str]:
         yield "the import of the adapter initialised CUDA in torch"
     if kind := _grpc_object():
         yield f"the import of the adapter made a gRPC object ({kind})"
+    if connection := _connection():
+        yield f"the import of the adapter opened a connection or an event loop ({connection})"
+    if _shown_token()[1] != os.environb.get(_TOKEN[:-1], b""):
+        yield "the import of the adapter wrote over the process's environment, as setproctitle does"
 
 
 def _threads() -> list[str]:
@@ -379,6 +389,20 @@ def _device() -> str:
             name = str(fd.readlink())
             if name.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri/render")):
                 return name
+    return ""
+
+
+def _connection() -> str:
+    """Names what the workers would share with each other: each would read the others' answers."""
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # our own look at the folder, or not connected
+            name = str(fd.readlink())
+            if name == "anon_inode:[eventpoll]":
+                return name
+            if name.startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(fd.name))) as copy:
+                    if copy.type == socket.SOCK_STREAM and copy.getpeername() is not None:
+                        return f"descriptor {fd.name}, {name}"
     return ""
 
 
