@@ -12,6 +12,7 @@ PDEATHSIG and by the end of the socket.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import errno
@@ -76,6 +77,7 @@ def serve(target: str) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _log.install()
     found = _find(target)
+    _rehearse(found)
     if reason := unfit():
         _stdout.announce(_UNFIT + " ".join(reason.split())[:1000])
         raise SystemExit(0)
@@ -89,6 +91,14 @@ def serve(target: str) -> NoReturn:
     gc.freeze()
     _stdout.announce(_FAILED if isinstance(found, _Failure) else _READY)
     Forkserver(door, target, found, collects=collects).run()
+
+
+def _rehearse(found: object) -> None:
+    """Does once what each worker does: it costs far less where it was done before the fork."""
+    with contextlib.suppress(Exception):  # the worker tells
+        _adapter.read_ahead(found)
+        reseed()
+        asyncio.new_event_loop().close()
 
 
 class _Failure:
