@@ -312,6 +312,22 @@ func TestReloadedPoolIsForkedFromTheCodeThatIsThere(t *testing.T) {
 	}
 }
 
+func TestPoolThatForksNoMoreHasNoForkserver(t *testing.T) {
+	t.Parallel()
+	h := forkingHost(t, forking)
+	l, lines := h.comeBack(t)
+	old := launchAs(t, l, h, "default-1")
+	server := forkserverOf(t, old)
+	h.Fork = false
+	h.Generation++
+	mustCall(t, launchAs(t, l, h, "default-2"), "remember", "false")
+	awaitGone(t, server)
+	mustCall(t, old, "remember", "true")
+	if strings.Contains(lines.String(), "[WARN]") {
+		t.Errorf("the log complains:\n%s", lines)
+	}
+}
+
 // rewrite changes the adapter's file.
 func (h testHost) rewrite(t *testing.T, source string) {
 	t.Helper()

@@ -301,6 +301,16 @@ func (fs *forkservers) take(spec host.Spec) *forkserver {
 	return f
 }
 
+// release discards the forkserver of a pool whose workers are executed now.
+func (fs *forkservers) release(spec host.Spec) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f := fs.pool[spec.Pool]; f != nil && f.spec.Generation <= spec.Generation {
+		f.discard()
+		delete(fs.pool, spec.Pool)
+	}
+}
+
 // close discards all, and lets no other be started. It gives those that there were.
 func (fs *forkservers) close() []*forkserver {
 	fs.mu.Lock()

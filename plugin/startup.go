@@ -40,9 +40,11 @@ type startup struct {
 
 // chooseParent finds what the worker is to be forked from, where it's not to be executed.
 func (s *startup) chooseParent(ctx context.Context) (err error) {
-	if s.spec.Settings.Fork {
-		s.proc.from, err = s.l.forks.find(ctx, s.spec)
+	if !s.spec.Settings.Fork {
+		s.l.forks.release(s.spec)
+		return nil
 	}
+	s.proc.from, err = s.l.forks.find(ctx, s.spec)
 	return err
 }
 

@@ -71,7 +71,7 @@ func limitKnobs() []Knob {
 	return []Knob{
 		{
 			Name: "limit_memory", Kind: Bytes, Default: "unlimited", Min: "16MiB", Max: "64TiB", Words: unlimitedBytes(), Scope: OfPool, Layer: layer, Effect: ByWorkers,
-			Text: "The memory that a worker may have, held by its cgroup where that can be written, else as address space.",
+			Text: "The memory that a worker may have, held by its cgroup where that can be written, else as data, in each of its processes by itself.",
 			slot: in(func(s *Settings) *int64 { return &s.LimitMemory }),
 		},
 		{

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +16,9 @@ import (
 )
 
 const (
-	// forkTime is how long a forkserver may take for one worker. A slower one hangs, or
-	// somebody has stopped it; its worker, should it come, finds the gate closed and ends.
+	// forkTime is how long a forkserver may take for one worker, since the one before, of
+	// several that were asked for at once. A slower one hangs, or somebody has stopped it; its
+	// worker, should it come, finds the gate closed and ends.
 	forkTime = 5 * time.Second
 	// orderTime is how long a new worker may take to read what it's to be.
 	orderTime = 5 * time.Second
@@ -30,7 +32,10 @@ const (
 )
 
 // door is our end of a forkserver's socket. A nil one does nothing.
-type door struct{ fd int }
+type door struct {
+	fd   int
+	last atomic.Pointer[time.Time] // when a worker came of it; nil: none has
+}
 
 // openDoor makes a forkserver's socket, and gives its end.
 func (c *child) openDoor() (theirs int, err error) {
@@ -38,7 +43,7 @@ func (c *child) openDoor() (theirs int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("socketpair: %w", err)
 	}
-	c.door = &door{fds[0]}
+	c.door = &door{fd: fds[0]}
 	return fds[1], nil
 }
 
@@ -53,6 +58,15 @@ func (d *door) ask(fds []int) error {
 	return unix.Sendmsg(d.fd, []byte{'f'}, unix.UnixRights(fds...), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
+// busy reports whether a worker came after an instant, and when the newest did.
+func (d *door) busy(since time.Time) (last time.Time, ok bool) {
+	p := d.last.Load()
+	if p == nil || !p.After(since) {
+		return since, false
+	}
+	return *p, true
+}
+
 // birth is a worker that a forkserver was asked for, until it's our child.
 type birth struct {
 	child *child
@@ -61,8 +75,9 @@ type birth struct {
 	gate  *net.UnixConn // to the worker: nobody else keeps the other end
 	link  *link         // of who asked
 	id    uint64        // of the request
+	door  *door         // of the forkserver
 
-	outside bool // it couldn't be put into its cgroup
+	inside bool // it's in its cgroup already
 }
 
 // bear asks a forkserver for a worker, and waits for nobody. It answers the request
@@ -79,20 +94,20 @@ func (s *shim) bear(l *link, r request) {
 		b.answer(reply{Error: err.Error(), Errno: errnoOf(err)})
 		return
 	}
-	b.child = c
-	if err := b.begin(server.door); err != nil {
+	b.child, b.door = c, server.door
+	if err := b.begin(); err != nil {
 		b.fail(fmt.Errorf("forkserver %s: %w", b.spawn.From, err))
 		return
 	}
 	s.births[c.id] = b
 	s.goes.Go(func() {
-		pid, err := b.await()
+		pid, err := b.await(forkTime)
 		s.posts <- func() { s.born(b, pid, err) }
 	})
 }
 
 // begin hands the new worker's descriptors to the forkserver.
-func (b *birth) begin(d *door) (err error) {
+func (b *birth) begin() (err error) {
 	if b.files, err = openStreams(); err != nil {
 		return err
 	}
@@ -109,7 +124,7 @@ func (b *birth) begin(d *door) (err error) {
 	if g := b.child.cgroup; g != nil {
 		fds = append(fds, int(g.handle.Fd()))
 	}
-	return d.ask(fds)
+	return b.door.ask(fds)
 }
 
 // openGate makes the way to the worker. The kernel tells with what comes through it who sent it.
@@ -131,17 +146,14 @@ func (b *birth) openGate() (theirs *os.File, err error) {
 	return theirs, nil
 }
 
-// await hears who the worker is, and puts it into its cgroup. It does nothing on
-// its own account before it has been told what it is.
-func (b *birth) await() (pid int, err error) {
-	if err := b.gate.SetDeadline(time.Now().Add(forkTime)); err != nil {
-		return 0, err
-	}
+// await hears who the worker is. It does nothing on its own account before it has been
+// told what it is.
+func (b *birth) await(within time.Duration) (pid int, err error) {
 	text, control := make([]byte, 512), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	n, m, _, _, err := b.gate.ReadMsgUnix(text, control)
+	n, m, err := b.hear(text, control, within)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return 0, fmt.Errorf("it didn't fork within %s", forkTime)
+		return 0, fmt.Errorf("it didn't fork within %s", within)
 	case errors.Is(err, io.EOF):
 		return 0, errors.New("it didn't fork, or its child ended at once")
 	case err != nil:
@@ -149,12 +161,25 @@ func (b *birth) await() (pid int, err error) {
 	case text[0] != saysHere && text[0] != saysInCgroup:
 		return 0, errors.New(strings.ToValidUTF8(string(text[:n]), "?"))
 	}
-	if pid, err = senderOf(control[:m]); err != nil {
-		return 0, err
+	b.inside = text[0] == saysInCgroup
+	now := time.Now()
+	b.door.last.Store(&now)
+	return senderOf(control[:m])
+}
+
+// hear waits for the first word through the gate, for as long as the forkserver gets
+// anything done: it makes one worker after the other.
+func (b *birth) hear(text, control []byte, within time.Duration) (n, m int, err error) {
+	for since, ok := time.Now(), true; ok; since, ok = b.door.busy(since) {
+		if err = b.gate.SetReadDeadline(since.Add(within)); err != nil {
+			return 0, 0, err
+		}
+		n, m, _, _, err = b.gate.ReadMsgUnix(text, control)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, m, err
+		}
 	}
-	g := b.child.cgroup
-	b.outside = g != nil && text[0] != saysInCgroup && g.take(pid) != nil
-	return pid, nil
+	return 0, 0, err
 }
 
 func senderOf(control []byte) (pid int, err error) {
@@ -173,19 +198,19 @@ func senderOf(control []byte) (pid int, err error) {
 func (s *shim) born(b *birth, pid int, err error) {
 	c := b.child
 	delete(s.births, c.id)
-	if err == nil && b.link != s.host {
-		err = errors.New("whoever asked for the worker is gone")
-	}
-	if b.outside { // as one that is executed does without, then
-		c.cgroup.remove()
-		c.cgroup = nil
-	}
 	if err == nil {
 		err = b.takeHold(pid)
+	}
+	if err == nil && b.link != s.host {
+		err = errors.New("whoever asked for the worker is gone")
 	}
 	if err != nil {
 		b.fail(fmt.Errorf("forkserver %s: %w", b.spawn.From, err))
 		return
+	}
+	if c.cgroup != nil && !b.inside && c.cgroup.take(c.pid) != nil { // our unreaped child
+		c.cgroup.remove() // as one that is executed does without, then
+		c.cgroup = nil
 	}
 	s.workers[c.id], s.byPID[c.pid] = c, c
 	c.mark = s.page.at(c.slot)
@@ -232,8 +257,13 @@ func (b *birth) tell() {
 	_, _ = fmt.Fprintf(b.gate, "%d\n%s", len(body), body) // who reads less than that ends, and we hear of it
 }
 
-// fail gives up. The worker, if there is one, finds the gate closed, and ends.
+// fail gives up. The worker is killed if it's known; else it finds the gate closed, if it
+// comes, and ends.
 func (b *birth) fail(why error) {
+	if h := b.child.pidfd; h != nil {
+		_ = unix.PidfdSendSignal(h.fd, unix.SIGKILL, nil, 0) // it may have ended
+		h.drop()
+	}
 	if b.gate != nil {
 		_ = b.gate.Close() // nothing was written
 	}

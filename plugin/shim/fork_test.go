@@ -4,7 +4,11 @@ package shim_test
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -137,6 +141,51 @@ func TestWorkerThatEndsAfterItsHelloIsNoWorkerOrOneThatHasEnded(t *testing.T) {
 	if status := s.awaitExit(t); status.ExitStatus() != 3 {
 		t.Errorf("it ended with %v, want 3", status)
 	}
+}
+
+// TestWorkerThatComesWhenItsHostHasGoneIsKilled: also one that doesn't look at its gate.
+func TestWorkerThatComesWhenItsHostHasGoneIsKilled(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	p := start(t, cfg)
+	fifo, name := filepath.Join(cfg.Dir, "go"), filepath.Join(cfg.Dir, "pid")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serveForks(t, p, fmt.Sprintf(`
+            os.setsid()
+            open(%[1]q + "~", "w").write(str(os.getpid()))
+            os.rename(%[1]q + "~", %[1]q)
+            open(%[2]q).read()
+            gate.sendall(b"h")
+            time.sleep(600)
+`, name, fifo))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := p.Spawn(forked(), newSink())
+		failed <- err
+	}()
+	var pid int
+	until(t, "the worker is forked", func() bool {
+		text, err := os.ReadFile(name)
+		if err == nil {
+			pid, err = strconv.Atoi(string(text))
+		}
+		return err == nil
+	})
+	worker := identify(t, pid)
+	if err := p.Detach(patience); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("Spawn succeeded, and the host had left")
+	}
+	next := attach(t, p.Socket(), cfg)
+	if err := os.WriteFile(fifo, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	awaitGone(t, worker)
+	next.finish(t)
 }
 
 func TestForkWithoutAForkserverFailsAtOnce(t *testing.T) {

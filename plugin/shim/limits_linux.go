@@ -62,13 +62,15 @@ func limitBy(what string, cgroup error, rlimit func() error) Limit {
 	return Limit{What: what, Why: err.Error()}
 }
 
-// setRlimit sets both the soft and the hard limit: a worker can't raise it again.
+// setRlimit sets both the soft and the hard limit: a worker can't raise it again. Of more
+// than it may have it gets what it may, and that is reported.
 func setRlimit(pid, resource int, n uint64) error {
 	err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
 	if errors.Is(err, unix.EPERM) {
 		var own unix.Rlimit
 		if unix.Prlimit(pid, resource, nil, &own) == nil && own.Max < n {
-			return fmt.Errorf("its user may have at most %d: %w", own.Max, err)
+			own.Cur = own.Max
+			return errors.Join(fmt.Errorf("its user may have at most %d: %w", own.Max, err), unix.Prlimit(pid, resource, &own, nil))
 		}
 	}
 	return err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snakepit import Adapter, DefinitionError, tool
+from snakepit import Adapter, DefinitionError, _adapter, tool
 from snakepit._adapter import collect, load
 from snakepit.testing import Harness
 
@@ -150,3 +150,39 @@ def test_plain_function_is_not_taken_for_a_tool() -> None:
 
     with pytest.raises(DefinitionError, match="put @tool"):
         collect(plain)
+
+
+def test_signatures_that_were_read_ahead_are_those_of_every_instance(write: Write) -> None:
+    file = write("""
+        @tool
+        def beside(x: int) -> int:
+            return x
+
+        class Doubler(Adapter):
+            @tool
+            def double(self, x: int, y: str = "") -> int:
+                return 2 * x
+
+            @staticmethod
+            @tool
+            def alone(x: float) -> float:
+                return x
+    """)
+    found = _adapter.find(file)
+    before = _adapter.assemble(found)
+    _adapter.read_ahead(found)
+    one, two = _adapter.assemble(found), _adapter.assemble(found)
+    for name in ("beside", "double"):
+        assert one.tools[name].signature is two.tools[name].signature
+    for name, read in before.tools.items():
+        assert one.tools[name].signature.input_schema == read.signature.input_schema
+        assert one.tools[name].signature.output_schema == read.signature.output_schema
+    assert one.tools["double"].signature.bind({"x": 3}) == ([], {"x": 3, "y": ""})
+    assert one.tools["double"].function is not two.tools["double"].function
+
+
+def test_a_signature_that_is_none_fails_where_it_is_needed(write: Write) -> None:
+    found = _adapter.find(write("@tool\ndef bad(*xs: int) -> None: ...\n"))
+    _adapter.read_ahead(found)
+    with pytest.raises(DefinitionError, match="use a list"):
+        _adapter.assemble(found)

@@ -88,13 +88,14 @@ class Server:
 class Worker:
     """A worker that a forkserver was asked for."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *cgroup: int, errors: bool = False) -> None:
         self.gate, gate = socket.socketpair()
         self.gate.settimeout(PATIENCE)
         self.gate.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.output, output = os.pipe()
         with Path(os.devnull).open("r+b") as null:
-            fds = [gate.fileno(), null.fileno(), output, null.fileno()]
+            complaints = output if errors else null.fileno()
+            fds = [gate.fileno(), null.fileno(), output, complaints, *cgroup]
             socket.send_fds(server.door, [b"f"], fds)
         gate.close()
         os.close(output)
@@ -159,6 +160,19 @@ def test_a_forked_worker_is_the_shims_child_and_leads_its_own_session(server: Se
     assert int(parent) == os.getpid()
     assert int(group) == int(session) == worker.pid
     assert worker.pid != server.process.pid
+    worker.end()
+
+
+def test_a_forked_worker_has_no_descriptors_but_its_own(server: Server, tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)  # no cgroup, so the worker isn't in it
+    worker = Worker(server, folder)
+    os.close(folder)
+    assert worker.said == b"h"
+    kinds = [
+        str(fd.readlink()).partition(":")[0] for fd in Path(f"/proc/{worker.pid}/fd").iterdir()
+    ]
+    own = [os.devnull, os.devnull, os.devnull, "pipe", "socket"]
+    assert sorted(kinds) == own  # 0 to 2, what the handshake is for, the gate
     worker.end()
 
 
@@ -230,6 +244,81 @@ def test_an_import_that_starts_a_thread_makes_it_unfit(tmp_path: Path) -> None:
     assert server.line().startswith("snakepit-forkserver|1|unfit|the import of the adapter started")
     server.process.kill()
     server.end()
+
+
+CONNECTED = """
+    import socket
+    from snakepit import tool
+    listener = socket.create_server(("127.0.0.1", 0))
+    database = socket.create_connection(listener.getsockname())
+"""
+LOOP = """
+    import asyncio
+    loop = asyncio.new_event_loop()
+"""
+TITLED = """
+    import ctypes
+    from pathlib import Path
+    fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    start, end = int(fields[47]), int(fields[48])
+    ctypes.memset(start, 0, end - start)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [(CONNECTED, "opened a connection"), (LOOP, "an event loop"), (TITLED, "wrote over")],
+)
+def test_an_import_that_does_what_workers_cant_share_makes_it_unfit(
+    tmp_path: Path, source: str, why: str
+) -> None:
+    server = Server(adapter(tmp_path, source))
+    server.line()
+    said = server.line()
+    assert said.startswith("snakepit-forkserver|1|unfit|the import of the adapter ")
+    assert why in said
+    server.end()
+
+
+def test_an_import_that_only_listens_or_sends_datagrams_doesnt_make_it_unfit(
+    tmp_path: Path,
+) -> None:
+    source = """
+        import socket
+        listener = socket.create_server(("127.0.0.1", 0))
+        log = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        log.connect(listener.getsockname())
+    """
+    server = Server(adapter(tmp_path, textwrap.dedent(source) + textwrap.dedent(SOURCE)))
+    assert [server.line(), server.line()][1] == "snakepit-forkserver|1|ready"
+    server.end()
+
+
+def test_a_worker_collects_garbage_only_where_its_adapter_would(tmp_path: Path) -> None:
+    for switch in ("enable", "disable"):
+        source = f"""
+            import gc
+            gc.{switch}()
+            from snakepit import Adapter, tool
+
+            class Told(Adapter):
+                def setup(self) -> None:
+                    print("collects", gc.isenabled())
+
+                @tool
+                def hello(self) -> str:
+                    return "hello"
+        """
+        server = Server(adapter(tmp_path, source))
+        assert [server.line(), server.line()][1] == "snakepit-forkserver|1|ready"
+        worker = Worker(server, errors=True)
+        worker.order(
+            tmp_path, COOKIE, "PLUGIN_PROTOCOL_VERSIONS=1", f"SNAKEPIT_WORKER_TOKEN={OTHER}"
+        )
+        lines = {worker.line(), worker.line()}
+        assert f"collects {switch == 'enable'}" in lines
+        worker.end()
+        server.end()
 
 
 def test_what_an_import_prints_is_no_greeting(tmp_path: Path) -> None:

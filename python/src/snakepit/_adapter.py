@@ -9,7 +9,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from snakepit import _schema
@@ -210,6 +210,28 @@ def load(target: str) -> Toolbox:
 def assemble(found: object) -> Toolbox:
     """Collects the tools of what find has found, for as many slots as the host wants."""
     return _as_told(collect(found))
+
+
+def read_ahead(found: object) -> None:
+    """Reads the signatures of what find has found, for every later assemble; makes no instance."""
+    if isinstance(found, ModuleType):
+        for function in _own_functions(found):
+            _read_ahead(function, None)
+    elif inspect.isfunction(found):
+        _read_ahead(found, None)
+    kinds = _own_adapters(found) if isinstance(found, ModuleType) else [found]
+    for kind in kinds:
+        if isinstance(kind, type):
+            for attribute, _ in _definitions(kind):
+                static: object = inspect.getattr_static(kind, attribute)
+                if inspect.isfunction(static):  # a method of each instance
+                    _read_ahead(MethodType(static, object()), kind)
+
+
+def _read_ahead(function: Callable[..., Any], owner: type | None) -> None:
+    definition = definition_of(getattr(function, "__func__", function))
+    if definition is not None:
+        _schema.read_ahead(definition.name, function, owner)
 
 
 def find(target: str) -> object:

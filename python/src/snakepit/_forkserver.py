@@ -12,6 +12,7 @@ PDEATHSIG and by the end of the socket.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import errno
@@ -76,18 +77,28 @@ def serve(target: str) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _log.install()
     found = _find(target)
+    _rehearse(found)
     if reason := unfit():
         _stdout.announce(_UNFIT + " ".join(reason.split())[:1000])
         raise SystemExit(0)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    collects = gc.isenabled()
     # What is there now is shared with every worker for as long as nobody writes to it.
     gc.collect()
     gc.disable()
     gc.freeze()
     _stdout.announce(_FAILED if isinstance(found, _Failure) else _READY)
-    Forkserver(door, target, found).run()
+    Forkserver(door, target, found, collects=collects).run()
+
+
+def _rehearse(found: object) -> None:
+    """Does once what each worker does: it costs far less where it was done before the fork."""
+    with contextlib.suppress(Exception):  # the worker tells
+        _adapter.read_ahead(found)
+        reseed()
+        asyncio.new_event_loop().close()
 
 
 class _Failure:
@@ -120,14 +131,16 @@ def _door() -> socket.socket | None:
 class Forkserver:
     """Forks a worker for each request."""
 
-    def __init__(self, door: socket.socket, target: str, found: object) -> None:
+    def __init__(self, door: socket.socket, target: str, found: object, *, collects: bool) -> None:
         """Remembers who the parent is: the shim.
 
         Args:
             door: where requests come from.
             target: what is served.
             found: what the target is, imported.
+            collects: whether the workers collect garbage, as the adapter has left it.
         """
+        self._collects = collects
         self._door = door
         self._target = target
         self._found = found
@@ -148,24 +161,25 @@ class Forkserver:
             if not data:
                 os._exit(0)
             if len(fds) >= _DESCRIPTORS - 1:
-                self._fork(fds[0], fds[1:4], fds[4] if len(fds) == _DESCRIPTORS else None)
+                self._fork(fds)
             for fd in fds:
                 os.close(fd)
 
-    def _fork(self, gate: int, streams: list[int], cgroup: int | None) -> None:
-        problem = self._clone(gate, streams, cgroup)
+    def _fork(self, fds: list[int]) -> None:
+        problem = self._clone(fds)
         if self._cloner is None:
-            problem = self._fork_twice(gate, streams)
+            problem = self._fork_twice(fds)
         if problem:
             with contextlib.suppress(OSError):  # nobody waits any more
-                os.write(gate, f"it can't fork: {problem}".encode()[:500])
+                os.write(fds[0], f"it can't fork: {problem}".encode()[:500])
 
-    def _clone(self, gate: int, streams: list[int], cgroup: int | None) -> str:
+    def _clone(self, fds: list[int]) -> str:
         """Forks a child of the shim; gives what went wrong."""
+        cgroup = fds[4] if len(fds) == _DESCRIPTORS else None
         while self._cloner is not None:
             try:
                 if self._cloner.fork(cgroup) == 0:
-                    self._be_worker(gate, streams, hello=_HERE if cgroup is None else _IN_CGROUP)
+                    self._be_worker(fds, hello=_HERE if cgroup is None else _IN_CGROUP)
             except OSError as e:
                 if e.errno in {errno.EAGAIN, errno.ENOMEM}:
                     return str(e)
@@ -176,39 +190,38 @@ class Forkserver:
                 return ""
         return ""
 
-    def _fork_twice(self, gate: int, streams: list[int]) -> str:
+    def _fork_twice(self, fds: list[int]) -> str:
         """Forks a child that the shim adopts, its own parent having ended."""
         try:
             between = os.fork()
             if between == 0:
-                self._fork_again(gate, streams)
+                self._fork_again(fds)
             _, status = os.waitpid(between, 0)
         except OSError as e:
             return str(e)
         return os.strerror(os.waitstatus_to_exitcode(status)) if status else ""
 
-    def _fork_again(self, gate: int, streams: list[int]) -> NoReturn:
+    def _fork_again(self, fds: list[int]) -> NoReturn:
         between = os.getpid()
         try:
             if os.fork() != 0:
                 os._exit(0)
         except OSError as e:
             os._exit(e.errno or 1)
-        self._be_worker(gate, streams, hello=_HERE, between=between)
+        self._be_worker(fds, hello=_HERE, between=between)
 
-    def _be_worker(
-        self, gate: int, streams: list[int], *, hello: bytes, between: int = 0
-    ) -> NoReturn:
+    def _be_worker(self, fds: list[int], *, hello: bytes, between: int = 0) -> NoReturn:
         status = 1
         try:
             belong(self._shim, between)
             os.setsid()
             self._door.close()
-            for number, fd in enumerate(streams):
+            for number, fd in enumerate(fds[1:4]):
                 os.dup2(fd, number)
+            for fd in fds[1:]:
                 os.close(fd)
             _stdout.reclaim()
-            self._serve(gate, hello)
+            self._serve(fds[0], hello)
         except SystemExit as e:
             status = e.code if isinstance(e.code, int) else 1
         except BaseException:  # noqa: BLE001  it mustn't go on as a forkserver
@@ -223,7 +236,8 @@ class Forkserver:
         os.chdir(folder)
         become(environment)
         reseed()
-        gc.enable()
+        if self._collects:
+            gc.enable()
         _worker.serve(self._target, self._load)
 
     def _load(self) -> _adapter.Toolbox:
@@ -307,19 +321,21 @@ def overwrite_token(token: bytes) -> None:
     Raises:
         ValueError: there is no token of that length to write over.
     """
-    start, end = _environment_block()
-    block = ctypes.string_at(start, end - start)
-    at = 0 if block.startswith(_TOKEN) else block.find(b"\0" + _TOKEN) + 1
-    first = at + len(_TOKEN)
-    if not block.startswith(_TOKEN, at) or block.find(b"\0", first) != first + len(token):
+    where, shown = _shown_token()
+    if not where or len(shown) != len(token):
         raise ValueError("the environment has no room for a token of that length")
-    ctypes.memmove(start + first, token, len(token))
+    ctypes.memmove(where, token, len(token))
 
 
-def _environment_block() -> tuple[int, int]:
+def _shown_token() -> tuple[int, bytes]:
+    """Finds the token that /proc shows, and where in memory it is; 0: nowhere."""
     # The name, the second field, is in parentheses and may hold anything.
     fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
-    return int(fields[47]), int(fields[48])  # the line's fields 50 and 51
+    start, end = int(fields[47]), int(fields[48])  # the line's fields 50 and 51
+    block = b"\0" + ctypes.string_at(start, end - start)
+    before, name, after = block.partition(b"\0" + _TOKEN)
+    token, end_of_it, _ = after.partition(b"\0")
+    return (start + len(before) + len(name) - 1 if end_of_it else 0), token
 
 
 def reseed() -> None:
@@ -351,6 +367,10 @@ def _reasons() -> Iterator[str]:
         yield "the import of the adapter initialised CUDA in torch"
     if kind := _grpc_object():
         yield f"the import of the adapter made a gRPC object ({kind})"
+    if connection := _connection():
+        yield f"the import of the adapter opened a connection or an event loop ({connection})"
+    if _shown_token()[1] != os.environb.get(_TOKEN[:-1], b""):
+        yield "the import of the adapter wrote over the process's environment, as setproctitle does"
 
 
 def _threads() -> list[str]:
@@ -379,6 +399,20 @@ def _device() -> str:
             name = str(fd.readlink())
             if name.startswith(("/dev/nvidia", "/dev/kfd", "/dev/dri/render")):
                 return name
+    return ""
+
+
+def _connection() -> str:
+    """Names what the workers would share with each other: each would read the others' answers."""
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # our own look at the folder, or not connected
+            name = str(fd.readlink())
+            if name == "anon_inode:[eventpoll]":
+                return name
+            if name.startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(fd.name))) as copy:
+                    if copy.type == socket.SOCK_STREAM and copy.getpeername() is not None:
+                        return f"descriptor {fd.name}, {name}"
     return ""
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import difflib
 import inspect
 import json
@@ -192,7 +193,31 @@ def read(name: str, function: Callable[..., Any], owner: type | None = None) -> 
     Raises:
         DefinitionError: a parameter or a hint can't be a tool's.
     """
-    return _Reader(name, function, owner).read()
+    known = _ahead.get(_key(name, function, owner))
+    return _Reader(name, function, owner).read() if known is None else known
+
+
+def read_ahead(name: str, function: Callable[..., Any], owner: type | None = None) -> None:
+    """Reads a signature for every later read of it; what it can't be is left to that.
+
+    Args:
+        name: as for read.
+        function: the function, or, with an owner, any method of the same function.
+        owner: as for read.
+    """
+    with contextlib.suppress(DefinitionError):
+        _ahead[_key(name, function, owner)] = _Reader(name, function, owner).read()
+
+
+# By name, function, whether that's a method's, and owner.
+_ahead: Final[dict[tuple[str, object, bool, type | None], Signature]] = {}
+
+
+def _key(
+    name: str, function: Callable[..., Any], owner: type | None
+) -> tuple[str, object, bool, type | None]:
+    plain = getattr(function, "__func__", None)
+    return name, plain or function, plain is not None, owner
 
 
 class _Reader:

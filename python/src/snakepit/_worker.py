@@ -67,13 +67,14 @@ def serve(target: str, load: Callable[[], _adapter.Toolbox] | None = None) -> No
 
     Args:
         target: FILE.py, FILE.py:Class, MODULE or MODULE:Class.
-        load: gives its tools; None imports it.
+        load: gives its tools, in a process that was forked; None imports it.
 
     Raises:
         SystemExit: it can't be served; standard error has been told.
     """
-    os.umask(0o077)
-    volunteer()
+    if load is None:  # else whoever forked us has done so
+        os.umask(0o077)
+        volunteer()
     service = WorkerService(Host())
     plugin = Plugin(
         HANDSHAKE,
