@@ -50,7 +50,6 @@ func mayImport() map[string][]string {
 		"cluster":              {"host", "host/boltfile", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"plugin/worker":        {"", "plugin/lane", "proto/errdefs", "proto/names", "proto/snakepit/v1", "proto/values"},
 		"adapters/exec":        {"host", "proto/errdefs"},
-		"cluster/link":         {"proto/errdefs"},
 		"adapters/python":      {"host", "proto/errdefs"},
 		"host/embed":           {"", "adapters/exec", "adapters/python", "host", "cluster", "host/config", "host/rpc", "host/watch", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "host/nearest", "plugin/hardware", "plugin/proc", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
