@@ -190,7 +190,7 @@ func TestToolsFailuresSayWhatTheyAre(t *testing.T) {
 
 func TestDrainWaitsForWhatRunsAndAnotherHostReopens(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
-	c := dial(t, Adapter{Tools: tools(Func("wait", func(ctx context.Context, _ *Call, _ struct{}) (bool, error) {
+	c := dial(t, Adapter{Slots: 2, Tools: tools(Func("wait", func(ctx context.Context, _ *Call, _ struct{}) (bool, error) {
 		close(began)
 		select {
 		case <-goOn:
