@@ -76,7 +76,7 @@ test-fast: need-go dev
 
 .PHONY: test-go
 test-go: need-go need-cc ## Go tests, with the race detector
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout 20m ./...
 
 .PHONY: test-python
 test-python: dev ## Python tests, on 3.11 and on 3.12 and 3.13 where the machine has them
@@ -92,7 +92,7 @@ test-python-%: $(abspath .)/.venv-%/.dev
 
 .PHONY: integration
 integration: need-go need-cc setup dev ## Black-box tests: real Python workers, the built program
-	go test -race -count=1 -tags integration -timeout 10m ./integration/...
+	go test -race -count=1 -tags integration -timeout 20m ./integration/...
 
 .PHONY: chaos
 chaos: need-go setup ## Kill at random: FAULTS faults from SEED; and 50 restarts in a row
