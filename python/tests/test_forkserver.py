@@ -112,7 +112,7 @@ class Worker:
     def line(self) -> str:
         text = b""
         while not text.endswith(b"\n"):
-            part = os.read(self.output, 4096)
+            part = os.read(self.output, 1)  # what comes behind the line is the next one's
             assert part, "it ended early"
             text += part
         return text.decode().rstrip("\n")
