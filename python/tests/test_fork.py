@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -147,9 +148,18 @@ def test_children_that_are_forked_during_a_grpc_call_do_not_crash(start: Start, 
 @pytest.mark.parametrize("slots", ["1", "4"])
 def test_joblib_works_in_a_tool(start: Start, slots: str) -> None:
     pytest.importorskip("joblib")
-    with start(SLOTS=slots).lane() as host:
+    worker = start(SLOTS=slots)
+    with worker.lane() as host:
         assert host.call("attempts_by_joblib", numbers=[-1, -2, 3]) == [1, 2, 3]
         assert host.call("attempts_by_joblib", numbers=[-4]) == [4]
+    worker.process.kill()
+    worker.process.wait(PATIENCE)
+    # What joblib made goes with it: who is killed takes nothing back.
+    shared = Path("/dev/shm")  # noqa: S108
+    for semaphore in shared.glob(f"sem.loky-{worker.process.pid}-*"):
+        semaphore.unlink()
+    for folder in shared.glob(f"joblib_*_{worker.process.pid}_*"):
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("slots", ["1", "4"])

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import types
 from pathlib import Path
@@ -89,6 +90,8 @@ class Worker:
     """A worker that a forkserver was asked for."""
 
     def __init__(self, server: Server, *cgroup: int, errors: bool = False) -> None:
+        # A killed worker leaves its socket, and that has a short name's folder.
+        self.sockets = tempfile.TemporaryDirectory(prefix="sf")
         self.gate, gate = socket.socketpair()
         self.gate.settimeout(PATIENCE)
         self.gate.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -103,6 +106,7 @@ class Worker:
         self.pid: int = struct.unpack("3i", control[0][2])[0]
 
     def order(self, folder: Path, *environment: str) -> None:
+        environment = (*environment, f"TMPDIR={self.sockets.name}")
         body = b"\0".join([os.fsencode(folder), *(e.encode() for e in environment)])
         self.gate.sendall(b"%d\n%s" % (len(body), body))
 
@@ -126,6 +130,7 @@ class Worker:
         _, status = os.waitpid(self.pid, 0)
         self.gate.close()
         os.close(self.output)
+        self.sockets.cleanup()
         return status
 
 
