@@ -3,10 +3,10 @@ package exec
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/snakepit-go/snakepit/adapters/program"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -67,7 +67,7 @@ func (t Target) resolve() (string, error) {
 		return "", errdefs.New(errdefs.InvalidConfig, "no program given")
 	}
 	if !strings.ContainsAny(t.Path, `/\`) {
-		if p, ok := onPath(t.Path); ok {
+		if p, ok := program.OnPath(t.Path); ok {
 			return p, nil
 		}
 		return "", &errdefs.Error{
@@ -98,27 +98,12 @@ func checkExecutable(p string) error {
 		bad.Message = "program " + p + " can't be read: " + err.Error()
 	case st.IsDir():
 		bad.Message = "program " + p + " is a folder"
-	case !mayExecute(st):
+	case !program.Executable(st):
 		bad.Message, bad.Hint = "program "+p+" isn't executable", "chmod +x "+p
 	default:
 		return nil
 	}
 	return bad
-}
-
-func mayExecute(st os.FileInfo) bool {
-	return st.Mode().IsRegular() && (runtime.GOOS == "windows" || st.Mode()&0o111 != 0)
-}
-
-// onPath is exec.LookPath without os/exec, which an adapter has no use for.
-func onPath(name string) (string, bool) {
-	for _, d := range filepath.SplitList(os.Getenv("PATH")) {
-		p := filepath.Join(d, name)
-		if st, err := os.Stat(p); err == nil && filepath.IsAbs(p) && mayExecute(st) {
-			return p, true
-		}
-	}
-	return "", false
 }
 
 // hints are for programs that are something else than workers.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/snakepit-go/snakepit/adapters/program"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -19,7 +20,7 @@ func findInterpreter(asked, dir string) (string, error) {
 		return resolve(env, dir)
 	}
 	for _, name := range []string{"python3", "python"} {
-		if p, ok := onPath(name); ok {
+		if p, ok := program.OnPath(name); ok {
 			return p, nil
 		}
 	}
@@ -36,7 +37,7 @@ func resolve(asked, dir string) (string, error) {
 	if isDir(p) {
 		p = filepath.Join(p, binary())
 	} else if !strings.ContainsAny(asked, `/\`) {
-		found, ok := onPath(asked)
+		found, ok := program.OnPath(asked)
 		if !ok {
 			return "", notFound("Python interpreter " + asked + " isn't on PATH")
 		}
@@ -55,16 +56,6 @@ func notFound(message string) error {
 	}
 }
 
-// onPath is exec.LookPath without os/exec, which an adapter has no use for.
-func onPath(name string) (string, bool) {
-	for _, d := range filepath.SplitList(os.Getenv("PATH")) {
-		if p := filepath.Join(d, name); filepath.IsAbs(p) && isExecutable(p) {
-			return p, true
-		}
-	}
-	return "", false
-}
-
 func binary() string {
 	if runtime.GOOS == "windows" {
 		return filepath.Join("Scripts", "python.exe")
@@ -79,5 +70,5 @@ func isDir(p string) bool {
 
 func isExecutable(p string) bool {
 	st, err := os.Stat(p)
-	return err == nil && st.Mode().IsRegular() && (runtime.GOOS == "windows" || st.Mode()&0o111 != 0)
+	return err == nil && program.Executable(st)
 }
