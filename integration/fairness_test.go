@@ -167,12 +167,14 @@ func decisions(t *testing.T, sp *embed.Host) *times {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
-	for range 4 { // two run, two wait
-		group.Go(func() { _ = sp.Call(ctx, "work", map[string]any{"seconds": 60}, nil) })
+	for range 4 { // two run, two wait; a slot is free a moment after its last call was answered
+		group.Go(func() {
+			for err := error(nil); ctx.Err() == nil && (err == nil || errdefs.ReasonOf(err) == errdefs.QueueFull); {
+				err = sp.Call(ctx, "work", map[string]any{"seconds": 60}, nil)
+			}
+		})
 	}
-	for sp.Status().Pools[0].Queued < 2 {
-		pause(t, time.Millisecond)
-	}
+	eventually(t, "two calls run and two wait", func() bool { return sp.Status().Pools[0].Queued == 2 })
 	var ts times
 	for range 2000 {
 		begun := time.Now()
