@@ -20,7 +20,33 @@ const (
 )
 
 func encodeEntry(origin string, answered uint64, commands []*snakepitv1.RegistryCommand) ([]byte, error) {
-	return proto.Marshal(&snakepitv1.RegistryEntry{Version: rulesVersion, Origin: origin, Answered: answered, Commands: commands})
+	version := uint32(1)
+	for _, c := range commands {
+		version = max(version, needs(c))
+	}
+	return proto.Marshal(&snakepitv1.RegistryEntry{Version: version, Origin: origin, Answered: answered, Commands: commands})
+}
+
+// needs is the version of the rules that a command is of. Fields and commands that
+// came with version 2 have numbers from 30 on, but for two of a session.
+func needs(c *snakepitv1.RegistryCommand) uint32 {
+	s := c.GetOpenSession().GetSession()
+	if s.GetAffinity() != "" || s.GetConcurrent() || hasFrom(c.ProtoReflect(), 30) {
+		return 2
+	}
+	return 1
+}
+
+// hasFrom reports whether a message, or one in it, has a field of a number or a
+// higher one.
+func hasFrom(m protoreflect.Message, number protoreflect.FieldNumber) bool {
+	found := false
+	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		found = field.Number() >= number ||
+			field.Message() != nil && !field.IsMap() && !field.IsList() && hasFrom(v.Message(), number)
+		return !found
+	})
+	return found
 }
 
 // decodeEntry reads an entry of the log. Whatever it doesn't know wholly is an
@@ -97,6 +123,26 @@ func subject(c *snakepitv1.RegistryCommand) string {
 		return "worker " + c.ClaimProcess.GetProcess().GetWorker()
 	case *snakepitv1.RegistryCommand_ReleaseProcess:
 		return "worker " + c.ReleaseProcess.GetWorker()
+	case *snakepitv1.RegistryCommand_RegisterNode:
+		return "node " + c.RegisterNode.GetNode().GetId()
+	case *snakepitv1.RegistryCommand_SetNodeStatus:
+		return "node " + c.SetNodeStatus.GetId()
+	case *snakepitv1.RegistryCommand_ForgetNode:
+		return "node " + c.ForgetNode.GetId()
+	case *snakepitv1.RegistryCommand_MoveSession:
+		return "session " + c.MoveSession.GetId()
+	case *snakepitv1.RegistryCommand_SetState:
+		return "session " + c.SetState.GetId()
 	}
 	return "registry"
+}
+
+// alone reports whether a command must be the only one of its entry, since it's
+// about many things, or changes what epochs and rules the others are run under.
+func alone(c *snakepitv1.RegistryCommand) bool {
+	switch c.GetCommand().(type) {
+	case *snakepitv1.RegistryCommand_Rehome, *snakepitv1.RegistryCommand_SetFeatureLevel:
+		return true
+	}
+	return false
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -16,6 +17,30 @@ type Config struct {
 	Node        string       // the host's name in logs and errors; empty: "local"
 	MaxSessions int          // open at once; zero: 10,000; at most 1,000,000
 	Logger      hclog.Logger // nil: silent
+
+	// Transport lets other nodes join; nil: this is the only one, and listens nowhere.
+	Transport *Transport
+	// Join names a cluster to become a member of where there's no registry yet; nil:
+	// a new one begins. It's looked at again when no member can be found where it was.
+	Join *Join
+	// Token is what a new node must show to join here; empty: nothing.
+	Token   string
+	API     string         // where clients reach this host, for the others; empty: nowhere
+	Machine host.MachineID // where this host runs; nodes of one machine may adopt each other's workers
+	Process host.Process   // this host's own
+	// Pools says for how many more sessions each pool has room; nil: for none. A node
+	// without room is given no session of a node that is down. It mustn't block.
+	Pools func() map[string]uint32
+	// OnLease is told of each change of the node's lease, in order. It mustn't block,
+	// nor call the node.
+	OnLease func(Lease)
+	// OnOwner is told of each session that this node begins or ceases to own, from one
+	// goroutine; changes in quick succession may come as one.
+	OnOwner func(OwnerChange)
+	// Clock stamps leases; nil: CLOCK_BOOTTIME where there is one.
+	Clock Clock
+
+	memory *memory // instead of Dir
 }
 
 const mostSessions = 1_000_000
@@ -26,15 +51,21 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
+	if c.Clock == nil {
+		c.Clock = newClock()
+	}
 	return c
 }
 
 func (c Config) validate() error {
-	if c.Dir == "" {
+	if c.Dir == "" && c.memory == nil {
 		return errdefs.New(errdefs.InvalidConfig, "the registry has no directory")
 	}
 	if c.MaxSessions < 0 || c.MaxSessions > mostSessions {
 		return errdefs.New(errdefs.InvalidConfig, "MaxSessions %d isn't 0 to %d", c.MaxSessions, mostSessions)
 	}
-	return nil
+	if c.Join != nil && (c.Transport == nil || len(c.Join.Addresses) == 0) {
+		return errdefs.New(errdefs.InvalidConfig, "joining a cluster needs a transport and the address of a member")
+	}
+	return c.Transport.validate()
 }

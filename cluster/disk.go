@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,12 +28,22 @@ type disk struct {
 	dir       string
 	log       hclog.Logger
 	fail      func(error) // told when the log can't be written or read any more
-	identity  identity
-	bolt      *store
-	snapshots *raft.FileSnapshotStore
+	bolt      *store      // nil: in memory
+	logs      logs        // what Raft uses: bolt, or memory's
+	memory    *memory     // nil: on disk
+	snapshots raft.SnapshotStore
 	newest    *raft.SnapshotMeta // nil: there is none
 	aside     []string           // what was set aside now, for people
 	raised    bool               // the generation was raised now
+
+	mu       sync.Mutex // guards all below, once Raft runs
+	identity identity
+}
+
+// logs is where Raft keeps its log, its term and its vote.
+type logs interface {
+	raft.LogStore
+	raft.StableStore
 }
 
 // openDisk opens the files in dir and mends what the sole member of a cluster can
@@ -53,6 +65,7 @@ func openDisk(dir string, log hclog.Logger, fail func(error)) (*disk, error) {
 	if err := d.mendLog(damage, known); err != nil {
 		return nil, firstOf(err, d.close())
 	}
+	d.logs = d.bolt
 	return d, nil
 }
 
@@ -112,11 +125,47 @@ func (d *disk) raise() error {
 // noteGeneration keeps a generation that is higher than the one known, as it is
 // when the identity came from an old copy.
 func (d *disk) noteGeneration(generation uint64) error {
-	if generation <= d.identity.Generation {
+	return d.change(func(id *identity) { id.Generation = max(id.Generation, generation) })
+}
+
+// belong keeps which cluster the node belongs to, and, once, that others may count on
+// its log. It's durable when it returns.
+func (d *disk) belong(cluster string, member bool) error {
+	return d.change(func(id *identity) {
+		id.Cluster = cmp.Or(cluster, id.Cluster)
+		id.Member = id.Member || member
+	})
+}
+
+func (d *disk) change(do func(*identity)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := d.identity
+	if do(&next); next == d.identity {
 		return nil
 	}
-	d.identity.Generation = generation
-	return d.identity.write(d.dir)
+	if d.memory != nil {
+		d.memory.identity = next
+	} else if err := next.write(d.dir); err != nil {
+		return err
+	}
+	d.identity = next
+	return nil
+}
+
+// who is what is known of the node itself.
+func (d *disk) who() identity {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.identity
+}
+
+// memberLost refuses to go on without what others count on: a vote that was given
+// and forgotten could be given twice.
+func (d *disk) memberLost(damage error) error {
+	e := errdefs.Wrap(errdefs.Internal, damage, "%s is lost, and this node is a member of cluster %s", d.path(logFile), d.identity.Cluster)
+	e.Hint = "nothing is lost that the cluster acknowledged: move the directory away, let the host join as a new node, and remove node " + d.identity.ID
+	return e
 }
 
 func (d *disk) setAside(what, to string, why error) {

@@ -19,6 +19,7 @@ type bench struct {
 	*machine
 
 	index  uint64
+	term   uint64
 	number uint64
 	halted error
 }
@@ -53,7 +54,7 @@ func (b *bench) entry(tb testing.TB, commands ...*snakepitv1.RegistryCommand) []
 func (b *bench) applied(tb testing.TB, data []byte) []outcome {
 	tb.Helper()
 	b.index++
-	switch r := b.Apply(&raft.Log{Index: b.index, Data: data}).(type) {
+	switch r := b.Apply(&raft.Log{Index: b.index, Term: b.term, Data: data}).(type) {
 	case []outcome:
 		return r
 	case error:

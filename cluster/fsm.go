@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -19,10 +21,11 @@ type machine struct {
 	mu      sync.RWMutex // guards all below
 	state   *state
 	stopped error
+	waiting map[chan struct{}]uint64 // for an entry of that index
 }
 
 func newMachine(halt func(error)) *machine {
-	return &machine{halt: halt, state: newState()}
+	return &machine{halt: halt, state: newState(), waiting: map[chan struct{}]uint64{}}
 }
 
 // Apply implements [raft.FSM]. It gives the outcomes of the entry's commands, or
@@ -39,7 +42,37 @@ func (m *machine) Apply(log *raft.Log) any {
 		m.halt(m.stopped)
 		return m.stopped
 	}
-	return m.state.apply(entry, log.Index)
+	outcomes := m.state.apply(entry, log.Index, log.Term)
+	m.arrived()
+	return outcomes
+}
+
+// arrived tells those who waited for what is there now.
+func (m *machine) arrived() {
+	for there, index := range m.waiting {
+		if index <= m.state.index {
+			close(there)
+			delete(m.waiting, there)
+		}
+	}
+}
+
+// reached returns a channel that is closed once the entry at an index is applied,
+// and what ends the wait before that.
+func (m *machine) reached(index uint64) (there chan struct{}, leave func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there = make(chan struct{})
+	if m.state.index >= index {
+		close(there)
+		return there, func() {}
+	}
+	m.waiting[there] = index
+	return there, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.waiting, there)
+	}
 }
 
 // Snapshot implements [raft.FSM].
@@ -60,21 +93,24 @@ func (m *machine) Restore(source io.ReadCloser) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	s.watch = m.state.watch
 	m.state = s
+	m.arrived()
+	s.watch.everything()
 	return nil
 }
 
 // session finds a session; the error is session_not_found or session_expired.
-func (m *machine) session(id host.SessionID) (*host.Session, *errdefs.Error) {
+func (m *machine) session(id host.SessionID) (*sessionRow, *errdefs.Error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.state.find(id)
 }
 
-func (m *machine) sessions() []*host.Session {
+func (m *machine) sessions() []*sessionRow {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	all := make([]*host.Session, 0, len(m.state.sessions))
+	all := make([]*sessionRow, 0, len(m.state.sessions))
 	for _, s := range m.state.sessions {
 		all = append(all, s)
 	}
@@ -95,4 +131,37 @@ func (m *machine) generation() uint64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.state.generation
+}
+
+// index is that of the last entry of commands that was applied.
+func (m *machine) index() uint64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.state.index
+}
+
+// level is the version of the rules that all nodes know; cluster is the cluster's
+// id, empty while it has none.
+func (m *machine) level() (level uint32, cluster string) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.state.level(), m.state.cluster
+}
+
+// member finds a node; nil: there is none.
+func (m *machine) member(id string) *Member {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.state.nodes[id]
+}
+
+// members lists all nodes, sorted by id.
+func (m *machine) members() []*Member {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make([]*Member, 0, len(m.state.nodes))
+	for _, id := range slices.Sorted(maps.Keys(m.state.nodes)) {
+		all = append(all, m.state.nodes[id])
+	}
+	return all
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func (s *state) openSession(c *snakepitv1.OpenSession, epoch uint64) outcome {
-	session := sessionFromWire(c.GetSession())
+	session := rowFromWire(c.GetSession())
 	if known := s.sessions[session.ID]; known != nil {
 		return outcome{session: known}
 	}
@@ -18,6 +18,12 @@ func (s *state) openSession(c *snakepitv1.OpenSession, epoch uint64) outcome {
 	if uint64(len(s.sessions)) >= c.GetLimit() {
 		return refused(sessionQuota(c.GetLimit()))
 	}
+	if session.Owner != (Owner{}) {
+		if err := s.owns(session.Owner); err != nil {
+			return refused(err)
+		}
+	}
+	session.values = nil
 	return s.put(session, epoch)
 }
 
@@ -27,7 +33,7 @@ func (s *state) bindSession(c *snakepitv1.BindSession, epoch uint64) outcome {
 		return refused(err)
 	}
 	if known.Epoch != c.GetFromEpoch() {
-		return refused(errdefs.New(errdefs.Conflict, "session %q is at epoch %d, not %d", names.Cut(c.GetId()), known.Epoch, c.GetFromEpoch()))
+		return refused(wrongEpoch(known, c.GetFromEpoch()))
 	}
 	moved := *known
 	moved.Home = host.WorkerID(c.GetHome())
@@ -36,10 +42,15 @@ func (s *state) bindSession(c *snakepitv1.BindSession, epoch uint64) outcome {
 
 func (s *state) forgetSession(c *snakepitv1.ForgetSession) outcome {
 	id := host.SessionID(c.GetId())
-	if _, known := s.sessions[id]; !known {
+	known := s.sessions[id]
+	if known == nil {
 		return outcome{}
 	}
+	if from := c.GetFromEpoch(); from != 0 && known.Epoch != from {
+		return refused(wrongEpoch(known, from))
+	}
 	delete(s.sessions, id)
+	s.watch.owner(id, known.Owner, Owner{})
 	if c.GetExpired() {
 		s.expired.add(id)
 	}
@@ -47,13 +58,20 @@ func (s *state) forgetSession(c *snakepitv1.ForgetSession) outcome {
 }
 
 // put records a session under a new epoch.
-func (s *state) put(session host.Session, epoch uint64) outcome {
+func (s *state) put(session sessionRow, epoch uint64) outcome {
 	session.Epoch = epoch
+	var before Owner
+	if known := s.sessions[session.ID]; known != nil {
+		before = known.Owner
+	}
 	s.sessions[session.ID] = &session
+	if before != session.Owner {
+		s.watch.owner(session.ID, before, session.Owner)
+	}
 	return outcome{session: &session}
 }
 
-func (s *state) find(id host.SessionID) (*host.Session, *errdefs.Error) {
+func (s *state) find(id host.SessionID) (*sessionRow, *errdefs.Error) {
 	if known := s.sessions[id]; known != nil {
 		return known, nil
 	}

@@ -40,13 +40,16 @@ func (s *snapshot) Release() {}
 func writeSnapshot(to io.Writer, s *state) error {
 	w := &recordWriter{to: bufio.NewWriterSize(to, 64<<10)}
 	w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Header{
-		Header: &snakepitv1.SnapshotHeader{Version: rulesVersion, Generation: s.generation},
+		Header: headerOf(s),
 	}})
 	for _, id := range slices.Sorted(maps.Keys(s.sessions)) {
-		w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Session{Session: sessionToWire(*s.sessions[id])}})
+		w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Session{Session: savedSession(s.sessions[id])}})
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.processes)) {
 		w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Process{Process: processToWire(*s.processes[id])}})
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
+		w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Node{Node: memberToWire(*s.nodes[id])}})
 	}
 	for _, id := range s.expired.oldestFirst() {
 		w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Expired{Expired: string(id)}})
@@ -56,6 +59,15 @@ func writeSnapshot(to io.Writer, s *state) error {
 	}
 	w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_End{End: &snakepitv1.SnapshotEnd{Records: w.written + 1}}})
 	return w.flush()
+}
+
+// headerOf has nothing that a program of the agreed level wouldn't know.
+func headerOf(s *state) *snakepitv1.SnapshotHeader {
+	h := &snakepitv1.SnapshotHeader{Version: s.level(), Generation: s.generation}
+	if s.level() > 1 {
+		h.Index, h.Level, h.Cluster = s.index, s.raised, s.cluster
+	}
+	return h
 }
 
 // recordWriter keeps the first error.
@@ -96,7 +108,8 @@ func readSnapshot(from io.Reader) (*state, error) {
 		return nil, err
 	}
 	s := newState()
-	s.generation = header.GetGeneration()
+	s.generation, s.index = header.GetGeneration(), header.GetIndex()
+	s.raised, s.cluster = header.GetLevel(), header.GetCluster()
 	for {
 		record := r.read()
 		if r.err != nil {
@@ -115,7 +128,7 @@ func readSnapshot(from io.Reader) (*state, error) {
 func (s *state) restore(r *snakepitv1.RegistryRecord) error {
 	switch r := r.GetRecord().(type) {
 	case *snakepitv1.RegistryRecord_Session:
-		session := sessionFromWire(r.Session)
+		session := rowFromWire(r.Session)
 		if s.sessions[session.ID] != nil {
 			return badSnapshot("a session is there twice")
 		}
@@ -126,6 +139,12 @@ func (s *state) restore(r *snakepitv1.RegistryRecord) error {
 			return badSnapshot("a process is there twice")
 		}
 		s.processes[p.Worker] = &p
+	case *snakepitv1.RegistryRecord_Node:
+		m := memberFromWire(r.Node)
+		if s.nodes[m.ID] != nil || len(s.nodes) >= maxNodes || m.Status == "" {
+			return badSnapshot("a node is there twice, or there are too many")
+		}
+		s.nodes[m.ID] = &m
 	case *snakepitv1.RegistryRecord_Expired:
 		if id := host.SessionID(r.Expired); s.expired.has(id) {
 			return badSnapshot("an expired session is there twice")

@@ -19,6 +19,10 @@ type identity struct {
 	// Generation is the last one of epochs that this node has begun, or was about
 	// to: see Epoch in the package's DESIGN.md.
 	Generation uint64 `json:"generation"`
+	// Cluster is the one that it belongs to; empty: none with an id yet.
+	Cluster string `json:"cluster,omitempty"`
+	// Member says that others may count on this node's log and vote.
+	Member bool `json:"member,omitempty"`
 }
 
 const identityFile = "node.json"

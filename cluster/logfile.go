@@ -42,6 +42,9 @@ func (d *disk) mendLog(damage error, known bool) error {
 	if damage == nil {
 		damage = d.checkLog()
 	}
+	if damage != nil && d.identity.Member {
+		return d.memberLost(damage)
+	}
 	if damage != nil {
 		if err := d.close(); err != nil && !errors.Is(err, boltfile.ErrTorn) {
 			return err
@@ -88,6 +91,9 @@ func (d *disk) followUp(known bool) error {
 	empty, err := d.logIsEmpty()
 	if err != nil {
 		return err
+	}
+	if empty && d.identity.Member {
+		return d.memberLost(errors.New("the log is empty"))
 	}
 	if empty && (known || d.newest != nil) {
 		if err := d.raise(); err != nil {

@@ -20,6 +20,9 @@ type registryModel struct {
 	expired    map[host.SessionID]bool
 	processes  map[host.WorkerID]int
 	highest    map[string]uint64 // epoch ever given, by subject
+	nodes      map[string]Member
+	owners     map[host.SessionID]Owner
+	values     map[host.SessionID]map[string]Value
 }
 
 // TestStateMachineFollowsTheModel applies random entries to a machine, to a second
@@ -32,6 +35,7 @@ func TestStateMachineFollowsTheModel(t *testing.T) {
 		m := &registryModel{
 			sessions: map[host.SessionID]host.Session{}, expired: map[host.SessionID]bool{},
 			processes: map[host.WorkerID]int{}, highest: map[string]uint64{},
+			nodes: map[string]Member{}, owners: map[host.SessionID]Owner{}, values: map[host.SessionID]map[string]Value{},
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"entry": func(rt *rapid.T) {
@@ -73,7 +77,11 @@ func drawCommands(rt *rapid.T, m *registryModel) []*snakepitv1.RegistryCommand {
 	var commands []*snakepitv1.RegistryCommand
 	about := map[string]bool{}
 	for range rapid.IntRange(1, 4).Draw(rt, "commands") {
-		if c := drawCommand(rt, m); !about[subject(c)] {
+		c := drawCommand(rt, m)
+		if alone(c) {
+			return []*snakepitv1.RegistryCommand{c}
+		}
+		if !about[subject(c)] {
 			about[subject(c)] = true
 			commands = append(commands, c)
 		}
@@ -84,7 +92,7 @@ func drawCommands(rt *rapid.T, m *registryModel) []*snakepitv1.RegistryCommand {
 func drawCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand {
 	id := host.SessionID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "id"))
 	worker := host.WorkerID(rapid.SampledFrom([]string{"w1", "w2", "w3"}).Draw(rt, "worker"))
-	switch rapid.IntRange(0, 9).Draw(rt, "verb") {
+	switch rapid.IntRange(0, 18).Draw(rt, "verb") {
 	case 0, 1, 2:
 		return openSession(host.Session{ID: id, Pool: "ml", Home: worker}, rapid.IntRange(1, 4).Draw(rt, "limit"))
 	case 3, 4:
@@ -99,6 +107,14 @@ func drawCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand {
 		return claimProcess(host.ProcessRecord{Worker: worker, Process: host.Process{PID: rapid.IntRange(1, 99).Draw(rt, "pid")}})
 	case 8:
 		return releaseProcess(worker)
+	case 9, 10:
+		return drawNodeCommand(rt, m)
+	case 11, 12, 13:
+		return rehome([]*snakepitv1.MoveSession{drawMove(rt, m, id), drawMove(rt, m, "a"), drawMove(rt, m, "b")}, 0)
+	case 14, 15:
+		return setState(id, m.sessions[id].Epoch, []*snakepitv1.StateChange{drawChange(rt, m.values[id])})
+	case 16, 17:
+		return openOwned(host.Session{ID: id, Pool: "ml"}, drawOwner(rt, m), 4)
 	}
 	return raiseGeneration(rapid.Uint64Range(0, 3).Draw(rt, "generation"))
 }
@@ -106,10 +122,11 @@ func drawCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand {
 // check compares an outcome with what the model says, and moves the model on.
 func (m *registryModel) check(rt *rapid.T, c *snakepitv1.RegistryCommand, got outcome, index uint64) {
 	want := errdefs.Reason("")
-	about := subject(c)
+	about, whole := subject(c), c
+	epoch := m.generation<<generationShift + index
 	switch c := c.GetCommand().(type) {
 	case *snakepitv1.RegistryCommand_OpenSession:
-		want = m.open(sessionFromWire(c.OpenSession.GetSession()), c.OpenSession.GetLimit(), got)
+		want = m.open(rowFromWire(c.OpenSession.GetSession()), c.OpenSession.GetLimit(), got)
 	case *snakepitv1.RegistryCommand_BindSession:
 		want = m.bind(c.BindSession, got)
 	case *snakepitv1.RegistryCommand_ForgetSession:
@@ -117,13 +134,15 @@ func (m *registryModel) check(rt *rapid.T, c *snakepitv1.RegistryCommand, got ou
 		if _, known := m.sessions[id]; known && c.ForgetSession.GetExpired() {
 			m.expired[id] = true
 		}
-		delete(m.sessions, id)
+		m.forget(id)
 	case *snakepitv1.RegistryCommand_ClaimProcess:
 		m.processes[host.WorkerID(c.ClaimProcess.GetProcess().GetWorker())] = int(c.ClaimProcess.GetProcess().GetPid())
 	case *snakepitv1.RegistryCommand_ReleaseProcess:
 		delete(m.processes, host.WorkerID(c.ReleaseProcess.GetWorker()))
 	case *snakepitv1.RegistryCommand_RaiseGeneration:
 		m.generation = max(m.generation, c.RaiseGeneration.GetGeneration())
+	default:
+		want = m.checkNode(rt, whole, epoch)
 	}
 	reason := errdefs.Reason("")
 	if got.err != nil {
@@ -135,7 +154,7 @@ func (m *registryModel) check(rt *rapid.T, c *snakepitv1.RegistryCommand, got ou
 	m.checkEpoch(rt, about, got, index)
 }
 
-func (m *registryModel) open(s host.Session, limit uint64, got outcome) errdefs.Reason {
+func (m *registryModel) open(s sessionRow, limit uint64, got outcome) errdefs.Reason {
 	if _, known := m.sessions[s.ID]; known {
 		return ""
 	}
@@ -145,10 +164,13 @@ func (m *registryModel) open(s host.Session, limit uint64, got outcome) errdefs.
 	if uint64(len(m.sessions)) >= limit {
 		return errdefs.SessionQuota
 	}
+	if s.Owner != (Owner{}) && !m.up(s.Owner) {
+		return errdefs.Fenced
+	}
 	if got.session != nil {
 		s.Epoch = got.session.Epoch
 	}
-	m.sessions[s.ID] = s
+	m.sessions[s.ID], m.owners[s.ID] = s.Session, s.Owner
 	return ""
 }
 
@@ -202,7 +224,7 @@ func (m *registryModel) compare(rt *rapid.T, b *bench) {
 	}
 	want := map[host.SessionID]string{}
 	for id, s := range m.sessions {
-		want[id] = sessionLine(s)
+		want[id] = sessionLine(sessionRow{Session: s, Owner: m.owners[id], values: m.values[id]})
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		rt.Fatalf("sessions %v, want %v", got, want)

@@ -16,16 +16,19 @@ import (
 // closeWait is how long Close may spend on a last snapshot.
 const closeWait = 5 * time.Second
 
-// Node is this host's part of the cluster: so far all of it. It implements
+// Node is this host's part of the cluster, or all of it. It implements
 // host.Registry and host.ProcessRegistry.
 type Node struct {
 	cfg      Config
 	log      hclog.Logger
 	disk     *disk
+	id       string
 	machine  *machine
 	proposer *proposer
 	raft     *raft.Raft
-	trans    *raft.InmemTransport
+	trans    transport
+	mesh     *mesh  // nil: no other node can reach this one
+	began    uint64 // how many entries were applied before Open returned
 
 	once   sync.Once
 	ending chan struct{} // closed when the node is to end
@@ -60,26 +63,43 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n.machine = newMachine(n.fail)
 	n.proposer = newProposer(n.apply, n.ended)
 	var err error
-	if n.disk, err = openDisk(cfg.Dir, log, n.fail); err != nil {
+	if n.disk, err = n.openDisk(); err != nil {
+		n.cfg.Transport.close()
 		return nil, openError(cfg.Dir, err)
 	}
+	n.id = n.disk.identity.ID
+	if cfg.Transport != nil {
+		n.mesh = newMesh(n)
+	}
 	if err := n.startRaft(); err != nil {
+		n.cfg.Transport.close()
 		return nil, openError(cfg.Dir, firstOf(n.failure(), err, n.disk.close()))
 	}
 	var proposing, running sync.WaitGroup
+	if n.mesh != nil {
+		n.mesh.start() //nolint:contextcheck // it lives until Close
+	}
 	proposing.Go(func() { n.proposer.run(n.ending) })
-	running.Go(func() { n.run(&proposing) }) // Close and Done wait for it
+	running.Go(func() { n.run(&proposing) }) //nolint:contextcheck // it lives until Close, and Done waits for it
 	if err := n.catchUp(ctx); err != nil {
 		n.fail(err)
 		<-n.done
 		return nil, openError(cfg.Dir, n.cause)
 	}
+	n.began = n.proposer.applied.Load()
 	return n, nil
+}
+
+func (n *Node) openDisk() (*disk, error) {
+	if n.cfg.memory != nil {
+		return n.cfg.memory.open(), nil
+	}
+	return openDisk(n.cfg.Dir, n.log, n.fail)
 }
 
 // ID is the node's name among all nodes. It stays the same for as long as the
 // directory's files do.
-func (n *Node) ID() string { return n.disk.identity.ID }
+func (n *Node) ID() string { return n.id }
 
 // SetAside says which damaged files Open set aside, and why, one sentence each.
 func (n *Node) SetAside() []string { return slices.Clone(n.disk.aside) }
@@ -140,15 +160,24 @@ func (n *Node) run(proposing *sync.WaitGroup) {
 	if n.cause != nil && errdefs.ReasonOf(n.cause) != errdefs.Cancelled { // whoever gave up an Open has it from there
 		n.log.Error("the registry ends", "error", n.cause)
 	}
+	if n.mesh != nil && n.cause == nil {
+		n.mesh.retire()
+	}
 	proposing.Wait()
+	if n.mesh != nil {
+		n.mesh.hush()
+	}
 	var last sync.WaitGroup
-	if n.cause == nil && n.proposer.applied.Load() > 1 { // the first is catchUp's
+	if n.cause == nil && n.proposer.applied.Load() > n.began {
 		n.lastSnapshot(&last)
 	}
 	if err := n.raft.Shutdown().Error(); err != nil {
 		n.log.Warn("raft ended badly", "error", err)
 	}
 	last.Wait()
+	if n.mesh != nil {
+		n.mesh.stop()
+	}
 	if err := n.trans.Close(); err != nil {
 		n.log.Warn("raft's transport ended badly", "error", err)
 	}

@@ -23,8 +23,9 @@ const (
 // proposer turns commands into entries of the log. It has one entry under way at a
 // time; the commands that come meanwhile share the next one, and its fsync.
 type proposer struct {
-	// apply proposes an entry and blocks until it's applied here, or won't be.
-	apply  func(data []byte) ([]outcome, error)
+	// apply proposes an entry and blocks until it's applied, or won't be. It gives the
+	// entry's index.
+	apply  func(data []byte) ([]outcome, uint64, error)
 	origin string
 	ended  func() error // why nothing is proposed any more
 
@@ -42,6 +43,7 @@ type proposal struct {
 	command *snakepitv1.RegistryCommand
 	subject string
 	size    int
+	alone   bool        // takes an entry to itself
 	taken   atomic.Bool // by whoever is first: the proposer, or a caller who leaves
 	answer  chan answer // has room for it
 }
@@ -51,7 +53,7 @@ type answer struct {
 	err     error
 }
 
-func newProposer(apply func([]byte) ([]outcome, error), ended func() error) *proposer {
+func newProposer(apply func([]byte) ([]outcome, uint64, error), ended func() error) *proposer {
 	return &proposer{
 		apply: apply, origin: newUUID(), ended: ended, next: 1,
 		waiting: make(chan *proposal, maxCommands), stopped: make(chan struct{}),
@@ -61,7 +63,7 @@ func newProposer(apply func([]byte) ([]outcome, error), ended func() error) *pro
 // propose has a command run, and blocks until it was, or ctx ends. In the second
 // case the error says whether it may be run all the same.
 func (p *proposer) propose(ctx context.Context, c *snakepitv1.RegistryCommand) (outcome, error) {
-	mine := &proposal{command: c, subject: subject(c), size: proto.Size(c) + 16, answer: make(chan answer, 1)}
+	mine := &proposal{command: c, subject: subject(c), size: proto.Size(c) + 16, alone: alone(c), answer: make(chan answer, 1)}
 	if mine.size > maxEntry/2 {
 		return outcome{}, errdefs.New(errdefs.PayloadTooLarge, "a change of %d bytes, where the registry takes %d", mine.size, maxEntry/2)
 	}
@@ -93,14 +95,17 @@ func (m *proposal) late(p *proposer) (outcome, error) {
 }
 
 func gaveUp(ctx context.Context, underWay bool) error {
-	reason := errdefs.Cancelled
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		reason = errdefs.Deadline
-	}
 	if underWay {
-		return errdefs.Wrap(reason, ctx.Err(), "the registry's write is under way, and may succeed yet")
+		return errdefs.Wrap(reasonOf(ctx), ctx.Err(), "the registry's write is under way, and may succeed yet")
 	}
-	return errdefs.Wrap(reason, ctx.Err(), "nothing was written to the registry")
+	return errdefs.Wrap(reasonOf(ctx), ctx.Err(), "nothing was written to the registry")
+}
+
+func reasonOf(ctx context.Context) errdefs.Reason {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return errdefs.Deadline
+	}
+	return errdefs.Cancelled
 }
 
 // run proposes entries until ending is closed. The entry under way then is
@@ -147,16 +152,17 @@ func (p *proposer) collect(ending <-chan struct{}) []*proposal {
 func (p *proposer) pick() []*proposal {
 	var batch, rest []*proposal
 	about := map[string]bool{}
-	size := 0
+	size, full := 0, false
 	for _, m := range p.held {
 		switch {
-		case about[m.subject] || len(batch) == maxCommands || size+m.size > maxEntry-1024:
+		case about[m.subject] || full || len(batch) > 0 && m.alone || len(batch) == maxCommands || size+m.size > maxEntry-1024:
 			about[m.subject] = true // what comes after it about the same mustn't overtake it
 			rest = append(rest, m)
 		case m.taken.CompareAndSwap(false, true):
 			about[m.subject] = true
 			size += m.size
 			batch = append(batch, m)
+			full = m.alone
 		}
 	}
 	p.held = rest
@@ -194,9 +200,12 @@ func (p *proposer) insist(data []byte, ending <-chan struct{}) ([]outcome, error
 	end := time.Now().Add(holdWait)
 	mayHaveRun := false
 	for {
-		outcomes, err := p.apply(data)
+		outcomes, index, err := p.apply(data)
 		if err == nil {
 			p.applied.Add(1)
+			for i := range outcomes {
+				outcomes[i].index = index
+			}
 			return outcomes, nil
 		}
 		lost := errors.Is(err, raft.ErrLeadershipLost)

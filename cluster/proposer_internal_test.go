@@ -44,7 +44,10 @@ func inStand(t *testing.T, test func(s *stand)) {
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	s := &stand{T: t, bench: newBench(), ending: make(chan struct{})}
-	s.proposer = newProposer(s.land, func() error { return errors.New("ended") })
+	s.proposer = newProposer(func(data []byte) ([]outcome, uint64, error) {
+		out, err := s.land(data)
+		return out, s.bench.index, err
+	}, func() error { return errors.New("ended") })
 	go s.run(s.ending)
 	return s
 }

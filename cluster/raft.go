@@ -43,15 +43,32 @@ func (n *Node) startRaft() error {
 	return err
 }
 
+// transport is what carries Raft's messages.
+type transport interface {
+	raft.Transport
+	raft.WithClose
+}
+
+// openTransport gives Raft a way to others, or to none.
+func (n *Node) openTransport() raft.ServerAddress {
+	if n.mesh == nil {
+		address, alone := raft.NewInmemTransport(raft.ServerAddress(n.ID()))
+		alone.Connect(address, alone)
+		n.trans = alone
+		return address
+	}
+	n.trans = n.raftTransport(n.mesh.book)
+	return n.trans.LocalAddr()
+}
+
 func (n *Node) newRaft() error {
-	address := raft.ServerAddress(n.ID())
-	_, n.trans = raft.NewInmemTransport(address)
-	cfg, s := n.raftConfig(), n.disk.bolt
+	address := n.openTransport()
+	cfg, s := n.raftConfig(), n.disk.logs
 	existing, err := raft.HasExistingState(s, s, n.disk.snapshots)
 	if err != nil {
 		return err
 	}
-	if !existing {
+	if !existing && n.cfg.Join == nil {
 		alone := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: cfg.LocalID, Address: address}}}
 		if err := raft.BootstrapCluster(cfg, s, s, n.disk.snapshots, n.trans, alone); err != nil {
 			return err
@@ -64,6 +81,9 @@ func (n *Node) newRaft() error {
 // catchUp makes this node the leader and waits until it has applied its whole log,
 // which it has when it has applied an entry of this term.
 func (n *Node) catchUp(ctx context.Context) error {
+	if n.mesh != nil {
+		return n.mesh.catchUp(ctx)
+	}
 	if err := n.checkMembers(); err != nil {
 		return err
 	}
@@ -76,6 +96,9 @@ func (n *Node) catchUp(ctx context.Context) error {
 		return gaveUp(ctx, false)
 	}
 	if _, err := n.proposer.propose(ctx, raiseGeneration(n.disk.identity.Generation)); err != nil {
+		return err
+	}
+	if err := n.raiseLevel(ctx, n.raft.CurrentTerm()); err != nil {
 		return err
 	}
 	return n.disk.noteGeneration(n.machine.generation())
@@ -99,31 +122,36 @@ func (n *Node) checkMembers() error {
 // callElection has Raft stand for election now: a sole voter needn't wait for
 // anybody's heartbeat. Should it come to nothing, Raft does so by itself later.
 func (n *Node) callElection() {
-	_, self := raft.NewInmemTransport("")
-	defer self.Close() //nolint:errcheck // it returns nil
-	self.Connect(n.trans.LocalAddr(), n.trans)
 	request := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
 		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.ID()), Addr: []byte(n.trans.LocalAddr()),
 	}}
-	err := self.TimeoutNow(raft.ServerID(n.ID()), n.trans.LocalAddr(), request, &raft.TimeoutNowResponse{})
+	err := n.trans.TimeoutNow(raft.ServerID(n.ID()), n.trans.LocalAddr(), request, &raft.TimeoutNowResponse{})
 	if err != nil {
 		n.log.Debug("the election takes its time", "error", err)
 	}
 }
 
-// apply proposes an entry and blocks until it's applied here, or won't be.
-func (n *Node) apply(data []byte) ([]outcome, error) {
+// apply proposes an entry and blocks until it's applied, or won't be.
+func (n *Node) apply(data []byte) ([]outcome, uint64, error) {
+	if n.mesh != nil {
+		return n.mesh.applyAnywhere(data)
+	}
+	return n.applyHere(data)
+}
+
+// applyHere needs this node to lead.
+func (n *Node) applyHere(data []byte) ([]outcome, uint64, error) {
 	future := n.raft.Apply(data, enqueueWait)
 	if err := future.Error(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	switch response := future.Response().(type) {
 	case []outcome:
-		return response, nil
+		return response, future.Index(), nil
 	case error:
-		return nil, response
+		return nil, 0, response
 	}
-	return nil, fmt.Errorf("raft answered with a %T", future.Response())
+	return nil, 0, fmt.Errorf("raft answered with a %T", future.Response())
 }
 
 // lastSnapshot keeps the registry in a second file, for a start that finds the

@@ -13,12 +13,18 @@ import (
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
-// OpenSession implements host.Registry. The session is on disk when it returns.
+// OpenSession implements host.Registry. The session is on disk when it returns, and
+// this node owns it, unless it was there already. Among several nodes it fails with
+// fenced while this one has no lease.
 func (n *Node) OpenSession(ctx context.Context, s host.Session) (host.Session, error) {
 	if err := validateSession(s); err != nil {
 		return host.Session{}, err
 	}
-	o, err := n.propose(ctx, openSession(s, n.cfg.MaxSessions))
+	owner, err := n.mayOwn()
+	if err != nil {
+		return host.Session{}, err
+	}
+	o, err := n.propose(ctx, openOwned(s, owner, n.cfg.MaxSessions))
 	if err != nil {
 		return host.Session{}, err
 	}
@@ -49,12 +55,21 @@ func (n *Node) BindSession(ctx context.Context, id host.SessionID, home host.Wor
 	return copied(o.session), nil
 }
 
-// CloseSession implements host.Registry.
+// CloseSession implements host.Registry. Among several nodes, a session that has
+// moved meanwhile hasn't expired: the error is conflict.
 func (n *Node) CloseSession(ctx context.Context, id host.SessionID, expired bool) error {
 	if err := validateSession(host.Session{ID: id}); err != nil {
 		return err
 	}
-	_, err := n.propose(ctx, forgetSession(id, expired))
+	from := uint64(0)
+	if expired && n.mesh != nil {
+		row, missing := n.machine.session(id)
+		if missing != nil {
+			return nil //nolint:nilerr // there's nothing to close
+		}
+		from = row.Epoch
+	}
+	_, err := n.propose(ctx, forgetFrom(id, expired, from))
 	return err
 }
 
@@ -64,7 +79,7 @@ func (n *Node) Sessions(ctx context.Context) ([]host.Session, error) {
 		return nil, err
 	}
 	rows := n.machine.sessions()
-	slices.SortFunc(rows, func(a, b *host.Session) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	slices.SortFunc(rows, func(a, b *sessionRow) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	all := make([]host.Session, 0, len(rows))
 	for _, s := range rows {
 		all = append(all, copied(s))
@@ -109,7 +124,13 @@ func (n *Node) propose(ctx context.Context, c *snakepitv1.RegistryCommand) (outc
 	if err := n.check(ctx); err != nil {
 		return outcome{}, err
 	}
+	if err := n.allowed(c); err != nil {
+		return outcome{}, err
+	}
 	o, err := n.proposer.propose(ctx, c)
+	if err == nil && n.mesh != nil {
+		err = n.caughtUp(ctx, o.index)
+	}
 	if err != nil {
 		return outcome{}, err
 	}
@@ -118,6 +139,20 @@ func (n *Node) propose(ctx context.Context, c *snakepitv1.RegistryCommand) (outc
 		return outcome{}, &own
 	}
 	return o, nil
+}
+
+// mayOwn says as whom this node may own a session.
+func (n *Node) mayOwn() (Owner, error) {
+	if n.mesh == nil {
+		return Owner{}, nil
+	}
+	l := n.Lease()
+	if !l.Valid(n.cfg.Clock.Now()) {
+		e := errdefs.New(errdefs.Fenced, "this node has no lease, and so owns no sessions")
+		e.Hint = "it gets one once it reaches a leader"
+		return Owner{}, e
+	}
+	return Owner{Node: n.ID(), Incarnation: l.Incarnation}, nil
 }
 
 func validateSession(s host.Session) error {
@@ -139,8 +174,8 @@ func validateSession(s host.Session) error {
 	return nil
 }
 
-func copied(s *host.Session) host.Session {
-	c := *s
+func copied(s *sessionRow) host.Session {
+	c := s.Session
 	c.Metadata = maps.Clone(c.Metadata)
 	return c
 }

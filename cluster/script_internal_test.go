@@ -3,6 +3,7 @@ package cluster
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,11 +81,19 @@ func (s *scripted) block(t *testing.T, lines []string) []string {
 	case "restart":
 		fresh := newBench()
 		fresh.restored(t, s.saved(t))
-		fresh.index, fresh.number = s.index, s.number
+		fresh.index, fresh.number, fresh.term = s.index, s.number, s.term
 		s.bench = fresh
 		return []string{"ok"}
 	case "again":
 		return shown(s.applied(t, s.last))
+	}
+	if word, term, _ := strings.Cut(lines[0], " "); word == "term" {
+		n, err := strconv.ParseUint(term, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.term = n
+		return []string{"ok"}
 	}
 	var commands []*snakepitv1.RegistryCommand
 	for _, line := range lines {
@@ -118,13 +127,41 @@ func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
 		}
 		return g<<generationShift + i
 	}
+	to := Owner{Node: args["node"], Incarnation: number("inc", 0)}
 	switch words[0] {
+	case "open-for":
+		return openOwned(host.Session{ID: host.SessionID(words[1]), Pool: args["pool"]}, to, 100)
+	case "register":
+		return registerNode(Member{ID: words[1], MinVersion: 1, MaxVersion: uint32(number("knows", 2))}, number("term", 0))
+	case "status":
+		return setNodeStatus(words[1], number("inc", 0), Status(args["to"]), number("term", 0))
+	case "forget":
+		return forgetNode(words[1])
+	case "level":
+		return setFeatureLevel(2, args["cluster"], number("term", 0))
+	case "move":
+		return moveSession(host.SessionID(words[1]), number("from", 0), to)
+	case "rehome":
+		var moves []*snakepitv1.MoveSession
+		for id := range strings.SplitSeq(words[1], ",") {
+			moves = append(moves, move(host.SessionID(id), number("from", 0), to))
+		}
+		return rehome(moves, number("term", 0))
+	case "set":
+		change := &snakepitv1.StateChange{Key: args["key"]}
+		if value, ok := args["value"]; ok {
+			change.Value = []byte(value)
+		}
+		if _, ok := args["was"]; ok {
+			change.Expected = new(number("was", 0))
+		}
+		return setState(host.SessionID(words[1]), number("epoch", 0), []*snakepitv1.StateChange{change})
 	case "open":
 		return openSession(host.Session{ID: host.SessionID(words[1]), Pool: args["pool"], Home: host.WorkerID(args["home"])}, int(number("limit", 100)))
 	case "bind":
 		return bindSession(host.SessionID(words[1]), host.WorkerID(args["home"]), number("from", 0))
 	case "close":
-		return forgetSession(host.SessionID(words[1]), args["expired"] != "")
+		return forgetFrom(host.SessionID(words[1]), args["expired"] != "", number("from", 0))
 	case "claim":
 		return claimProcess(host.ProcessRecord{Worker: host.WorkerID(words[1]), Node: args["node"], Process: host.Process{PID: int(number("pid", 1))}})
 	case "release":
@@ -150,6 +187,10 @@ func shown(outcomes []outcome) []string {
 			lines = append(lines, sessionLine(*o.session))
 		case o.process != nil:
 			lines = append(lines, processLine(*o.process))
+		case o.node != nil:
+			lines = append(lines, nodeLine(*o.node))
+		case o.version != 0:
+			lines = append(lines, "version "+epochText(o.version))
 		default:
 			lines = append(lines, "ok")
 		}
@@ -157,8 +198,20 @@ func shown(outcomes []outcome) []string {
 	return lines
 }
 
-func sessionLine(s host.Session) string {
-	return fmt.Sprintf("session %s pool=%s home=%s epoch=%s", s.ID, s.Pool, s.Home, epochText(s.Epoch))
+func sessionLine(s sessionRow) string {
+	line := fmt.Sprintf("session %s pool=%s home=%s epoch=%s", s.ID, s.Pool, s.Home, epochText(s.Epoch))
+	if s.Owner != (Owner{}) {
+		line += fmt.Sprintf(" owner=%s@%s", s.Owner.Node, epochText(s.Owner.Incarnation))
+	}
+	var values strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(s.values)) {
+		fmt.Fprintf(&values, " %s=%q@%s", key, s.values[key].Bytes, epochText(s.values[key].Version))
+	}
+	return line + values.String()
+}
+
+func nodeLine(m Member) string {
+	return fmt.Sprintf("node %s %s incarnation=%s", m.ID, m.Status, epochText(m.Incarnation))
 }
 
 func processLine(p host.ProcessRecord) string {
@@ -177,6 +230,9 @@ func (s *scripted) show() []string {
 	}
 	for _, p := range s.processes() {
 		rows = append(rows, processLine(p))
+	}
+	for _, m := range s.members() {
+		rows = append(rows, nodeLine(*m))
 	}
 	slices.Sort(rows)
 	lines = append(lines, rows...)

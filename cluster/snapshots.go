@@ -21,9 +21,11 @@ func (d *disk) openSnapshots() (err error) {
 	if err := os.MkdirAll(d.path(snapshotsDir), 0o700); err != nil { // raft would let others read it
 		return err
 	}
-	if d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(d.dir, keepSnaps, quiet(d.log)); err != nil {
+	files, err := raft.NewFileSnapshotStoreWithLogger(d.dir, keepSnaps, quiet(d.log))
+	if err != nil {
 		return err
 	}
+	d.snapshots = files
 	list, err := d.snapshots.List()
 	if err != nil {
 		return err

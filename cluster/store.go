@@ -33,20 +33,25 @@ func (s *store) StoreLogs(logs []*raft.Log) error {
 // StoreLog implements [raft.LogStore].
 func (s *store) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
-// GetLog implements [raft.LogStore]. Entries before the first are compacted, and
-// Raft asks for them in order to learn that; any other that isn't there is a fault.
+// GetLog implements [raft.LogStore]. Entries before the first are compacted, those
+// after the last haven't come yet, and Raft asks for both in order to learn that; any
+// other that isn't there is a fault.
 func (s *store) GetLog(index uint64, log *raft.Log) error {
 	err := s.guarded(func() error { return s.bolt.GetLog(index, log) })
-	if errors.Is(err, raft.ErrLogNotFound) && s.compacted(index) {
+	if errors.Is(err, raft.ErrLogNotFound) && s.outside(index) {
 		return err
 	}
 	s.must(fmt.Sprintf("read entry %d of", index), func() error { return err })
 	return nil
 }
 
-func (s *store) compacted(index uint64) bool {
+func (s *store) outside(index uint64) bool {
 	first, err := s.FirstIndex()
-	return err == nil && index < first
+	if err != nil {
+		return false
+	}
+	last, err := s.LastIndex()
+	return err == nil && (index < first || index > last)
 }
 
 // FirstIndex implements [raft.LogStore].

@@ -114,7 +114,13 @@ func TestStoreThatCannotGoOnNeverReturnsToRaft(t *testing.T) {
 		}
 	}
 	s, said := newStore(t)
-	if returns(func() { _ = s.GetLog(9, &raft.Log{}) }) || *said == nil {
+	if err := s.GetLog(9, &raft.Log{}); !errors.Is(err, raft.ErrLogNotFound) || *said != nil {
+		t.Errorf("an entry that hasn't come yet: %v, said %v", err, *said)
+	}
+	if err := s.StoreLogs([]*raft.Log{{Index: 9, Data: []byte("c")}}); err != nil {
+		t.Fatal(err)
+	}
+	if returns(func() { _ = s.GetLog(8, &raft.Log{}) }) || *said == nil {
 		t.Errorf("an entry that is missing: %v", *said)
 	}
 	s, said = newStore(t)

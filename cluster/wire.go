@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"maps"
+	"slices"
+
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -50,12 +53,43 @@ func processFromWire(w *snakepitv1.WorkerProcess) host.ProcessRecord {
 	}
 }
 
+// rowToWire leaves out the session's state, which only a snapshot has.
+func rowToWire(r *sessionRow) *snakepitv1.SessionRecord {
+	w := sessionToWire(r.Session)
+	w.Owner, w.OwnerIncarnation = r.Owner.Node, r.Owner.Incarnation
+	return w
+}
+
+// savedSession is a session with its state.
+func savedSession(r *sessionRow) *snakepitv1.SessionRecord {
+	w := rowToWire(r)
+	for _, key := range slices.Sorted(maps.Keys(r.values)) {
+		v := r.values[key]
+		w.State = append(w.State, &snakepitv1.StateEntry{Key: key, Value: v.Bytes, Version: v.Version})
+	}
+	return w
+}
+
+func rowFromWire(w *snakepitv1.SessionRecord) sessionRow {
+	r := sessionRow{Session: sessionFromWire(w), Owner: Owner{Node: w.GetOwner(), Incarnation: w.GetOwnerIncarnation()}}
+	for _, e := range w.GetState() {
+		if r.values == nil {
+			r.values = map[string]Value{}
+		}
+		r.values[e.GetKey()] = Value{Bytes: e.GetValue(), Version: e.GetVersion()}
+	}
+	return r
+}
+
 // outcome is what a command came to. err has a reason, a message and a hint, and
-// nothing else. What session and process point to never changes.
+// nothing else. What session, process and node point to never changes.
 type outcome struct {
 	err     *errdefs.Error
-	session *host.Session
+	session *sessionRow
 	process *host.ProcessRecord
+	node    *Member
+	version uint64 // of what was written to a session's state
+	index   uint64 // of the entry; only in an answer
 }
 
 func outcomeToWire(o outcome) *snakepitv1.RegistryOutcome {
@@ -64,11 +98,15 @@ func outcomeToWire(o outcome) *snakepitv1.RegistryOutcome {
 		w.Reason, w.Message, w.Hint = string(o.err.Reason), o.err.Message, o.err.Hint
 	}
 	if o.session != nil {
-		w.Session = sessionToWire(*o.session)
+		w.Session = rowToWire(o.session)
 	}
 	if o.process != nil {
 		w.Process = processToWire(*o.process)
 	}
+	if o.node != nil {
+		w.Node = memberToWire(*o.node)
+	}
+	w.Version = o.version
 	return w
 }
 
@@ -78,21 +116,30 @@ func outcomeFromWire(w *snakepitv1.RegistryOutcome) outcome {
 		o.err = &errdefs.Error{Reason: errdefs.Reason(w.GetReason()), Message: w.GetMessage(), Hint: w.GetHint()}
 	}
 	if w.GetSession() != nil {
-		s := sessionFromWire(w.GetSession())
+		s := rowFromWire(w.GetSession())
 		o.session = &s
 	}
 	if w.GetProcess() != nil {
 		p := processFromWire(w.GetProcess())
 		o.process = &p
 	}
+	if w.GetNode() != nil {
+		m := memberFromWire(w.GetNode())
+		o.node = &m
+	}
+	o.version = w.GetVersion()
 	return o
 }
 
 // The commands.
 
 func openSession(s host.Session, limit int) *snakepitv1.RegistryCommand {
+	return openOwned(s, Owner{}, limit)
+}
+
+func openOwned(s host.Session, by Owner, limit int) *snakepitv1.RegistryCommand {
 	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_OpenSession{
-		OpenSession: &snakepitv1.OpenSession{Session: sessionToWire(s), Limit: uint64(limit)}, //nolint:gosec // Config checks that it's positive
+		OpenSession: &snakepitv1.OpenSession{Session: rowToWire(&sessionRow{Session: s, Owner: by}), Limit: uint64(limit)}, //nolint:gosec // Config checks that it's positive
 	}}
 }
 
@@ -103,8 +150,12 @@ func bindSession(id host.SessionID, home host.WorkerID, from uint64) *snakepitv1
 }
 
 func forgetSession(id host.SessionID, expired bool) *snakepitv1.RegistryCommand {
+	return forgetFrom(id, expired, 0)
+}
+
+func forgetFrom(id host.SessionID, expired bool, from uint64) *snakepitv1.RegistryCommand {
 	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_ForgetSession{
-		ForgetSession: &snakepitv1.ForgetSession{Id: string(id), Expired: expired},
+		ForgetSession: &snakepitv1.ForgetSession{Id: string(id), Expired: expired, FromEpoch: from},
 	}}
 }
 
@@ -123,5 +174,45 @@ func releaseProcess(worker host.WorkerID) *snakepitv1.RegistryCommand {
 func raiseGeneration(generation uint64) *snakepitv1.RegistryCommand {
 	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_RaiseGeneration{
 		RaiseGeneration: &snakepitv1.RaiseGeneration{Generation: generation},
+	}}
+}
+
+func registerNode(m Member, term uint64) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_RegisterNode{
+		RegisterNode: &snakepitv1.RegisterNode{Node: memberToWire(m), Term: term},
+	}}
+}
+
+func setNodeStatus(id string, incarnation uint64, to Status, term uint64) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SetNodeStatus{
+		SetNodeStatus: &snakepitv1.SetNodeStatus{Id: id, Incarnation: incarnation, Status: statusToWire(to), Term: term},
+	}}
+}
+
+func forgetNode(id string) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_ForgetNode{ForgetNode: &snakepitv1.ForgetNode{Id: id}}}
+}
+
+func setFeatureLevel(level uint32, cluster string, term uint64) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SetFeatureLevel{
+		SetFeatureLevel: &snakepitv1.SetFeatureLevel{Level: level, Cluster: cluster, Term: term},
+	}}
+}
+
+func move(id host.SessionID, from uint64, to Owner) *snakepitv1.MoveSession {
+	return &snakepitv1.MoveSession{Id: string(id), FromEpoch: from, Node: to.Node, Incarnation: to.Incarnation}
+}
+
+func rehome(moves []*snakepitv1.MoveSession, term uint64) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_Rehome{Rehome: &snakepitv1.Rehome{Moves: moves, Term: term}}}
+}
+
+func moveSession(id host.SessionID, from uint64, to Owner) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_MoveSession{MoveSession: move(id, from, to)}}
+}
+
+func setState(id host.SessionID, epoch uint64, changes []*snakepitv1.StateChange) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SetState{
+		SetState: &snakepitv1.SetState{Id: string(id), Epoch: epoch, Changes: changes},
 	}}
 }

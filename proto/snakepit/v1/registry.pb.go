@@ -23,6 +23,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// NodeStatus is how a node is.
+type NodeStatus int32
+
+const (
+	// Not said.
+	NodeStatus_NODE_STATUS_UNSPECIFIED NodeStatus = 0
+	// It may own sessions.
+	NodeStatus_NODE_STATUS_UP NodeStatus = 1
+	// It keeps what it owns, and gets nothing new.
+	NodeStatus_NODE_STATUS_DRAINING NodeStatus = 2
+	// Its lease has ended: what it owned is given to others.
+	NodeStatus_NODE_STATUS_DOWN NodeStatus = 3
+	// It's no member any more, and its id can't come back.
+	NodeStatus_NODE_STATUS_LEFT NodeStatus = 4
+)
+
+// Enum value maps for NodeStatus.
+var (
+	NodeStatus_name = map[int32]string{
+		0: "NODE_STATUS_UNSPECIFIED",
+		1: "NODE_STATUS_UP",
+		2: "NODE_STATUS_DRAINING",
+		3: "NODE_STATUS_DOWN",
+		4: "NODE_STATUS_LEFT",
+	}
+	NodeStatus_value = map[string]int32{
+		"NODE_STATUS_UNSPECIFIED": 0,
+		"NODE_STATUS_UP":          1,
+		"NODE_STATUS_DRAINING":    2,
+		"NODE_STATUS_DOWN":        3,
+		"NODE_STATUS_LEFT":        4,
+	}
+)
+
+func (x NodeStatus) Enum() *NodeStatus {
+	p := new(NodeStatus)
+	*p = x
+	return p
+}
+
+func (x NodeStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NodeStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_snakepit_v1_registry_proto_enumTypes[0].Descriptor()
+}
+
+func (NodeStatus) Type() protoreflect.EnumType {
+	return &file_snakepit_v1_registry_proto_enumTypes[0]
+}
+
+func (x NodeStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NodeStatus.Descriptor instead.
+func (NodeStatus) EnumDescriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{0}
+}
+
 // RegistryEntry is what one entry of the registry's log holds: commands that
 // were proposed together. No two of them concern the same session or worker.
 type RegistryEntry struct {
@@ -115,6 +176,13 @@ type RegistryCommand struct {
 	//	*RegistryCommand_ClaimProcess
 	//	*RegistryCommand_ReleaseProcess
 	//	*RegistryCommand_RaiseGeneration
+	//	*RegistryCommand_RegisterNode
+	//	*RegistryCommand_SetNodeStatus
+	//	*RegistryCommand_ForgetNode
+	//	*RegistryCommand_SetFeatureLevel
+	//	*RegistryCommand_Rehome
+	//	*RegistryCommand_MoveSession
+	//	*RegistryCommand_SetState
 	Command       isRegistryCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -218,6 +286,69 @@ func (x *RegistryCommand) GetRaiseGeneration() *RaiseGeneration {
 	return nil
 }
 
+func (x *RegistryCommand) GetRegisterNode() *RegisterNode {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_RegisterNode); ok {
+			return x.RegisterNode
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetSetNodeStatus() *SetNodeStatus {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_SetNodeStatus); ok {
+			return x.SetNodeStatus
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetForgetNode() *ForgetNode {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_ForgetNode); ok {
+			return x.ForgetNode
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetSetFeatureLevel() *SetFeatureLevel {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_SetFeatureLevel); ok {
+			return x.SetFeatureLevel
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetRehome() *Rehome {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_Rehome); ok {
+			return x.Rehome
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetMoveSession() *MoveSession {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_MoveSession); ok {
+			return x.MoveSession
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetSetState() *SetState {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_SetState); ok {
+			return x.SetState
+		}
+	}
+	return nil
+}
+
 type isRegistryCommand_Command interface {
 	isRegistryCommand_Command()
 }
@@ -252,6 +383,41 @@ type RegistryCommand_RaiseGeneration struct {
 	RaiseGeneration *RaiseGeneration `protobuf:"bytes,7,opt,name=raise_generation,json=raiseGeneration,proto3,oneof"`
 }
 
+type RegistryCommand_RegisterNode struct {
+	// Records a node.
+	RegisterNode *RegisterNode `protobuf:"bytes,30,opt,name=register_node,json=registerNode,proto3,oneof"`
+}
+
+type RegistryCommand_SetNodeStatus struct {
+	// Says how a node is.
+	SetNodeStatus *SetNodeStatus `protobuf:"bytes,31,opt,name=set_node_status,json=setNodeStatus,proto3,oneof"`
+}
+
+type RegistryCommand_ForgetNode struct {
+	// Forgets a node.
+	ForgetNode *ForgetNode `protobuf:"bytes,32,opt,name=forget_node,json=forgetNode,proto3,oneof"`
+}
+
+type RegistryCommand_SetFeatureLevel struct {
+	// Raises the level of features that all nodes know.
+	SetFeatureLevel *SetFeatureLevel `protobuf:"bytes,33,opt,name=set_feature_level,json=setFeatureLevel,proto3,oneof"`
+}
+
+type RegistryCommand_Rehome struct {
+	// Gives sessions new owners.
+	Rehome *Rehome `protobuf:"bytes,34,opt,name=rehome,proto3,oneof"`
+}
+
+type RegistryCommand_MoveSession struct {
+	// Gives a session another owner.
+	MoveSession *MoveSession `protobuf:"bytes,35,opt,name=move_session,json=moveSession,proto3,oneof"`
+}
+
+type RegistryCommand_SetState struct {
+	// Changes a session's state.
+	SetState *SetState `protobuf:"bytes,36,opt,name=set_state,json=setState,proto3,oneof"`
+}
+
 func (*RegistryCommand_OpenSession) isRegistryCommand_Command() {}
 
 func (*RegistryCommand_BindSession) isRegistryCommand_Command() {}
@@ -263,6 +429,20 @@ func (*RegistryCommand_ClaimProcess) isRegistryCommand_Command() {}
 func (*RegistryCommand_ReleaseProcess) isRegistryCommand_Command() {}
 
 func (*RegistryCommand_RaiseGeneration) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_RegisterNode) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_SetNodeStatus) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_ForgetNode) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_SetFeatureLevel) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_Rehome) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_MoveSession) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_SetState) isRegistryCommand_Command() {}
 
 // OpenSession records a session, unless one of its id is there already.
 type OpenSession struct {
@@ -389,7 +569,9 @@ type ForgetSession struct {
 	// The session.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Its time had run out: later readers are told so.
-	Expired       bool `protobuf:"varint,2,opt,name=expired,proto3" json:"expired,omitempty"`
+	Expired bool `protobuf:"varint,2,opt,name=expired,proto3" json:"expired,omitempty"`
+	// The epoch that the session must have; zero: any.
+	FromEpoch     uint64 `protobuf:"varint,30,opt,name=from_epoch,json=fromEpoch,proto3" json:"from_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +618,13 @@ func (x *ForgetSession) GetExpired() bool {
 		return x.Expired
 	}
 	return false
+}
+
+func (x *ForgetSession) GetFromEpoch() uint64 {
+	if x != nil {
+		return x.FromEpoch
+	}
+	return 0
 }
 
 // ClaimProcess records a worker's process, in place of the worker's former record.
@@ -576,6 +765,733 @@ func (x *RaiseGeneration) GetGeneration() uint64 {
 	return 0
 }
 
+// RegisterNode records a node that has just started, in place of its former
+// record. Only the leader decides it: whether the former one is still alive is
+// known to nobody else.
+type RegisterNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node; its incarnation is assigned, and its status is up.
+	Node *NodeRecord `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// The term of the leader who decided it: in a later one it changes nothing.
+	Term          uint64 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterNode) Reset() {
+	*x = RegisterNode{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterNode) ProtoMessage() {}
+
+func (x *RegisterNode) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterNode.ProtoReflect.Descriptor instead.
+func (*RegisterNode) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RegisterNode) GetNode() *NodeRecord {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *RegisterNode) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// SetNodeStatus says how a node is. Only the leader decides it.
+type SetNodeStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The incarnation that it must have.
+	Incarnation uint64 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// How it is.
+	Status NodeStatus `protobuf:"varint,3,opt,name=status,proto3,enum=snakepit.v1.NodeStatus" json:"status,omitempty"`
+	// The term of the leader who decided it: in a later one it changes nothing.
+	Term          uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetNodeStatus) Reset() {
+	*x = SetNodeStatus{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetNodeStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetNodeStatus) ProtoMessage() {}
+
+func (x *SetNodeStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetNodeStatus.ProtoReflect.Descriptor instead.
+func (*SetNodeStatus) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SetNodeStatus) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetNodeStatus) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *SetNodeStatus) GetStatus() NodeStatus {
+	if x != nil {
+		return x.Status
+	}
+	return NodeStatus_NODE_STATUS_UNSPECIFIED
+}
+
+func (x *SetNodeStatus) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// ForgetNode removes the record of a node that is down or has left.
+type ForgetNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetNode) Reset() {
+	*x = ForgetNode{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetNode) ProtoMessage() {}
+
+func (x *ForgetNode) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetNode.ProtoReflect.Descriptor instead.
+func (*ForgetNode) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ForgetNode) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// SetFeatureLevel lets the log have what programs of older rules don't know.
+type SetFeatureLevel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version of the rules that all nodes know; one that isn't higher changes
+	// nothing.
+	Level uint32 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	// The cluster's id, where it has none yet.
+	Cluster string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The term of the leader who decided it: in a later one it changes nothing.
+	Term          uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetFeatureLevel) Reset() {
+	*x = SetFeatureLevel{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetFeatureLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetFeatureLevel) ProtoMessage() {}
+
+func (x *SetFeatureLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetFeatureLevel.ProtoReflect.Descriptor instead.
+func (*SetFeatureLevel) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetFeatureLevel) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *SetFeatureLevel) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SetFeatureLevel) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// Rehome gives sessions new owners, each under a new epoch. It's the only command
+// of its entry. Only the leader decides it.
+type Rehome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 500. One whose session has another epoch meanwhile, or whose node
+	// isn't up under that incarnation any more, changes nothing.
+	Moves []*MoveSession `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	// The term of the leader who decided it: in a later one it changes nothing.
+	Term          uint64 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rehome) Reset() {
+	*x = Rehome{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rehome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rehome) ProtoMessage() {}
+
+func (x *Rehome) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rehome.ProtoReflect.Descriptor instead.
+func (*Rehome) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Rehome) GetMoves() []*MoveSession {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *Rehome) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// MoveSession gives a session another owner, no home, and a new epoch.
+type MoveSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The epoch that the session must have.
+	FromEpoch uint64 `protobuf:"varint,2,opt,name=from_epoch,json=fromEpoch,proto3" json:"from_epoch,omitempty"`
+	// The node that owns it from now on, which must be up.
+	Node string `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	// That node's incarnation.
+	Incarnation   uint64 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveSession) Reset() {
+	*x = MoveSession{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveSession) ProtoMessage() {}
+
+func (x *MoveSession) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveSession.ProtoReflect.Descriptor instead.
+func (*MoveSession) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *MoveSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MoveSession) GetFromEpoch() uint64 {
+	if x != nil {
+		return x.FromEpoch
+	}
+	return 0
+}
+
+func (x *MoveSession) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *MoveSession) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+// SetState changes a session's state, wholly or not at all.
+type SetState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The epoch that the session must have.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// At most 64, of different keys.
+	Changes       []*StateChange `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetState) Reset() {
+	*x = SetState{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetState) ProtoMessage() {}
+
+func (x *SetState) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetState.ProtoReflect.Descriptor instead.
+func (*SetState) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SetState) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetState) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SetState) GetChanges() []*StateChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// StateChange changes one key of a session's state.
+type StateChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 256 bytes.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its value, at most 4 KiB; absent: the key is removed.
+	Value []byte `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	// The version that it must have, zero for a key that mustn't be there; absent:
+	// whichever.
+	Expected      *uint64 `protobuf:"varint,3,opt,name=expected,proto3,oneof" json:"expected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateChange) Reset() {
+	*x = StateChange{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateChange) ProtoMessage() {}
+
+func (x *StateChange) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateChange.ProtoReflect.Descriptor instead.
+func (*StateChange) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StateChange) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *StateChange) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *StateChange) GetExpected() uint64 {
+	if x != nil && x.Expected != nil {
+		return *x.Expected
+	}
+	return 0
+}
+
+// StateEntry is one key of a session's state.
+type StateEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its value.
+	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Grows with each change of it: generation × 2^40 + index of the log's entry.
+	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateEntry) Reset() {
+	*x = StateEntry{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateEntry) ProtoMessage() {}
+
+func (x *StateEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateEntry.ProtoReflect.Descriptor instead.
+func (*StateEntry) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StateEntry) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *StateEntry) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *StateEntry) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// NodeRecord is a node of the cluster.
+type NodeRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Random, from its directory.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// For people.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Where other nodes reach it.
+	ClusterAddress string `protobuf:"bytes,3,opt,name=cluster_address,json=clusterAddress,proto3" json:"cluster_address,omitempty"`
+	// Where clients reach it; empty: nowhere.
+	ApiAddress string `protobuf:"bytes,4,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
+	// The machine.
+	MachineId string `protobuf:"bytes,5,opt,name=machine_id,json=machineId,proto3" json:"machine_id,omitempty"`
+	// The machine's boot.
+	BootId string `protobuf:"bytes,6,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// The namespace of its pid.
+	PidNamespace string `protobuf:"bytes,7,opt,name=pid_namespace,json=pidNamespace,proto3" json:"pid_namespace,omitempty"`
+	// The host's pid, in the namespace above.
+	Pid int64 `protobuf:"varint,8,opt,name=pid,proto3" json:"pid,omitempty"`
+	// When that process started, in clock ticks since the machine's boot.
+	StartTime uint64 `protobuf:"varint,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Grows with each registration: generation × 2^40 + index of the log's entry.
+	Incarnation uint64 `protobuf:"varint,10,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Random, one for each start.
+	Nonce string `protobuf:"bytes,11,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// The lowest version of the registry's rules that it knows.
+	MinVersion uint32 `protobuf:"varint,12,opt,name=min_version,json=minVersion,proto3" json:"min_version,omitempty"`
+	// The highest.
+	MaxVersion uint32 `protobuf:"varint,13,opt,name=max_version,json=maxVersion,proto3" json:"max_version,omitempty"`
+	// How it is.
+	Status        NodeStatus `protobuf:"varint,14,opt,name=status,proto3,enum=snakepit.v1.NodeStatus" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeRecord) Reset() {
+	*x = NodeRecord{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeRecord) ProtoMessage() {}
+
+func (x *NodeRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeRecord.ProtoReflect.Descriptor instead.
+func (*NodeRecord) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *NodeRecord) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetClusterAddress() string {
+	if x != nil {
+		return x.ClusterAddress
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetApiAddress() string {
+	if x != nil {
+		return x.ApiAddress
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetMachineId() string {
+	if x != nil {
+		return x.MachineId
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetPidNamespace() string {
+	if x != nil {
+		return x.PidNamespace
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *NodeRecord) GetStartTime() uint64 {
+	if x != nil {
+		return x.StartTime
+	}
+	return 0
+}
+
+func (x *NodeRecord) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *NodeRecord) GetNonce() string {
+	if x != nil {
+		return x.Nonce
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetMinVersion() uint32 {
+	if x != nil {
+		return x.MinVersion
+	}
+	return 0
+}
+
+func (x *NodeRecord) GetMaxVersion() uint32 {
+	if x != nil {
+		return x.MaxVersion
+	}
+	return 0
+}
+
+func (x *NodeRecord) GetStatus() NodeStatus {
+	if x != nil {
+		return x.Status
+	}
+	return NodeStatus_NODE_STATUS_UNSPECIFIED
+}
+
 // SessionRecord is a session.
 type SessionRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -597,14 +1513,20 @@ type SessionRecord struct {
 	// empty), "strict_queue" or "strict_fail_fast".
 	Affinity string `protobuf:"bytes,8,opt,name=affinity,proto3" json:"affinity,omitempty"`
 	// Its calls don't wait for each other.
-	Concurrent    bool `protobuf:"varint,9,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
+	Concurrent bool `protobuf:"varint,9,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
+	// The node that owns it; empty on a host that is no node.
+	Owner string `protobuf:"bytes,30,opt,name=owner,proto3" json:"owner,omitempty"`
+	// The owner's incarnation: another one of the same node doesn't own it.
+	OwnerIncarnation uint64 `protobuf:"varint,31,opt,name=owner_incarnation,json=ownerIncarnation,proto3" json:"owner_incarnation,omitempty"`
+	// Its state, sorted by key; only in a snapshot.
+	State         []*StateEntry `protobuf:"bytes,32,rep,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionRecord) Reset() {
 	*x = SessionRecord{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[8]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +1538,7 @@ func (x *SessionRecord) String() string {
 func (*SessionRecord) ProtoMessage() {}
 
 func (x *SessionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[8]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +1551,7 @@ func (x *SessionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRecord.ProtoReflect.Descriptor instead.
 func (*SessionRecord) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{8}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SessionRecord) GetId() string {
@@ -695,6 +1617,27 @@ func (x *SessionRecord) GetConcurrent() bool {
 	return false
 }
 
+func (x *SessionRecord) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *SessionRecord) GetOwnerIncarnation() uint64 {
+	if x != nil {
+		return x.OwnerIncarnation
+	}
+	return 0
+}
+
+func (x *SessionRecord) GetState() []*StateEntry {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
 // WorkerProcess is the process of one worker, and where it runs.
 type WorkerProcess struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -722,7 +1665,7 @@ type WorkerProcess struct {
 
 func (x *WorkerProcess) Reset() {
 	*x = WorkerProcess{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[9]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +1677,7 @@ func (x *WorkerProcess) String() string {
 func (*WorkerProcess) ProtoMessage() {}
 
 func (x *WorkerProcess) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[9]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +1690,7 @@ func (x *WorkerProcess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerProcess.ProtoReflect.Descriptor instead.
 func (*WorkerProcess) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{9}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WorkerProcess) GetWorker() string {
@@ -825,14 +1768,18 @@ type RegistryOutcome struct {
 	// The session as it is now.
 	Session *SessionRecord `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
 	// The process's record as it is now.
-	Process       *WorkerProcess `protobuf:"bytes,5,opt,name=process,proto3" json:"process,omitempty"`
+	Process *WorkerProcess `protobuf:"bytes,5,opt,name=process,proto3" json:"process,omitempty"`
+	// The node as it is now.
+	Node *NodeRecord `protobuf:"bytes,30,opt,name=node,proto3" json:"node,omitempty"`
+	// Generation × 2^40 + index of the log's entry that changed a session's state.
+	Version       uint64 `protobuf:"varint,31,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegistryOutcome) Reset() {
 	*x = RegistryOutcome{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[10]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +1791,7 @@ func (x *RegistryOutcome) String() string {
 func (*RegistryOutcome) ProtoMessage() {}
 
 func (x *RegistryOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[10]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +1804,7 @@ func (x *RegistryOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryOutcome.ProtoReflect.Descriptor instead.
 func (*RegistryOutcome) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{10}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RegistryOutcome) GetReason() string {
@@ -895,6 +1842,20 @@ func (x *RegistryOutcome) GetProcess() *WorkerProcess {
 	return nil
 }
 
+func (x *RegistryOutcome) GetNode() *NodeRecord {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *RegistryOutcome) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // RegistryRecord is one record of a snapshot: a header, any number of others in
 // any order, and an end. Each is preceded by its length as a varint.
 type RegistryRecord struct {
@@ -909,6 +1870,7 @@ type RegistryRecord struct {
 	//	*RegistryRecord_Expired
 	//	*RegistryRecord_Origin
 	//	*RegistryRecord_End
+	//	*RegistryRecord_Node
 	Record        isRegistryRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -916,7 +1878,7 @@ type RegistryRecord struct {
 
 func (x *RegistryRecord) Reset() {
 	*x = RegistryRecord{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[11]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1890,7 @@ func (x *RegistryRecord) String() string {
 func (*RegistryRecord) ProtoMessage() {}
 
 func (x *RegistryRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[11]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1903,7 @@ func (x *RegistryRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryRecord.ProtoReflect.Descriptor instead.
 func (*RegistryRecord) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{11}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RegistryRecord) GetRecord() isRegistryRecord_Record {
@@ -1005,6 +1967,15 @@ func (x *RegistryRecord) GetEnd() *SnapshotEnd {
 	return nil
 }
 
+func (x *RegistryRecord) GetNode() *NodeRecord {
+	if x != nil {
+		if x, ok := x.Record.(*RegistryRecord_Node); ok {
+			return x.Node
+		}
+	}
+	return nil
+}
+
 type isRegistryRecord_Record interface {
 	isRegistryRecord_Record()
 }
@@ -1039,6 +2010,11 @@ type RegistryRecord_End struct {
 	End *SnapshotEnd `protobuf:"bytes,6,opt,name=end,proto3,oneof"`
 }
 
+type RegistryRecord_Node struct {
+	// A node.
+	Node *NodeRecord `protobuf:"bytes,30,opt,name=node,proto3,oneof"`
+}
+
 func (*RegistryRecord_Header) isRegistryRecord_Record() {}
 
 func (*RegistryRecord_Session) isRegistryRecord_Record() {}
@@ -1051,20 +2027,28 @@ func (*RegistryRecord_Origin) isRegistryRecord_Record() {}
 
 func (*RegistryRecord_End) isRegistryRecord_Record() {}
 
+func (*RegistryRecord_Node) isRegistryRecord_Record() {}
+
 // SnapshotHeader begins a snapshot.
 type SnapshotHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The version of the rules that the records need.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The generation of epochs.
-	Generation    uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The index of the last entry of commands in it.
+	Index uint64 `protobuf:"varint,30,opt,name=index,proto3" json:"index,omitempty"`
+	// The version of the rules that all nodes know; zero: it was never raised.
+	Level uint32 `protobuf:"varint,31,opt,name=level,proto3" json:"level,omitempty"`
+	// The cluster's id.
+	Cluster       string `protobuf:"bytes,32,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[12]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +2060,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[12]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +2073,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{12}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SnapshotHeader) GetVersion() uint32 {
@@ -1104,6 +2088,27 @@ func (x *SnapshotHeader) GetGeneration() uint64 {
 		return x.Generation
 	}
 	return 0
+}
+
+func (x *SnapshotHeader) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *SnapshotHeader) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
 }
 
 // SnapshotOrigin is one run of one node, and the outcomes of its commands that
@@ -1124,7 +2129,7 @@ type SnapshotOrigin struct {
 
 func (x *SnapshotOrigin) Reset() {
 	*x = SnapshotOrigin{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[13]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +2141,7 @@ func (x *SnapshotOrigin) String() string {
 func (*SnapshotOrigin) ProtoMessage() {}
 
 func (x *SnapshotOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[13]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +2154,7 @@ func (x *SnapshotOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotOrigin.ProtoReflect.Descriptor instead.
 func (*SnapshotOrigin) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{13}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SnapshotOrigin) GetName() string {
@@ -1193,7 +2198,7 @@ type SnapshotOutcome struct {
 
 func (x *SnapshotOutcome) Reset() {
 	*x = SnapshotOutcome{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[14]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +2210,7 @@ func (x *SnapshotOutcome) String() string {
 func (*SnapshotOutcome) ProtoMessage() {}
 
 func (x *SnapshotOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[14]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +2223,7 @@ func (x *SnapshotOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotOutcome.ProtoReflect.Descriptor instead.
 func (*SnapshotOutcome) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{14}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SnapshotOutcome) GetNumber() uint64 {
@@ -1246,7 +2251,7 @@ type SnapshotEnd struct {
 
 func (x *SnapshotEnd) Reset() {
 	*x = SnapshotEnd{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[15]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +2263,7 @@ func (x *SnapshotEnd) String() string {
 func (*SnapshotEnd) ProtoMessage() {}
 
 func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[15]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +2276,7 @@ func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotEnd.ProtoReflect.Descriptor instead.
 func (*SnapshotEnd) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{15}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SnapshotEnd) GetRecords() uint64 {
@@ -1290,7 +2295,7 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
 	"\banswered\x18\x03 \x01(\x04R\banswered\x128\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1c.snakepit.v1.RegistryCommandR\bcommands\"\xcc\x03\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1c.snakepit.v1.RegistryCommandR\bcommands\"\x80\a\n" +
 	"\x0fRegistryCommand\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12=\n" +
 	"\fopen_session\x18\x02 \x01(\v2\x18.snakepit.v1.OpenSessionH\x00R\vopenSession\x12=\n" +
@@ -1298,7 +2303,15 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x0eforget_session\x18\x04 \x01(\v2\x1a.snakepit.v1.ForgetSessionH\x00R\rforgetSession\x12@\n" +
 	"\rclaim_process\x18\x05 \x01(\v2\x19.snakepit.v1.ClaimProcessH\x00R\fclaimProcess\x12F\n" +
 	"\x0frelease_process\x18\x06 \x01(\v2\x1b.snakepit.v1.ReleaseProcessH\x00R\x0ereleaseProcess\x12I\n" +
-	"\x10raise_generation\x18\a \x01(\v2\x1c.snakepit.v1.RaiseGenerationH\x00R\x0fraiseGenerationB\t\n" +
+	"\x10raise_generation\x18\a \x01(\v2\x1c.snakepit.v1.RaiseGenerationH\x00R\x0fraiseGeneration\x12@\n" +
+	"\rregister_node\x18\x1e \x01(\v2\x19.snakepit.v1.RegisterNodeH\x00R\fregisterNode\x12D\n" +
+	"\x0fset_node_status\x18\x1f \x01(\v2\x1a.snakepit.v1.SetNodeStatusH\x00R\rsetNodeStatus\x12:\n" +
+	"\vforget_node\x18  \x01(\v2\x17.snakepit.v1.ForgetNodeH\x00R\n" +
+	"forgetNode\x12J\n" +
+	"\x11set_feature_level\x18! \x01(\v2\x1c.snakepit.v1.SetFeatureLevelH\x00R\x0fsetFeatureLevel\x12-\n" +
+	"\x06rehome\x18\" \x01(\v2\x13.snakepit.v1.RehomeH\x00R\x06rehome\x12=\n" +
+	"\fmove_session\x18# \x01(\v2\x18.snakepit.v1.MoveSessionH\x00R\vmoveSession\x124\n" +
+	"\tset_state\x18$ \x01(\v2\x15.snakepit.v1.SetStateH\x00R\bsetStateB\t\n" +
 	"\acommand\"Y\n" +
 	"\vOpenSession\x124\n" +
 	"\asession\x18\x01 \x01(\v2\x1a.snakepit.v1.SessionRecordR\asession\x12\x14\n" +
@@ -1307,10 +2320,12 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04home\x18\x02 \x01(\tR\x04home\x12\x1d\n" +
 	"\n" +
-	"from_epoch\x18\x03 \x01(\x04R\tfromEpoch\"9\n" +
+	"from_epoch\x18\x03 \x01(\x04R\tfromEpoch\"X\n" +
 	"\rForgetSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\aexpired\x18\x02 \x01(\bR\aexpired\"D\n" +
+	"\aexpired\x18\x02 \x01(\bR\aexpired\x12\x1d\n" +
+	"\n" +
+	"from_epoch\x18\x1e \x01(\x04R\tfromEpoch\"D\n" +
 	"\fClaimProcess\x124\n" +
 	"\aprocess\x18\x01 \x01(\v2\x1a.snakepit.v1.WorkerProcessR\aprocess\"(\n" +
 	"\x0eReleaseProcess\x12\x16\n" +
@@ -1318,7 +2333,68 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x0fRaiseGeneration\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
-	"generation\"\x82\x03\n" +
+	"generation\"O\n" +
+	"\fRegisterNode\x12+\n" +
+	"\x04node\x18\x01 \x01(\v2\x17.snakepit.v1.NodeRecordR\x04node\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"\x86\x01\n" +
+	"\rSetNodeStatus\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12/\n" +
+	"\x06status\x18\x03 \x01(\x0e2\x17.snakepit.v1.NodeStatusR\x06status\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\"\x1c\n" +
+	"\n" +
+	"ForgetNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"U\n" +
+	"\x0fSetFeatureLevel\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\"L\n" +
+	"\x06Rehome\x12.\n" +
+	"\x05moves\x18\x01 \x03(\v2\x18.snakepit.v1.MoveSessionR\x05moves\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"r\n" +
+	"\vMoveSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"from_epoch\x18\x02 \x01(\x04R\tfromEpoch\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\"d\n" +
+	"\bSetState\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x122\n" +
+	"\achanges\x18\x03 \x03(\v2\x18.snakepit.v1.StateChangeR\achanges\"r\n" +
+	"\vStateChange\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x19\n" +
+	"\x05value\x18\x02 \x01(\fH\x00R\x05value\x88\x01\x01\x12\x1f\n" +
+	"\bexpected\x18\x03 \x01(\x04H\x01R\bexpected\x88\x01\x01B\b\n" +
+	"\x06_valueB\v\n" +
+	"\t_expected\"N\n" +
+	"\n" +
+	"StateEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\xb3\x03\n" +
+	"\n" +
+	"NodeRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
+	"\x0fcluster_address\x18\x03 \x01(\tR\x0eclusterAddress\x12\x1f\n" +
+	"\vapi_address\x18\x04 \x01(\tR\n" +
+	"apiAddress\x12\x1d\n" +
+	"\n" +
+	"machine_id\x18\x05 \x01(\tR\tmachineId\x12\x17\n" +
+	"\aboot_id\x18\x06 \x01(\tR\x06bootId\x12#\n" +
+	"\rpid_namespace\x18\a \x01(\tR\fpidNamespace\x12\x10\n" +
+	"\x03pid\x18\b \x01(\x03R\x03pid\x12\x1d\n" +
+	"\n" +
+	"start_time\x18\t \x01(\x04R\tstartTime\x12 \n" +
+	"\vincarnation\x18\n" +
+	" \x01(\x04R\vincarnation\x12\x14\n" +
+	"\x05nonce\x18\v \x01(\tR\x05nonce\x12\x1f\n" +
+	"\vmin_version\x18\f \x01(\rR\n" +
+	"minVersion\x12\x1f\n" +
+	"\vmax_version\x18\r \x01(\rR\n" +
+	"maxVersion\x12/\n" +
+	"\x06status\x18\x0e \x01(\x0e2\x17.snakepit.v1.NodeStatusR\x06status\"\xf4\x03\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
@@ -1330,7 +2406,10 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\baffinity\x18\b \x01(\tR\baffinity\x12\x1e\n" +
 	"\n" +
 	"concurrent\x18\t \x01(\bR\n" +
-	"concurrent\x1a;\n" +
+	"concurrent\x12\x14\n" +
+	"\x05owner\x18\x1e \x01(\tR\x05owner\x12+\n" +
+	"\x11owner_incarnation\x18\x1f \x01(\x04R\x10ownerIncarnation\x12-\n" +
+	"\x05state\x18  \x03(\v2\x17.snakepit.v1.StateEntryR\x05state\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf3\x01\n" +
@@ -1345,26 +2424,32 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\n" +
 	"machine_id\x18\a \x01(\tR\tmachineId\x12\x17\n" +
 	"\aboot_id\x18\b \x01(\tR\x06bootId\x12#\n" +
-	"\rpid_namespace\x18\t \x01(\tR\fpidNamespace\"\xc3\x01\n" +
+	"\rpid_namespace\x18\t \x01(\tR\fpidNamespace\"\x8a\x02\n" +
 	"\x0fRegistryOutcome\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x03 \x01(\tR\x04hint\x124\n" +
 	"\asession\x18\x04 \x01(\v2\x1a.snakepit.v1.SessionRecordR\asession\x124\n" +
-	"\aprocess\x18\x05 \x01(\v2\x1a.snakepit.v1.WorkerProcessR\aprocess\"\xc2\x02\n" +
+	"\aprocess\x18\x05 \x01(\v2\x1a.snakepit.v1.WorkerProcessR\aprocess\x12+\n" +
+	"\x04node\x18\x1e \x01(\v2\x17.snakepit.v1.NodeRecordR\x04node\x12\x18\n" +
+	"\aversion\x18\x1f \x01(\x04R\aversion\"\xf1\x02\n" +
 	"\x0eRegistryRecord\x125\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.snakepit.v1.SnapshotHeaderH\x00R\x06header\x126\n" +
 	"\asession\x18\x02 \x01(\v2\x1a.snakepit.v1.SessionRecordH\x00R\asession\x126\n" +
 	"\aprocess\x18\x03 \x01(\v2\x1a.snakepit.v1.WorkerProcessH\x00R\aprocess\x12\x1a\n" +
 	"\aexpired\x18\x04 \x01(\tH\x00R\aexpired\x125\n" +
 	"\x06origin\x18\x05 \x01(\v2\x1b.snakepit.v1.SnapshotOriginH\x00R\x06origin\x12,\n" +
-	"\x03end\x18\x06 \x01(\v2\x18.snakepit.v1.SnapshotEndH\x00R\x03endB\b\n" +
-	"\x06record\"J\n" +
+	"\x03end\x18\x06 \x01(\v2\x18.snakepit.v1.SnapshotEndH\x00R\x03end\x12-\n" +
+	"\x04node\x18\x1e \x01(\v2\x17.snakepit.v1.NodeRecordH\x00R\x04nodeB\b\n" +
+	"\x06record\"\x90\x01\n" +
 	"\x0eSnapshotHeader\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
-	"generation\"\x8e\x01\n" +
+	"generation\x12\x14\n" +
+	"\x05index\x18\x1e \x01(\x04R\x05index\x12\x14\n" +
+	"\x05level\x18\x1f \x01(\rR\x05level\x12\x18\n" +
+	"\acluster\x18  \x01(\tR\acluster\"\x8e\x01\n" +
 	"\x0eSnapshotOrigin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x18\n" +
@@ -1374,7 +2459,14 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x126\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x1c.snakepit.v1.RegistryOutcomeR\aoutcome\"'\n" +
 	"\vSnapshotEnd\x12\x18\n" +
-	"\arecords\x18\x01 \x01(\x04R\arecordsB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\arecords\x18\x01 \x01(\x04R\arecords*\x83\x01\n" +
+	"\n" +
+	"NodeStatus\x12\x1b\n" +
+	"\x17NODE_STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eNODE_STATUS_UP\x10\x01\x12\x18\n" +
+	"\x14NODE_STATUS_DRAINING\x10\x02\x12\x14\n" +
+	"\x10NODE_STATUS_DOWN\x10\x03\x12\x14\n" +
+	"\x10NODE_STATUS_LEFT\x10\x04B>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_registry_proto_rawDescOnce sync.Once
@@ -1388,55 +2480,82 @@ func file_snakepit_v1_registry_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_registry_proto_rawDescData
 }
 
-var file_snakepit_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_snakepit_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_snakepit_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_snakepit_v1_registry_proto_goTypes = []any{
-	(*RegistryEntry)(nil),         // 0: snakepit.v1.RegistryEntry
-	(*RegistryCommand)(nil),       // 1: snakepit.v1.RegistryCommand
-	(*OpenSession)(nil),           // 2: snakepit.v1.OpenSession
-	(*BindSession)(nil),           // 3: snakepit.v1.BindSession
-	(*ForgetSession)(nil),         // 4: snakepit.v1.ForgetSession
-	(*ClaimProcess)(nil),          // 5: snakepit.v1.ClaimProcess
-	(*ReleaseProcess)(nil),        // 6: snakepit.v1.ReleaseProcess
-	(*RaiseGeneration)(nil),       // 7: snakepit.v1.RaiseGeneration
-	(*SessionRecord)(nil),         // 8: snakepit.v1.SessionRecord
-	(*WorkerProcess)(nil),         // 9: snakepit.v1.WorkerProcess
-	(*RegistryOutcome)(nil),       // 10: snakepit.v1.RegistryOutcome
-	(*RegistryRecord)(nil),        // 11: snakepit.v1.RegistryRecord
-	(*SnapshotHeader)(nil),        // 12: snakepit.v1.SnapshotHeader
-	(*SnapshotOrigin)(nil),        // 13: snakepit.v1.SnapshotOrigin
-	(*SnapshotOutcome)(nil),       // 14: snakepit.v1.SnapshotOutcome
-	(*SnapshotEnd)(nil),           // 15: snakepit.v1.SnapshotEnd
-	nil,                           // 16: snakepit.v1.SessionRecord.MetadataEntry
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(NodeStatus)(0),               // 0: snakepit.v1.NodeStatus
+	(*RegistryEntry)(nil),         // 1: snakepit.v1.RegistryEntry
+	(*RegistryCommand)(nil),       // 2: snakepit.v1.RegistryCommand
+	(*OpenSession)(nil),           // 3: snakepit.v1.OpenSession
+	(*BindSession)(nil),           // 4: snakepit.v1.BindSession
+	(*ForgetSession)(nil),         // 5: snakepit.v1.ForgetSession
+	(*ClaimProcess)(nil),          // 6: snakepit.v1.ClaimProcess
+	(*ReleaseProcess)(nil),        // 7: snakepit.v1.ReleaseProcess
+	(*RaiseGeneration)(nil),       // 8: snakepit.v1.RaiseGeneration
+	(*RegisterNode)(nil),          // 9: snakepit.v1.RegisterNode
+	(*SetNodeStatus)(nil),         // 10: snakepit.v1.SetNodeStatus
+	(*ForgetNode)(nil),            // 11: snakepit.v1.ForgetNode
+	(*SetFeatureLevel)(nil),       // 12: snakepit.v1.SetFeatureLevel
+	(*Rehome)(nil),                // 13: snakepit.v1.Rehome
+	(*MoveSession)(nil),           // 14: snakepit.v1.MoveSession
+	(*SetState)(nil),              // 15: snakepit.v1.SetState
+	(*StateChange)(nil),           // 16: snakepit.v1.StateChange
+	(*StateEntry)(nil),            // 17: snakepit.v1.StateEntry
+	(*NodeRecord)(nil),            // 18: snakepit.v1.NodeRecord
+	(*SessionRecord)(nil),         // 19: snakepit.v1.SessionRecord
+	(*WorkerProcess)(nil),         // 20: snakepit.v1.WorkerProcess
+	(*RegistryOutcome)(nil),       // 21: snakepit.v1.RegistryOutcome
+	(*RegistryRecord)(nil),        // 22: snakepit.v1.RegistryRecord
+	(*SnapshotHeader)(nil),        // 23: snakepit.v1.SnapshotHeader
+	(*SnapshotOrigin)(nil),        // 24: snakepit.v1.SnapshotOrigin
+	(*SnapshotOutcome)(nil),       // 25: snakepit.v1.SnapshotOutcome
+	(*SnapshotEnd)(nil),           // 26: snakepit.v1.SnapshotEnd
+	nil,                           // 27: snakepit.v1.SessionRecord.MetadataEntry
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_snakepit_v1_registry_proto_depIdxs = []int32{
-	1,  // 0: snakepit.v1.RegistryEntry.commands:type_name -> snakepit.v1.RegistryCommand
-	2,  // 1: snakepit.v1.RegistryCommand.open_session:type_name -> snakepit.v1.OpenSession
-	3,  // 2: snakepit.v1.RegistryCommand.bind_session:type_name -> snakepit.v1.BindSession
-	4,  // 3: snakepit.v1.RegistryCommand.forget_session:type_name -> snakepit.v1.ForgetSession
-	5,  // 4: snakepit.v1.RegistryCommand.claim_process:type_name -> snakepit.v1.ClaimProcess
-	6,  // 5: snakepit.v1.RegistryCommand.release_process:type_name -> snakepit.v1.ReleaseProcess
-	7,  // 6: snakepit.v1.RegistryCommand.raise_generation:type_name -> snakepit.v1.RaiseGeneration
-	8,  // 7: snakepit.v1.OpenSession.session:type_name -> snakepit.v1.SessionRecord
-	9,  // 8: snakepit.v1.ClaimProcess.process:type_name -> snakepit.v1.WorkerProcess
-	17, // 9: snakepit.v1.SessionRecord.ttl:type_name -> google.protobuf.Duration
-	16, // 10: snakepit.v1.SessionRecord.metadata:type_name -> snakepit.v1.SessionRecord.MetadataEntry
-	18, // 11: snakepit.v1.SessionRecord.opened_at:type_name -> google.protobuf.Timestamp
-	8,  // 12: snakepit.v1.RegistryOutcome.session:type_name -> snakepit.v1.SessionRecord
-	9,  // 13: snakepit.v1.RegistryOutcome.process:type_name -> snakepit.v1.WorkerProcess
-	12, // 14: snakepit.v1.RegistryRecord.header:type_name -> snakepit.v1.SnapshotHeader
-	8,  // 15: snakepit.v1.RegistryRecord.session:type_name -> snakepit.v1.SessionRecord
-	9,  // 16: snakepit.v1.RegistryRecord.process:type_name -> snakepit.v1.WorkerProcess
-	13, // 17: snakepit.v1.RegistryRecord.origin:type_name -> snakepit.v1.SnapshotOrigin
-	15, // 18: snakepit.v1.RegistryRecord.end:type_name -> snakepit.v1.SnapshotEnd
-	14, // 19: snakepit.v1.SnapshotOrigin.outcomes:type_name -> snakepit.v1.SnapshotOutcome
-	10, // 20: snakepit.v1.SnapshotOutcome.outcome:type_name -> snakepit.v1.RegistryOutcome
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	2,  // 0: snakepit.v1.RegistryEntry.commands:type_name -> snakepit.v1.RegistryCommand
+	3,  // 1: snakepit.v1.RegistryCommand.open_session:type_name -> snakepit.v1.OpenSession
+	4,  // 2: snakepit.v1.RegistryCommand.bind_session:type_name -> snakepit.v1.BindSession
+	5,  // 3: snakepit.v1.RegistryCommand.forget_session:type_name -> snakepit.v1.ForgetSession
+	6,  // 4: snakepit.v1.RegistryCommand.claim_process:type_name -> snakepit.v1.ClaimProcess
+	7,  // 5: snakepit.v1.RegistryCommand.release_process:type_name -> snakepit.v1.ReleaseProcess
+	8,  // 6: snakepit.v1.RegistryCommand.raise_generation:type_name -> snakepit.v1.RaiseGeneration
+	9,  // 7: snakepit.v1.RegistryCommand.register_node:type_name -> snakepit.v1.RegisterNode
+	10, // 8: snakepit.v1.RegistryCommand.set_node_status:type_name -> snakepit.v1.SetNodeStatus
+	11, // 9: snakepit.v1.RegistryCommand.forget_node:type_name -> snakepit.v1.ForgetNode
+	12, // 10: snakepit.v1.RegistryCommand.set_feature_level:type_name -> snakepit.v1.SetFeatureLevel
+	13, // 11: snakepit.v1.RegistryCommand.rehome:type_name -> snakepit.v1.Rehome
+	14, // 12: snakepit.v1.RegistryCommand.move_session:type_name -> snakepit.v1.MoveSession
+	15, // 13: snakepit.v1.RegistryCommand.set_state:type_name -> snakepit.v1.SetState
+	19, // 14: snakepit.v1.OpenSession.session:type_name -> snakepit.v1.SessionRecord
+	20, // 15: snakepit.v1.ClaimProcess.process:type_name -> snakepit.v1.WorkerProcess
+	18, // 16: snakepit.v1.RegisterNode.node:type_name -> snakepit.v1.NodeRecord
+	0,  // 17: snakepit.v1.SetNodeStatus.status:type_name -> snakepit.v1.NodeStatus
+	14, // 18: snakepit.v1.Rehome.moves:type_name -> snakepit.v1.MoveSession
+	16, // 19: snakepit.v1.SetState.changes:type_name -> snakepit.v1.StateChange
+	0,  // 20: snakepit.v1.NodeRecord.status:type_name -> snakepit.v1.NodeStatus
+	28, // 21: snakepit.v1.SessionRecord.ttl:type_name -> google.protobuf.Duration
+	27, // 22: snakepit.v1.SessionRecord.metadata:type_name -> snakepit.v1.SessionRecord.MetadataEntry
+	29, // 23: snakepit.v1.SessionRecord.opened_at:type_name -> google.protobuf.Timestamp
+	17, // 24: snakepit.v1.SessionRecord.state:type_name -> snakepit.v1.StateEntry
+	19, // 25: snakepit.v1.RegistryOutcome.session:type_name -> snakepit.v1.SessionRecord
+	20, // 26: snakepit.v1.RegistryOutcome.process:type_name -> snakepit.v1.WorkerProcess
+	18, // 27: snakepit.v1.RegistryOutcome.node:type_name -> snakepit.v1.NodeRecord
+	23, // 28: snakepit.v1.RegistryRecord.header:type_name -> snakepit.v1.SnapshotHeader
+	19, // 29: snakepit.v1.RegistryRecord.session:type_name -> snakepit.v1.SessionRecord
+	20, // 30: snakepit.v1.RegistryRecord.process:type_name -> snakepit.v1.WorkerProcess
+	24, // 31: snakepit.v1.RegistryRecord.origin:type_name -> snakepit.v1.SnapshotOrigin
+	26, // 32: snakepit.v1.RegistryRecord.end:type_name -> snakepit.v1.SnapshotEnd
+	18, // 33: snakepit.v1.RegistryRecord.node:type_name -> snakepit.v1.NodeRecord
+	25, // 34: snakepit.v1.SnapshotOrigin.outcomes:type_name -> snakepit.v1.SnapshotOutcome
+	21, // 35: snakepit.v1.SnapshotOutcome.outcome:type_name -> snakepit.v1.RegistryOutcome
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_registry_proto_init() }
@@ -1451,27 +2570,37 @@ func file_snakepit_v1_registry_proto_init() {
 		(*RegistryCommand_ClaimProcess)(nil),
 		(*RegistryCommand_ReleaseProcess)(nil),
 		(*RegistryCommand_RaiseGeneration)(nil),
+		(*RegistryCommand_RegisterNode)(nil),
+		(*RegistryCommand_SetNodeStatus)(nil),
+		(*RegistryCommand_ForgetNode)(nil),
+		(*RegistryCommand_SetFeatureLevel)(nil),
+		(*RegistryCommand_Rehome)(nil),
+		(*RegistryCommand_MoveSession)(nil),
+		(*RegistryCommand_SetState)(nil),
 	}
-	file_snakepit_v1_registry_proto_msgTypes[11].OneofWrappers = []any{
+	file_snakepit_v1_registry_proto_msgTypes[15].OneofWrappers = []any{}
+	file_snakepit_v1_registry_proto_msgTypes[21].OneofWrappers = []any{
 		(*RegistryRecord_Header)(nil),
 		(*RegistryRecord_Session)(nil),
 		(*RegistryRecord_Process)(nil),
 		(*RegistryRecord_Expired)(nil),
 		(*RegistryRecord_Origin)(nil),
 		(*RegistryRecord_End)(nil),
+		(*RegistryRecord_Node)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_registry_proto_rawDesc), len(file_snakepit_v1_registry_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   17,
+			NumEnums:      1,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_snakepit_v1_registry_proto_goTypes,
 		DependencyIndexes: file_snakepit_v1_registry_proto_depIdxs,
+		EnumInfos:         file_snakepit_v1_registry_proto_enumTypes,
 		MessageInfos:      file_snakepit_v1_registry_proto_msgTypes,
 	}.Build()
 	File_snakepit_v1_registry_proto = out.File

@@ -1,0 +1,214 @@
+package cluster
+
+import (
+	"context"
+	"crypto/subtle"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+// admit makes a node a member, or registers its new start.
+func (o *office) admit(ctx context.Context, r *snakepitv1.JoinRequest) (*snakepitv1.JoinResponse, error) {
+	if err := o.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-o.gate }()
+	m := memberFromWire(r.GetNode())
+	if err := o.mayJoin(m, r); err != nil {
+		return nil, err
+	}
+	o.m.book.note(m.ID, m.Address) // Raft is about to look for it there
+	if err := o.configure(ctx, m); err != nil {
+		return nil, err
+	}
+	out, err := o.m.n.proposer.propose(ctx, registerNode(m, o.term))
+	if err == nil && out.err != nil {
+		err = out.err
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.watch(out.node)
+	_, cluster := o.m.n.machine.level()
+	return &snakepitv1.JoinResponse{Cluster: cluster, Incarnation: out.node.Incarnation}, nil
+}
+
+// lock waits for the right to change the membership.
+func (o *office) lock(ctx context.Context) error {
+	select {
+	case o.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return gaveUp(ctx, false)
+	}
+}
+
+// watch begins a new incarnation's first lease, and remembers when its last one's
+// ends.
+func (o *office) watch(m *Member) {
+	now := o.m.clock.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if old := o.watched[m.ID]; old != nil && old.deadAt > now {
+		o.until[Owner{m.ID, old.incarnation}] = old.deadAt
+	}
+	for owner, end := range o.until {
+		if end <= now-time.Hour {
+			delete(o.until, owner)
+		}
+	}
+	o.watched[m.ID] = &watched{incarnation: m.Incarnation, deadAt: deadAt(now)}
+	signal(o.kick)
+}
+
+// mayJoin refuses whoever belongs elsewhere, was removed, is too old, or takes the
+// id of a node that is alive.
+func (o *office) mayJoin(m Member, r *snakepitv1.JoinRequest) error {
+	n := o.m.n
+	level, cluster := n.machine.level()
+	row := n.machine.member(m.ID)
+	switch {
+	case names.CheckID("node", m.ID) != nil || m.Address == "" || len(m.Address) > names.MaxID || len(m.API) > names.MaxID || len(m.Name) > names.MaxID:
+		return errdefs.New(errdefs.InvalidArguments, "a node needs an id and an address")
+	case r.GetCluster() != "" && r.GetCluster() != cluster:
+		e := errdefs.New(errdefs.WrongCluster, "node %q belongs to cluster %s, and this is %s", names.Cut(m.ID), names.Cut(r.GetCluster()), cluster)
+		e.Hint = "move its directory away, and let it join as a new one"
+		return e
+	case row != nil && row.Status == StatusLeft:
+		return nodeRemoved(m.ID)
+	case row == nil && m.ID != n.ID() && subtle.ConstantTimeCompare([]byte(r.GetToken()), []byte(n.cfg.Token)) == 0:
+		return errdefs.New(errdefs.PermissionDenied, "node %q doesn't show the cluster's token", names.Cut(m.ID))
+	case m.MaxVersion < level || m.MinVersion > level:
+		return wrongLevel(m.ID, m.MinVersion, m.MaxVersion, level)
+	}
+	return o.mayReplace(row, m)
+}
+
+// mayReplace refuses a second node of one id while the first one may be alive. The
+// leader's own former start isn't: it had the directory's lock.
+func (o *office) mayReplace(row *Member, m Member) error {
+	if row == nil || !row.serves() || m.ID == o.m.n.ID() {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	w := o.watched[m.ID]
+	if w == nil || w.incarnation != row.Incarnation || row.Nonce == m.Nonce && !w.condemned {
+		return nil
+	}
+	e := errdefs.New(errdefs.Exists, "another node %q may be alive at %s", names.Cut(m.ID), row.Address)
+	e.Hint = "two hosts must not have copies of one directory; one that has just ended is waited for"
+	return e
+}
+
+// configure makes Raft know a node at its address: first without a vote. Nothing
+// waits for a node without one, so that one that can't be reached does no harm.
+func (o *office) configure(ctx context.Context, m Member) error {
+	id, address := raft.ServerID(m.ID), raft.ServerAddress(m.Address)
+	servers := o.configured()
+	voter := false
+	for _, s := range servers {
+		switch {
+		case s.ID == id && s.Address == address:
+			return nil
+		case s.ID == id:
+			voter = s.Suffrage == raft.Voter
+		case s.Address == address:
+			e := errdefs.New(errdefs.Exists, "node %q is the one at %s", s.ID, names.Cut(m.Address))
+			e.Hint = "when it's gone for good, remove it first"
+			return e
+		}
+	}
+	if m.ID != o.m.n.ID() {
+		if err := o.grow(ctx); err != nil {
+			return err
+		}
+	}
+	if voter {
+		return await(ctx, func() error { return o.m.n.raft.AddVoter(id, address, 0, raftTimeout).Error() })
+	}
+	return await(ctx, func() error { return o.m.n.raft.AddNonvoter(id, address, 0, raftTimeout).Error() })
+}
+
+// grow is for a sole member that is about to be one of two: its lease gets an end,
+// and its log is one that others will count on.
+func (o *office) grow(ctx context.Context) error {
+	o.mu.Lock()
+	was := o.alone
+	o.alone = false
+	o.mu.Unlock()
+	if !was {
+		return nil
+	}
+	if err := o.m.n.disk.belong(o.m.cluster(), true); err != nil {
+		return err
+	}
+	o.m.bound()
+	return ctx.Err()
+}
+
+// remove ends a node's membership, once its lease has ended.
+func (o *office) remove(ctx context.Context, id string) error {
+	if err := o.lock(ctx); err != nil {
+		return err
+	}
+	defer func() { <-o.gate }()
+	row := o.m.n.machine.member(id)
+	switch {
+	case row == nil:
+		return noNode(id)
+	case id == o.m.n.ID():
+		return errdefs.New(errdefs.Conflict, "the leader can't remove itself")
+	}
+	if err := mayRemove(o.seats(), id); err != nil {
+		return err
+	}
+	if err := o.outlast(ctx, id, row.Incarnation); err != nil {
+		return err
+	}
+	if err := await(ctx, func() error { return o.m.n.raft.RemoveServer(raft.ServerID(id), 0, raftTimeout).Error() }); err != nil {
+		return notLeading(err)
+	}
+	out, err := o.m.n.proposer.propose(ctx, setNodeStatus(id, row.Incarnation, StatusLeft, o.term))
+	if err == nil && out.err != nil && out.err.Reason != errdefs.NodeRemoved {
+		err = out.err
+	}
+	o.settle()
+	return err
+}
+
+// outlast refuses a node further leases, and waits until its last one has ended.
+func (o *office) outlast(ctx context.Context, id string, incarnation uint64) error {
+	for {
+		o.mu.Lock()
+		w, wait := o.watched[id], time.Duration(0)
+		if w != nil && w.incarnation == incarnation {
+			w.condemned = true
+			wait = w.deadAt - o.m.clock.Now()
+		}
+		o.mu.Unlock()
+		if wait <= 0 {
+			return nil
+		}
+		select {
+		case <-time.After(min(wait, lookEvery)):
+		case <-ctx.Done():
+			return gaveUp(ctx, false)
+		}
+	}
+}
+
+// settle notes that the leader may be the only one again.
+func (o *office) settle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.alone = len(o.configured()) == 1; o.alone {
+		o.m.unbound()
+	}
+	signal(o.kick)
+}

@@ -1,0 +1,91 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/snakepit-go/snakepit/host"
+)
+
+// Owner says who answers for a session, as far as this node knows, and under which
+// epoch. Errors: session_not_found; session_expired.
+func (n *Node) Owner(ctx context.Context, id host.SessionID) (owner Owner, epoch uint64, err error) {
+	if err := n.check(ctx); err != nil {
+		return Owner{}, 0, err
+	}
+	row, missing := n.machine.session(id)
+	if missing != nil {
+		return Owner{}, 0, missing
+	}
+	return row.Owner, row.Epoch, nil
+}
+
+// SetDraining says whether this node is to get no new sessions; it keeps those that
+// it has. Others know with its next renewal.
+func (n *Node) SetDraining(on bool) {
+	if n.mesh != nil {
+		n.mesh.draining.Store(on)
+	}
+}
+
+// MoveSession gives a session at an epoch to another node that is up, under a new
+// epoch and without a home. Its owner proposes it, once it serves it no more.
+// Errors: conflict when the session has another epoch; fenced when the node isn't up
+// under that incarnation; those of a write.
+func (n *Node) MoveSession(ctx context.Context, id host.SessionID, from uint64, to Owner) (host.Session, error) {
+	if err := validateSession(host.Session{ID: id}); err != nil {
+		return host.Session{}, err
+	}
+	o, err := n.propose(ctx, moveSession(id, from, to))
+	if err != nil {
+		return host.Session{}, err
+	}
+	return copied(o.session), nil
+}
+
+// OwnerChange says that this node has begun to own a session, or doesn't any more.
+type OwnerChange struct {
+	Session host.Session // as it is now; only its id when it's gone
+	Owner   Owner        // who owns it now; the zero value when it's gone
+	Mine    bool         // it's this node, under the incarnation of this start
+}
+
+// tellOwners tells the host of every session that this node begins or ceases to own.
+func (m *mesh) tellOwners(ctx context.Context) {
+	for {
+		select {
+		case <-m.watch.wake:
+		case <-ctx.Done():
+			return
+		}
+		touched, all := m.watch.take()
+		if m.n.cfg.OnOwner == nil {
+			continue
+		}
+		if all {
+			touched = m.n.machine.ids()
+		}
+		for id := range touched {
+			m.n.cfg.OnOwner(m.ownerChange(id))
+		}
+	}
+}
+
+func (m *mesh) ownerChange(id host.SessionID) OwnerChange {
+	row, missing := m.n.machine.session(id)
+	if missing != nil {
+		return OwnerChange{Session: host.Session{ID: id}}
+	}
+	self := m.n.machine.member(m.n.ID())
+	mine := self != nil && self.Nonce == m.nonce && row.Owner == (Owner{self.ID, self.Incarnation})
+	return OwnerChange{Session: copied(row), Owner: row.Owner, Mine: mine}
+}
+
+func (m *machine) ids() map[host.SessionID]struct{} {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make(map[host.SessionID]struct{}, len(m.state.sessions))
+	for id := range m.state.sessions {
+		all[id] = struct{}{}
+	}
+	return all
+}
