@@ -287,7 +287,8 @@ func TestRowsCrossTheWire(t *testing.T) {
 	if d := cmp.Diff(m, memberFromWire(memberToWire(m))); d != "" {
 		t.Errorf("member (-want +got):\n%s", d)
 	}
-	row := sessionRow{Session: named("s"), Owner: Owner{"n", 7}, values: map[string]Value{"a": {[]byte("1"), 9}, "b": {nil, 8}}}
+	row := sessionRow{Session: named("s"), values: map[string]Value{"a": {[]byte("1"), 9}, "b": {nil, 8}}}
+	row.Owner = Owner{"n", 7}
 	if d := cmp.Diff(row, rowFromWire(savedSession(&row)), cmp.AllowUnexported(sessionRow{})); d != "" {
 		t.Errorf("row (-want +got):\n%s", d)
 	}

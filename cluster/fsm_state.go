@@ -38,7 +38,6 @@ type state struct {
 type sessionRow struct {
 	host.Session
 
-	Owner  Owner
 	values map[string]Value // its state; never changed, only replaced
 }
 

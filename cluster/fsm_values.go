@@ -18,10 +18,7 @@ const (
 )
 
 // Value is what a key of a session's state has. It never changes.
-type Value struct {
-	Bytes   []byte
-	Version uint64 // grows with each change
-}
+type Value = host.StateValue
 
 func (s *state) setState(c *snakepitv1.SetState, at position) outcome {
 	known, err := s.find(host.SessionID(c.GetId()))

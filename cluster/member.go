@@ -37,10 +37,7 @@ func (m *Member) serves() bool { return m.Status == StatusUp || m.Status == Stat
 
 // Owner answers for a session: one incarnation of one node. The zero value is a
 // host that is no node.
-type Owner struct {
-	Node        string
-	Incarnation uint64
-}
+type Owner = host.Owner
 
 func memberToWire(m Member) *snakepitv1.NodeRecord {
 	return &snakepitv1.NodeRecord{

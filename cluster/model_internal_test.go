@@ -224,7 +224,8 @@ func (m *registryModel) compare(rt *rapid.T, b *bench) {
 	}
 	want := map[host.SessionID]string{}
 	for id, s := range m.sessions {
-		want[id] = sessionLine(sessionRow{Session: s, Owner: m.owners[id], values: m.values[id]})
+		s.Owner = m.owners[id]
+		want[id] = sessionLine(sessionRow{Session: s, values: m.values[id]})
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		rt.Fatalf("sessions %v, want %v", got, want)

@@ -43,11 +43,7 @@ func (n *Node) MoveSession(ctx context.Context, id host.SessionID, from uint64, 
 }
 
 // OwnerChange says that this node has begun to own a session, or doesn't any more.
-type OwnerChange struct {
-	Session host.Session // as it is now; only its id when it's gone
-	Owner   Owner        // who owns it now; the zero value when it's gone
-	Mine    bool         // it's this node, under the incarnation of this start
-}
+type OwnerChange = host.OwnerChange
 
 // tellOwners tells the host of every session that this node begins or ceases to own.
 func (m *mesh) tellOwners(ctx context.Context) {

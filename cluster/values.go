@@ -12,13 +12,7 @@ import (
 )
 
 // Change changes one key of a session's state.
-type Change struct {
-	Key      string
-	Value    []byte // at most 4 KiB
-	Delete   bool   // instead of setting it
-	Expected uint64 // the version that it must have, if Compare; zero: it mustn't be there
-	Compare  bool
-}
+type Change = host.StateChange
 
 // State gives a session's state: its keys, values and versions. It's read from
 // memory, and the values must not be changed.

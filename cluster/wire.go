@@ -15,7 +15,7 @@ import (
 func sessionToWire(s host.Session) *snakepitv1.SessionRecord {
 	w := &snakepitv1.SessionRecord{
 		Id: string(s.ID), Pool: s.Pool, Home: string(s.Home), Epoch: s.Epoch, Metadata: s.Metadata,
-		Affinity: string(s.Affinity), Concurrent: s.Concurrent,
+		Affinity: string(s.Affinity), Concurrent: s.Concurrent, Owner: s.Owner.Node, OwnerIncarnation: s.Owner.Incarnation,
 	}
 	if s.TTL != 0 {
 		w.Ttl = durationpb.New(s.TTL)
@@ -30,6 +30,7 @@ func sessionFromWire(w *snakepitv1.SessionRecord) host.Session {
 	s := host.Session{
 		ID: host.SessionID(w.GetId()), Pool: w.GetPool(), Home: host.WorkerID(w.GetHome()), Epoch: w.GetEpoch(),
 		TTL: w.GetTtl().AsDuration(), Metadata: w.GetMetadata(), Affinity: host.Affinity(w.GetAffinity()), Concurrent: w.GetConcurrent(),
+		Owner: host.Owner{Node: w.GetOwner(), Incarnation: w.GetOwnerIncarnation()},
 	}
 	if w.GetOpenedAt() != nil {
 		s.OpenedAt = w.GetOpenedAt().AsTime()
@@ -55,9 +56,7 @@ func processFromWire(w *snakepitv1.WorkerProcess) host.ProcessRecord {
 
 // rowToWire leaves out the session's state, which only a snapshot has.
 func rowToWire(r *sessionRow) *snakepitv1.SessionRecord {
-	w := sessionToWire(r.Session)
-	w.Owner, w.OwnerIncarnation = r.Owner.Node, r.Owner.Incarnation
-	return w
+	return sessionToWire(r.Session)
 }
 
 // savedSession is a session with its state.
@@ -71,7 +70,7 @@ func savedSession(r *sessionRow) *snakepitv1.SessionRecord {
 }
 
 func rowFromWire(w *snakepitv1.SessionRecord) sessionRow {
-	r := sessionRow{Session: sessionFromWire(w), Owner: Owner{Node: w.GetOwner(), Incarnation: w.GetOwnerIncarnation()}}
+	r := sessionRow{Session: sessionFromWire(w)}
 	for _, e := range w.GetState() {
 		if r.values == nil {
 			r.values = map[string]Value{}
@@ -138,8 +137,9 @@ func openSession(s host.Session, limit int) *snakepitv1.RegistryCommand {
 }
 
 func openOwned(s host.Session, by Owner, limit int) *snakepitv1.RegistryCommand {
+	s.Owner = by
 	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_OpenSession{
-		OpenSession: &snakepitv1.OpenSession{Session: rowToWire(&sessionRow{Session: s, Owner: by}), Limit: uint64(limit)}, //nolint:gosec // Config checks that it's positive
+		OpenSession: &snakepitv1.OpenSession{Session: sessionToWire(s), Limit: uint64(limit)}, //nolint:gosec // Config checks that it's positive
 	}}
 }
 

@@ -21,6 +21,7 @@ type Config struct {
 	Node            string // the host's name in errors and lists; empty: "local"
 	Pools           []PoolConfig
 	Registry        Registry      // nil: in memory, gone with the host
+	Peers           Peers         // the other nodes, where Registry is an OwnerRegistry; nil: there are none
 	Machine         MachineID     // where the host runs, for its records of processes
 	Launcher        Launcher      // starts the workers of every pool
 	Logger          hclog.Logger  // nil: silent

@@ -34,7 +34,8 @@ type Session struct {
 	ID       SessionID
 	Pool     string
 	Home     WorkerID      // the worker that holds what it keeps in memory; empty: none yet
-	Epoch    uint64        // grows with each change of home
+	Owner    Owner         // who answers for it; zero where there's only one node
+	Epoch    uint64        // grows with each change of home or owner
 	TTL      time.Duration // after its last use; zero: it never expires
 	Metadata map[string]string
 	OpenedAt time.Time // for people; nothing is decided by it

@@ -113,6 +113,15 @@ type Leaver interface {
 	Leave()
 }
 
+// A Pinner is a worker that is frozen at the end of its host's lease while it's pinned,
+// as it is while it runs a session's call: strict sessions pin their home.
+type Pinner interface {
+	// Pin reports whether the lease holds; each true needs an Unpin. It doesn't block.
+	Pin() bool
+	// Unpin takes back one Pin.
+	Unpin()
+}
+
 // A Reattacher is a launcher that finds the workers of an earlier host. The engine
 // looks for it before it launches any.
 type Reattacher interface {
@@ -173,6 +182,8 @@ type Invocation struct {
 	Tool     string
 	Payload  []byte // the arguments: a msgpack map (proto/values)
 	Session  SessionID
+	Epoch    uint64    // of the session: a worker refuses one below the highest that it has seen of it; zero: none
+	Away     bool      // the worker isn't the session's home
 	Deadline time.Time // zero: none
 	Stream   bool      // the caller takes chunks
 	Input    bool      // the caller sends chunks

@@ -93,7 +93,7 @@ func early(left time.Duration) time.Duration {
 func requestOf(inv host.Invocation, now time.Time) lane.Request {
 	return lane.Request{
 		Early: early(inv.Deadline.Sub(now)),
-		ID:    inv.ID, Tool: inv.Tool, Session: string(inv.Session), Payload: inv.Payload,
+		ID:    inv.ID, Tool: inv.Tool, Session: string(inv.Session), Epoch: inv.Epoch, Away: inv.Away, Payload: inv.Payload,
 		Deadline: inv.Deadline, Stream: inv.Stream, Input: inv.Input, Metadata: inv.Metadata,
 	}
 }

@@ -56,6 +56,7 @@ func (b *batch) openCall(id uint64, r *Request, timeout uint64, payload []byte, 
 	s.open.Payload = payload
 	if r != nil {
 		s.open.Tool, s.open.Session, s.open.Id, s.open.Metadata = r.Tool, r.Session, r.ID, r.Metadata
+		s.open.Epoch, s.open.Away = r.Epoch, r.Away
 		s.open.Stream, s.open.Input, s.open.Parent, s.open.TimeoutUs = r.Stream, r.Input, r.Parent, timeout
 	}
 	s.frame.Kind, s.frame.More = &s.call, more
@@ -82,6 +83,7 @@ func (b *batch) reset() {
 		s.frame.Kind, s.frame.Optional = nil, false
 		if s.open.Tool != "" || s.open.Payload != nil {
 			s.open.Tool, s.open.Session, s.open.Id, s.open.Metadata = "", "", "", nil
+			s.open.Epoch, s.open.Away = 0, false
 			s.open.Stream, s.open.Input, s.open.Parent, s.open.TimeoutUs = false, false, 0, 0
 			s.open.Payload = nil
 		}

@@ -15,6 +15,8 @@ type Request struct {
 	ID       string            // the engine's name for the call, for logs and errors; at most 256 bytes
 	Tool     string            // 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*
 	Session  string            // empty: none; at most 256 bytes
+	Epoch    uint64            // of the session; zero: none
+	Away     bool              // the callee isn't the session's home
 	Payload  []byte            // the arguments; kept until they are written, so not to be changed
 	Deadline time.Time         // zero: none
 	Stream   bool              // the caller takes chunks
@@ -69,7 +71,7 @@ func (r *Request) where() errdefs.Where {
 // requestOf reads a call frame; now is when it arrived.
 func requestOf(c *snakepitv1.Call, now time.Time) Request {
 	r := Request{
-		ID: c.GetId(), Tool: c.GetTool(), Session: c.GetSession(), Stream: c.GetStream(), Input: c.GetInput(),
+		ID: c.GetId(), Tool: c.GetTool(), Session: c.GetSession(), Epoch: c.GetEpoch(), Away: c.GetAway(), Stream: c.GetStream(), Input: c.GetInput(),
 		Metadata: c.GetMetadata(), Parent: c.GetParent(),
 	}
 	if us := c.GetTimeoutUs(); us > 0 {

@@ -441,7 +441,12 @@ type Call struct {
 	// The lane's call during which this one was made, on the same lane; 0 for none.
 	Parent uint64 `protobuf:"varint,8,opt,name=parent,proto3" json:"parent,omitempty"`
 	// W3C trace context and the like; at most 16 entries and 4 KiB.
-	Metadata      map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The epoch under which the host owns the session; 0 for none. A callee refuses one
+	// below the highest that it has seen of that session, as fenced.
+	Epoch uint64 `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The callee isn't the session's home.
+	Away          bool `protobuf:"varint,11,opt,name=away,proto3" json:"away,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -537,6 +542,20 @@ func (x *Call) GetMetadata() map[string]string {
 		return x.Metadata
 	}
 	return nil
+}
+
+func (x *Call) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Call) GetAway() bool {
+	if x != nil {
+		return x.Away
+	}
+	return false
 }
 
 // Data is one chunk, or a part of one.
@@ -1010,7 +1029,7 @@ const file_snakepit_v1_lane_proto_rawDesc = "" +
 	"\bfeatures\x18\b \x03(\tR\bfeatures\x12\x14\n" +
 	"\x05token\x18\t \x01(\fR\x05token\x12\x14\n" +
 	"\x05agent\x18\n" +
-	" \x01(\tR\x05agent\"\xbd\x02\n" +
+	" \x01(\tR\x05agent\"\xe7\x02\n" +
 	"\x04Call\x12\x12\n" +
 	"\x04tool\x18\x01 \x01(\tR\x04tool\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x18\n" +
@@ -1021,7 +1040,10 @@ const file_snakepit_v1_lane_proto_rawDesc = "" +
 	"\x05input\x18\x06 \x01(\bR\x05input\x12\x0e\n" +
 	"\x02id\x18\a \x01(\tR\x02id\x12\x16\n" +
 	"\x06parent\x18\b \x01(\x04R\x06parent\x12;\n" +
-	"\bmetadata\x18\t \x03(\v2\x1f.snakepit.v1.Call.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\t \x03(\v2\x1f.snakepit.v1.Call.MetadataEntryR\bmetadata\x12\x14\n" +
+	"\x05epoch\x18\n" +
+	" \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04away\x18\v \x01(\bR\x04away\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\" \n" +

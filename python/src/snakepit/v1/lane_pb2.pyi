@@ -64,7 +64,7 @@ class Hello(_message.Message):
     def __init__(self, version_min: _Optional[int] = ..., version_max: _Optional[int] = ..., max_frame: _Optional[int] = ..., max_payload: _Optional[int] = ..., call_window: _Optional[int] = ..., lane_window: _Optional[int] = ..., max_calls: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., token: _Optional[bytes] = ..., agent: _Optional[str] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("tool", "payload", "session", "timeout_us", "stream", "input", "id", "parent", "metadata")
+    __slots__ = ("tool", "payload", "session", "timeout_us", "stream", "input", "id", "parent", "metadata", "epoch", "away")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,8 @@ class Call(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
     tool: str
     payload: bytes
     session: str
@@ -90,7 +92,9 @@ class Call(_message.Message):
     id: str
     parent: int
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, tool: _Optional[str] = ..., payload: _Optional[bytes] = ..., session: _Optional[str] = ..., timeout_us: _Optional[int] = ..., stream: _Optional[bool] = ..., input: _Optional[bool] = ..., id: _Optional[str] = ..., parent: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    epoch: int
+    away: bool
+    def __init__(self, tool: _Optional[str] = ..., payload: _Optional[bytes] = ..., session: _Optional[str] = ..., timeout_us: _Optional[int] = ..., stream: _Optional[bool] = ..., input: _Optional[bool] = ..., id: _Optional[str] = ..., parent: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., epoch: _Optional[int] = ..., away: _Optional[bool] = ...) -> None: ...
 
 class Data(_message.Message):
     __slots__ = ("payload",)

@@ -1,0 +1,37 @@
+package host
+
+import "context"
+
+// Owner is one start of a node, as the registry of several knows it: it answers for
+// sessions until its lease has ended.
+type Owner struct {
+	Node        string // its id
+	Incarnation uint64 // grows with each registration
+}
+
+// An OwnerRegistry is a [Registry] of several nodes, each of which owns sessions.
+// The engine looks for it: with one, a call goes to its session's owner. What it
+// reads comes from memory, so that a call may ask.
+type OwnerRegistry interface {
+	// Self is this node under its present incarnation, and whether its lease holds at
+	// this moment. The zero Owner: it isn't registered yet, and owns nothing.
+	Self() (self Owner, holds bool)
+	// Owner says who owns a session, as far as this node knows, and under which epoch.
+	// Errors: session_not_found; session_expired.
+	Owner(ctx context.Context, id SessionID) (owner Owner, epoch uint64, err error)
+	// MoveSession gives a session that has an epoch to another node, under a new one and
+	// without a home. Its owner does it, once it serves it no more. Errors: conflict
+	// when the session has another epoch; fenced when that node isn't up any more;
+	// those of a write.
+	MoveSession(ctx context.Context, id SessionID, from uint64, to Owner) (Session, error)
+	// Place finds other nodes that have room for n sessions of a pool: one for each, and
+	// fewer where there's less. It asks the leader. Errors: no_quorum, deadline, cancelled.
+	Place(ctx context.Context, pool string, n int) ([]Owner, error)
+}
+
+// OwnerChange says that this node has begun to own a session, or doesn't any more.
+type OwnerChange struct {
+	Session Session // as it is now; only its id when it's gone
+	Owner   Owner   // who owns it now; the zero value when it's gone
+	Mine    bool    // it's this node, under the incarnation of this start
+}
