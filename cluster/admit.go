@@ -55,7 +55,7 @@ func (o *office) watch(m *Member) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if old := o.watched[m.ID]; old != nil && old.deadAt > now {
-		o.until[Owner{m.ID, old.incarnation}] = old.deadAt
+		o.until[Owner{Node: m.ID, Incarnation: old.incarnation}] = old.deadAt
 	}
 	for owner, end := range o.until {
 		if end <= now-time.Hour {

@@ -224,7 +224,7 @@ func ownedOn(n *Node) []host.SessionID {
 	l := n.Lease()
 	var mine []host.SessionID
 	for _, s := range n.machine.sessions() {
-		if s.Owner == (Owner{n.ID(), l.Incarnation}) {
+		if s.Owner == (Owner{Node: n.ID(), Incarnation: l.Incarnation}) {
 			mine = append(mine, s.ID)
 		}
 	}

@@ -410,7 +410,7 @@ func TestSessionIsMovedByItsOwner(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		to := Owner{r.nodes["n2"].ID(), r.nodes["n2"].Lease().Incarnation}
+		to := Owner{Node: r.nodes["n2"].ID(), Incarnation: r.nodes["n2"].Lease().Incarnation}
 		moved, err := r.nodes["n1"].MoveSession(ctx, "a", s.Epoch, to)
 		if err != nil || moved.Epoch <= s.Epoch {
 			r.Fatalf("%+v (%v)", moved, err)

@@ -287,8 +287,8 @@ func TestRowsCrossTheWire(t *testing.T) {
 	if d := cmp.Diff(m, memberFromWire(memberToWire(m))); d != "" {
 		t.Errorf("member (-want +got):\n%s", d)
 	}
-	row := sessionRow{Session: named("s"), values: map[string]Value{"a": {[]byte("1"), 9}, "b": {nil, 8}}}
-	row.Owner = Owner{"n", 7}
+	row := sessionRow{Session: named("s"), values: map[string]Value{"a": {Bytes: []byte("1"), Version: 9}, "b": {Version: 8}}}
+	row.Owner = Owner{Node: "n", Incarnation: 7}
 	if d := cmp.Diff(row, rowFromWire(savedSession(&row)), cmp.AllowUnexported(sessionRow{})); d != "" {
 		t.Errorf("row (-want +got):\n%s", d)
 	}

@@ -17,9 +17,9 @@ func FuzzEntry(f *testing.F) {
 	b := newBench()
 	f.Add(b.entry(f, openSession(named("a"), 10), bindSession("b", "w", 1), forgetSession("c", true)))
 	f.Add(b.entry(f, claimProcess(host.ProcessRecord{Worker: "w1"}), releaseProcess("w2"), raiseGeneration(7)))
-	f.Add(b.entry(f, registerNode(Member{ID: "n3", MaxVersion: 2}, 0), setNodeStatus("n1", 1, StatusDown, 0), forgetNode("n2"), moveSession("a", 1, Owner{"n1", 1})))
+	f.Add(b.entry(f, registerNode(Member{ID: "n3", MaxVersion: 2}, 0), setNodeStatus("n1", 1, StatusDown, 0), forgetNode("n2"), moveSession("a", 1, Owner{Node: "n1", Incarnation: 1})))
 	f.Add(b.entry(f, setFeatureLevel(2, "c", 0)))
-	f.Add(b.entry(f, rehome([]*snakepitv1.MoveSession{move("a", 1, Owner{"n1", 1})}, 0)))
+	f.Add(b.entry(f, rehome([]*snakepitv1.MoveSession{move("a", 1, Owner{Node: "n1", Incarnation: 1})}, 0)))
 	f.Add(b.entry(f, setState("a", 1, []*snakepitv1.StateChange{{Key: "k", Value: []byte("v")}})))
 	for _, data := range future(f) {
 		f.Add(data)

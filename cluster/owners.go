@@ -72,7 +72,7 @@ func (m *mesh) ownerChange(id host.SessionID) OwnerChange {
 		return OwnerChange{Session: host.Session{ID: id}}
 	}
 	self := m.n.machine.member(m.n.ID())
-	mine := self != nil && self.Nonce == m.nonce && row.Owner == (Owner{self.ID, self.Incarnation})
+	mine := self != nil && self.Nonce == m.nonce && row.Owner == (Owner{Node: self.ID, Incarnation: self.Incarnation})
 	return OwnerChange{Session: copied(row), Owner: row.Owner, Mine: mine}
 }
 

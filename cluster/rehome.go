@@ -135,7 +135,7 @@ func (o *office) candidates() []candidate {
 		if row.Status != StatusUp || w == nil || w.incarnation != row.Incarnation || w.condemned || !w.heard || now > w.deadAt-leaseGrace-leaseTTL/2 {
 			continue
 		}
-		all = append(all, candidate{Owner{row.ID, row.Incarnation}, row.Machine, maps.Clone(w.pools)})
+		all = append(all, candidate{Owner{Node: row.ID, Incarnation: row.Incarnation}, row.Machine, maps.Clone(w.pools)})
 	}
 	return all
 }
