@@ -175,10 +175,14 @@ func (a *api) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo,
 	return next(srv, ss)
 }
 
-// outcome is the one place where errors, and panics, become statuses.
 func (a *api) outcome(method string, panicked any, err error) error {
+	return outcome(a.cfg.Logger, method, panicked, err)
+}
+
+// outcome is the one place where errors, and panics, become statuses.
+func outcome(log hclog.Logger, method string, panicked any, err error) error {
 	if panicked != nil {
-		a.cfg.Logger.Error("a request panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
+		log.Error("a request panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
 		err = errdefs.New(errdefs.Internal, "internal error")
 	}
 	return errdefs.ToStatus(errdefs.FromStatus(err)) // some are gRPC's own, like its limit of a message's size
