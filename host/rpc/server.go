@@ -43,6 +43,8 @@ type Config struct {
 	// StopTimeout says how long running calls may still use the API once Serve's ctx
 	// has ended; nil: 2 s.
 	StopTimeout func() time.Duration
+	// Cluster answers for the node that the host is; the zero value: it's none.
+	Cluster Cluster
 }
 
 // Server serves one host.
@@ -88,6 +90,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		grpc.WaitForHandlers(true),
 	)
 	snakepitv1.RegisterHostServer(g, s.api)
+	snakepitv1.RegisterClusterServer(g, &membership{cluster: s.api.cfg.Cluster})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var quiet []*quietListener
