@@ -116,7 +116,7 @@ func identity(dir string, refused func(error)) (*link.Identity, error) {
 
 // name calls a node that has no name by its address: among several, "local" is nobody's.
 func (h *Host) name(address string) {
-	if h.set.loaded.Origin("node").Kind == config.FromDefault {
+	if kind := h.set.loaded.Origin("node").Kind; kind == config.FromDefault || kind == "" {
 		h.set.host.Node, h.record.Node = address, address
 	}
 }
