@@ -49,6 +49,16 @@ func NodeID(dir string) (string, error) {
 	return d.identity.ID, nil
 }
 
+// Belongs is the id of the cluster that the node in a directory belongs to; empty: of
+// none yet, so that a token is needed to join one.
+func Belongs(dir string) (cluster string, err error) {
+	id, _, err := readIdentity(dir)
+	if err != nil {
+		return "", openError(dir, err)
+	}
+	return id.Cluster, nil
+}
+
 // readIdentity reads the identity in dir. known is false when there is none yet.
 func readIdentity(dir string) (id identity, known bool, err error) {
 	content, err := os.ReadFile(filepath.Join(dir, identityFile))
