@@ -11,7 +11,8 @@ type Peers interface {
 	// is closed, whether the node answers or not. A node that is lost while the call runs
 	// ends it with host_unreachable and may_have_run.
 	Open(ctx context.Context, node string, f Forwarded) (Running, Place, error)
-	// ServeTool runs a host tool that a node offers.
+	// ServeTool runs a host tool that a node offers, in the context of the call that asks
+	// for it: what [Ancestors] says of it goes along.
 	ServeTool(ctx context.Context, node string, inv Invocation) ([]byte, error)
 	// CloseSession ends a session that a node owns.
 	CloseSession(ctx context.Context, node string, id SessionID) error
