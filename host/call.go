@@ -40,6 +40,7 @@ type attempt struct {
 	began    time.Duration
 	visit    *visit
 	atHome   bool
+	over     func() // called once it's over; nil: nothing
 	released atomic.Bool
 }
 
@@ -277,6 +278,9 @@ func (a *attempt) release() {
 		a.judge()
 		a.left()
 		a.grant.member.pool.release(a.grant)
+	}
+	if a.over != nil {
+		a.over()
 	}
 	a.visit.leave()
 	a.call.host.gate.leave()
