@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,23 +228,35 @@ func TestConcurrentCallsWaitForOneHook(t *testing.T) {
 }
 
 func TestConcurrentCallsTryTheHookOneAfterTheOther(t *testing.T) {
-	d := &diary{}
-	inBubble(t, func(c *host.Config, l *hosttest.Launcher) { alone(d.hooked("open"))(c, l); l.Slots = 4 }, func(r *rig) {
-		r.must(host.Request{Tool: "echo"})
-		d.slow(time.Second)
-		d.failing("open", errdefs.New(errdefs.PythonException, "ValueError: no"))
-		var all []<-chan error
-		for range 3 {
-			all = append(all, r.start(r.Context(), host.Request{Tool: "noted", Session: "s", Concurrent: true}))
+	var tried, under, most atomic.Int64
+	inBubble(t, func(c *host.Config, l *hosttest.Launcher) {
+		one(c, l)
+		l.Slots = 4
+		l.Hooks = map[string]func(context.Context, *hosttest.Call) ([]byte, error){
+			"session_open": func(ctx context.Context, c *hosttest.Call) ([]byte, error) {
+				most.Store(max(most.Load(), under.Add(1)))
+				defer under.Add(-1)
+				if _, err := takes(time.Second)(ctx, c); err != nil || tried.Add(1) > 2 {
+					return nil, err
+				}
+				return nil, errdefs.New(errdefs.PythonException, "ValueError: no")
+			},
 		}
-		for i, c := range all {
-			r.wantReason(<-c, errdefs.PythonException)
-			if i == 1 {
-				d.failing("open", nil)
+	}, func(r *rig) {
+		var all []<-chan error
+		for range 4 {
+			all = append(all, r.start(r.Context(), host.Request{Tool: "echo", Session: "s", Concurrent: true}))
+		}
+		failed := 0
+		for _, c := range all {
+			if err := <-c; err != nil {
+				r.wantReason(err, errdefs.PythonException)
+				failed++
 			}
 		}
-		_ = d.taken()
-		r.must(host.Request{Tool: "noted", Session: "s"})
+		if failed != 2 || tried.Load() != 3 || most.Load() != 1 {
+			r.Errorf("%d calls failed, %d hooks ran, %d at once; want 2, 3 and 1", failed, tried.Load(), most.Load())
+		}
 	})
 }
 
