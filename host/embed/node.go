@@ -207,7 +207,7 @@ func (h *Host) serveNode(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	h.node.peers.Bind(peerEngine{h.engine})
+	h.node.peers.Bind(h.engine)
 	h.node.tenure.run(ctx)
 }
 
