@@ -108,7 +108,7 @@ func (p *program) newLaunch(f hostFlags) (launch, *config.Config, error) {
 	p.warn(c)
 	return launch{
 		File: f.config, Environ: p.environ(), Adapter: f.adapter, Workers: f.workers,
-		Set: slices.Concat(p.opts.set, f.cluster.pairs()),
+		Set:    slices.Concat(p.opts.set, f.cluster.pairs()),
 		Logger: p.logger(c.LogLevel), Version: version(),
 	}, c, nil
 }
