@@ -137,33 +137,50 @@ func (o *office) mayReplace(row *Member, m Member) error {
 	return e
 }
 
-// configure makes Raft know a node at its address: first without a vote. Nothing
-// waits for a node without one, so that one that can't be reached does no harm.
+// configure makes Raft know a node: first without a vote. Nothing waits for a node
+// without one, so that one that can't be reached does no harm. A member that has
+// moved stays where it was in Raft's configuration, which is asked for addresses
+// last: Raft 1.8.0 changes that of a follower under the feet of who sends to it. The
+// leader's own is mended, since nobody sends to it there.
 func (o *office) configure(ctx context.Context, m Member) error {
 	id, address := raft.ServerID(m.ID), raft.ServerAddress(m.Address)
-	servers := o.configured()
-	voter := false
-	for _, s := range servers {
+	var known, former *raft.Server
+	for _, s := range o.configured() {
 		switch {
-		case s.ID == id && s.Address == address:
-			return nil
 		case s.ID == id:
-			voter = s.Suffrage == raft.Voter
-		case s.Address == address:
+			known = &s
+		case o.m.address(string(s.ID)) == m.Address:
 			e := errdefs.New(errdefs.Exists, "node %q is the one at %s", s.ID, names.Cut(m.Address))
 			e.Hint = "when it's gone for good, remove it first"
 			return e
+		case s.Address == address:
+			former = &s
 		}
+	}
+	if known != nil && (known.Address == address || m.ID != o.m.n.ID()) {
+		return nil
 	}
 	if m.ID != o.m.n.ID() {
 		if err := o.grow(ctx); err != nil {
 			return err
 		}
 	}
-	if voter {
-		return await(ctx, func() error { return o.m.n.raft.AddVoter(id, address, 0, raftTimeout).Error() })
+	if former != nil { // Raft takes no two at one address
+		now := raft.ServerAddress(o.m.address(string(former.ID)))
+		if err := o.place(ctx, former.ID, now, former.Suffrage == raft.Voter); err != nil {
+			return err
+		}
 	}
-	return await(ctx, func() error { return o.m.n.raft.AddNonvoter(id, address, 0, raftTimeout).Error() })
+	return o.place(ctx, id, address, known != nil && known.Suffrage == raft.Voter)
+}
+
+// place makes Raft have a member at an address.
+func (o *office) place(ctx context.Context, id raft.ServerID, address raft.ServerAddress, votes bool) error {
+	r := o.m.n.raft
+	if votes {
+		return await(ctx, func() error { return r.AddVoter(id, address, 0, raftTimeout).Error() })
+	}
+	return await(ctx, func() error { return r.AddNonvoter(id, address, 0, raftTimeout).Error() })
 }
 
 // grow is for a sole member that is about to be one of two: its lease gets an end,
@@ -196,7 +213,7 @@ func (o *office) remove(ctx context.Context, id string) error {
 	case id == o.m.n.ID():
 		return errdefs.New(errdefs.Conflict, "the leader can't remove itself")
 	}
-	if err := mayRemove(o.seats(), id); err != nil {
+	if err := o.spare(ctx, id); err != nil {
 		return err
 	}
 	if err := o.outlast(ctx, id, row.Incarnation); err != nil {
@@ -211,6 +228,22 @@ func (o *office) remove(ctx context.Context, id string) error {
 	}
 	o.settle()
 	return err
+}
+
+// spare refuses to go on without a node where too few would be left. A new leader first
+// waits until every node that is alive had time to say so.
+func (o *office) spare(ctx context.Context, id string) error {
+	for {
+		err := mayRemove(o.seats(), id)
+		if err == nil || o.m.clock.Now() >= deadAt(o.since) {
+			return err
+		}
+		select {
+		case <-time.After(lookEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // outlast refuses a node further leases, and waits until its last one has ended.

@@ -109,7 +109,8 @@ func (n *Node) Transfer(ctx context.Context, id string) error {
 
 // Leave ends this node's own membership, for good: another one leads, it gives its
 // lease back, and what it owns goes to others; then it ends as after Close. A host
-// has drained first. The last member can't leave. When it fails later, the node has ended all the same, and is still a
+// has drained first. The last member can't leave. While too few of the others are
+// alive, it waits for them until ctx ends. When it fails later, the node has ended all the same, and is still a
 // member: another one may remove it.
 func (n *Node) Leave(ctx context.Context) error {
 	if err := n.several(ctx); err != nil {
@@ -130,9 +131,10 @@ func (n *Node) Leave(ctx context.Context) error {
 		if err == nil || errdefs.ReasonOf(err) == errdefs.NodeRemoved {
 			return n.Close()
 		}
-		if ctx.Err() != nil || decided(err) {
+		if ctx.Err() != nil || decided(err) && errdefs.ReasonOf(err) != errdefs.Conflict {
 			return firstOf(err, n.Close())
 		}
+		n.log.Debug("not removed yet", "error", err)
 		n.mesh.pause(ctx, lookEvery, changed)
 	}
 }

@@ -322,11 +322,12 @@ func (o *office) vote(ctx context.Context, c votes) error {
 	if !c.promote {
 		return await(ctx, func() error { return r.DemoteVoter(id, 0, raftTimeout).Error() })
 	}
-	address, err := o.m.book.ServerAddr(id)
-	if err != nil {
-		return err
+	for _, s := range o.configured() {
+		if s.ID == id { // its address stays as it is: see configure
+			return await(ctx, func() error { return r.AddVoter(id, s.Address, 0, raftTimeout).Error() })
+		}
 	}
-	return await(ctx, func() error { return r.AddVoter(id, address, 0, raftTimeout).Error() })
+	return noNode(c.id)
 }
 
 // notLeading is what somebody gets who asks the wrong node for what only a leader does.

@@ -74,7 +74,14 @@ func (n *Node) newRaft() error {
 			return err
 		}
 	}
+	moved := map[string]string{}
+	if n.mesh != nil {
+		moved = n.disk.moved()
+	}
 	n.raft, err = raft.NewRaft(cfg, n.machine, s, s, n.disk.snapshots, n.trans)
+	for id, address := range moved { // which the book compares with what the snapshot had
+		n.mesh.book.note(id, address)
+	}
 	return err
 }
 
