@@ -84,8 +84,15 @@ func (d *disk) openIdentity() (known bool, err error) {
 	if err := d.makeDir(); err != nil {
 		return false, err
 	}
-	if d.identity, known, err = readIdentity(d.dir); known || err != nil {
-		return known, err
+	if d.identity, known, err = readIdentity(d.dir); err != nil {
+		return false, err
+	}
+	if known && d.identity.Ahead {
+		d.identity.Ahead = false
+		return false, d.identity.write(d.dir)
+	}
+	if known {
+		return true, nil
 	}
 	if _, err := os.Lstat(d.path(logFile)); err == nil {
 		e := errdefs.New(errdefs.Internal, "%s is gone, but %s is there", d.path(identityFile), logFile)

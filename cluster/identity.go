@@ -23,9 +23,41 @@ type identity struct {
 	Cluster string `json:"cluster,omitempty"`
 	// Member says that others may count on this node's log and vote.
 	Member bool `json:"member,omitempty"`
+	// Ahead says that it was made before there was a log: see [NodeID].
+	Ahead bool `json:"ahead,omitempty"`
 }
 
 const identityFile = "node.json"
+
+// NodeID is the id of the node in a directory, which is made if need be, without
+// opening the registry: a certificate is asked for under it before there's a port
+// to join by. No other process may use the directory meanwhile.
+//
+// Errors: as those of [Open].
+func NodeID(dir string) (string, error) {
+	d := &disk{dir: dir}
+	known, err := d.openIdentity()
+	if err != nil {
+		return "", openError(dir, err)
+	}
+	if !known {
+		d.identity.Ahead = true
+		if err := d.identity.write(dir); err != nil {
+			return "", openError(dir, err)
+		}
+	}
+	return d.identity.ID, nil
+}
+
+// Belongs is the id of the cluster that the node in a directory belongs to; empty: of
+// none yet, so that a token is needed to join one.
+func Belongs(dir string) (cluster string, err error) {
+	id, _, err := readIdentity(dir)
+	if err != nil {
+		return "", openError(dir, err)
+	}
+	return id.Cluster, nil
+}
 
 // readIdentity reads the identity in dir. known is false when there is none yet.
 func readIdentity(dir string) (id identity, known bool, err error) {

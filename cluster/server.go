@@ -32,6 +32,7 @@ func newServer(m *mesh) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.ConnectionTimeout(5*time.Second),
 		grpc.ChainUnaryInterceptor(withReasons),
+		grpc.Creds(m.n.cfg.Transport.Credentials), // none, if nil
 	)
 	snakepitv1.RegisterNodeServer(s, &server{m: m})
 	if more := m.n.cfg.Transport.Services; more != nil {

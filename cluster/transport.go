@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -25,6 +26,9 @@ type Transport struct {
 	// Services registers what else nodes ask of each other; nil: nothing. They share
 	// the connections, and get them from [Node.Dial].
 	Services func(grpc.ServiceRegistrar)
+	// Credentials tell those services who calls, from what RPC accepts; nil: nobody.
+	// They needn't secure anything.
+	Credentials credentials.TransportCredentials
 }
 
 // Join says how a node without a registry becomes a member of a cluster.

@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -72,15 +74,7 @@ func by(t *testing.T, files link.Files, protocol string) *tls.Config {
 // signedClient writes the files of a client.
 func signedClient(t *testing.T, a *link.Authority, name string) link.Files {
 	t.Helper()
-	key, request, err := link.Request(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := a.SignClient(request, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := link.Save(t.TempDir(), certificate, a.PEM(), key)
+	files, err := a.IssueClient(t.TempDir(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +180,9 @@ func TestNodeThatIsTurnedAwayIsToldWhy(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	server := running(t, identity(t, o.names(t, link.NodeURI("one"))))
-	client := running(t, identity(t, o.names(t, link.ClientURI("cli"))))
+	stranger := newOutside(t).names(t, link.NodeURI("two"))
+	stranger.Authority = bundle(t, stranger.Authority, o.names(t, link.NodeURI("one")).Authority)
+	client := running(t, identity(t, stranger))
 	c, err := client.DialNode(t.Context(), server.Addr(), "one")
 	c = closed(t, c, err)
 	if _, err := c.Read(make([]byte, 1)); errdefs.ReasonOf(err) != errdefs.Unauthenticated {
@@ -194,14 +190,77 @@ func TestNodeThatIsTurnedAwayIsToldWhy(t *testing.T) {
 	}
 }
 
+// bundle makes one file of several.
+func bundle(t *testing.T, files ...string) string {
+	t.Helper()
+	var all []byte
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, content...)
+	}
+	path := filepath.Join(t.TempDir(), "bundle.pem")
+	if err := os.WriteFile(path, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestServerWithAClientsCertificateIsNoNode(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
-	server := running(t, identity(t, o.names(t, link.ClientURI("cli"))))
+	files := o.names(t, link.ClientURI("cli"))
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", by(t, files, "snakepit-node/1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if c, err := listener.Accept(); err == nil {
+			_, _ = c.Read(make([]byte, 1)) // the handshake, and its end
+			_ = c.Close()
+		}
+	})
+	t.Cleanup(func() { _ = listener.Close(); serving.Wait() })
 	client := running(t, identity(t, o.names(t, link.NodeURI("one"))))
-	if _, err := client.DialNode(t.Context(), server.Addr(), ""); errdefs.ReasonOf(err) != errdefs.Unauthenticated {
+	if _, err := client.DialNode(t.Context(), listener.Addr().String(), ""); errdefs.ReasonOf(err) != errdefs.Unauthenticated {
 		t.Errorf("it says %v", err)
 	}
+}
+
+func TestLinkOfAnotherNodeOrAClientIsNotOpened(t *testing.T) {
+	t.Parallel()
+	a, _ := authority(t)
+	for name, files := range map[string]link.Files{"another node's": signed(t, a, "two"), "a client's": signedClient(t, a, "one")} {
+		_, err := link.Listen(t.Context(), link.Config{Addr: "127.0.0.1:0", Node: "one", Identity: identity(t, files)})
+		if errdefs.ReasonOf(err) != errdefs.InvalidConfig || !strings.Contains(err.Error(), files.Certificate) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRaftHearsNoNodeThatWasRemoved(t *testing.T) {
+	t.Parallel()
+	a, _ := authority(t)
+	l, err := link.Listen(t.Context(), link.Config{
+		Addr: "127.0.0.1:0", Identity: identity(t, signed(t, a, "one")), Removed: func(node string) bool { return node == "two" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, l)
+	removed, member := running(t, identity(t, signed(t, a, "two"))), running(t, identity(t, signed(t, a, "three")))
+	gone, err := removed.Raft(anyNode).Dial(raft.ServerAddress(l.Addr()), 5*time.Second)
+	gone = closed(t, gone, err)
+	if _, err := gone.Read(make([]byte, 1)); err == nil {
+		t.Error("raft hears it")
+	}
+	asks, err := removed.DialNode(t.Context(), l.Addr(), "one")
+	says(t, closed(t, asks, err), accepted(t, l.Nodes())) // it may be told that it's removed
+	other, err := member.Raft(anyNode).Dial(raft.ServerAddress(l.Addr()), 5*time.Second)
+	says(t, closed(t, other, err), accepted(t, l.Raft(anyNode)))
 }
 
 func TestPrefaceIsGivenBack(t *testing.T) {

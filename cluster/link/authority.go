@@ -9,9 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"io/fs"
 	"math/big"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,11 +20,9 @@ import (
 )
 
 const (
-	authorityFile    = "ca.pem"
-	authorityKeyFile = "ca-key.pem"
-	authorityLife    = 10 * 365 * 24 * time.Hour
-	nodeLife         = 2 * 365 * 24 * time.Hour
-	clockDrift       = time.Hour // between the machines of a cluster, that a new certificate bears
+	authorityLife = 10 * 365 * 24 * time.Hour
+	nodeLife      = 2 * 365 * 24 * time.Hour
+	clockDrift    = time.Hour // between the machines of a cluster, that a new certificate bears
 )
 
 // Authority signs the certificates of a cluster's nodes.
@@ -64,7 +60,11 @@ func (a *Authority) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return errdefs.Wrap(errdefs.InvalidConfig, err, "the authority's folder")
 	}
-	if err := writeKey(filepath.Join(dir, authorityKeyFile), a.key); err != nil {
+	key, err := encodeKey(a.key)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(filepath.Join(dir, authorityKeyFile), key); err != nil {
 		return err
 	}
 	return writeNew(filepath.Join(dir, authorityFile), a.PEM())
@@ -77,35 +77,17 @@ func OpenAuthority(dir string) (*Authority, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, authorityKeyFile)
-	content, err := os.ReadFile(path)
+	key, err := readECKey(path)
 	if err != nil {
-		return nil, errdefs.Wrap(errdefs.InvalidConfig, err, "the authority's key")
+		return nil, err
 	}
-	block, _ := pem.Decode(content)
-	if block == nil {
-		return nil, errdefs.New(errdefs.InvalidConfig, "%s has no key", path)
-	}
-	key, err := x509.ParseECPrivateKey(block.Bytes)
-	if err != nil || !key.PublicKey.Equal(certificate.PublicKey) {
+	if !key.PublicKey.Equal(certificate.PublicKey) {
 		return nil, errdefs.New(errdefs.InvalidConfig, "%s isn't the key of %s", path, authorityFile)
 	}
+	if err := inTime(filepath.Join(dir, authorityFile), certificate); err != nil {
+		return nil, err
+	}
 	return &Authority{certificate, key}, nil
-}
-
-func readCertificate(path string) (*x509.Certificate, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, errdefs.Wrap(errdefs.InvalidConfig, err, "a certificate")
-	}
-	block, _ := pem.Decode(content)
-	if block == nil {
-		return nil, errdefs.New(errdefs.InvalidConfig, "%s has no certificate", path)
-	}
-	c, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, errdefs.Wrap(errdefs.InvalidConfig, err, "%s", path)
-	}
-	return c, nil
 }
 
 // PEM is the authority's certificate.
@@ -116,30 +98,10 @@ func (a *Authority) PEM() []byte {
 // Hash is what a token knows the authority by.
 func (a *Authority) Hash() [sha256.Size]byte { return sha256.Sum256(a.certificate.Raw) }
 
-// Request makes a key for a node, and the request by which its certificate is
-// asked for. hosts are the names and addresses by which clients reach the node.
-func Request(hosts []string) (key *ecdsa.PrivateKey, request []byte, err error) {
-	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, nil, err
-	}
-	names, ips := splitHosts(hosts)
-	request, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: names, IPAddresses: ips}, key)
-	return key, request, err
-}
-
-func splitHosts(hosts []string) (names []string, ips []net.IP) {
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			ips = append(ips, ip)
-		} else {
-			names = append(names, h)
-		}
-	}
-	return names, ips
-}
-
-// maxHosts is how many names and addresses a certificate may have.
-const maxHosts = 32
+const (
+	maxHosts   = 32      // names and addresses in a certificate
+	maxRequest = 8 << 10 // bytes of a request for one
+)
 
 // Sign gives a node its certificate, and returns it as PEM with the authority's
 // behind it. The id is what the caller has checked; nothing but the key and
@@ -168,15 +130,9 @@ func (a *Authority) SignClient(request []byte, name string) ([]byte, error) {
 }
 
 func (a *Authority) sign(request []byte, template *x509.Certificate) ([]byte, error) {
-	r, err := x509.ParseCertificateRequest(request)
-	if err == nil {
-		err = r.CheckSignature()
-	}
+	r, err := parseRequest(request)
 	if err != nil {
-		return nil, errdefs.Wrap(errdefs.InvalidArguments, err, "the request for a certificate")
-	}
-	if len(r.DNSNames)+len(r.IPAddresses) > maxHosts {
-		return nil, errdefs.New(errdefs.InvalidArguments, "a certificate for more than %d hosts", maxHosts)
+		return nil, err
 	}
 	now := time.Now()
 	template.SerialNumber, template.KeyUsage = serial(), x509.KeyUsageDigitalSignature
@@ -189,55 +145,33 @@ func (a *Authority) sign(request []byte, template *x509.Certificate) ([]byte, er
 	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), a.PEM()...), nil
 }
 
+// parseRequest checks a request, which may be anybody's: how long that takes is
+// bounded, as it isn't for keys of every kind.
+func parseRequest(request []byte) (*x509.CertificateRequest, error) {
+	if len(request) > maxRequest {
+		return nil, errdefs.New(errdefs.InvalidArguments, "a request for a certificate of %d bytes", len(request))
+	}
+	r, err := x509.ParseCertificateRequest(request)
+	if err == nil && r.PublicKeyAlgorithm != x509.ECDSA {
+		err = errors.New("its key isn't one of ECDSA")
+	}
+	if err == nil {
+		err = r.CheckSignature()
+	}
+	if err != nil {
+		return nil, errdefs.Wrap(errdefs.InvalidArguments, err, "the request for a certificate")
+	}
+	if len(r.DNSNames)+len(r.IPAddresses) > maxHosts {
+		return nil, errdefs.New(errdefs.InvalidArguments, "a certificate for more than %d hosts", maxHosts)
+	}
+	return r, nil
+}
+
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
 	}
 	return b
-}
-
-// Save writes a node's certificate, its key and its authority's certificate into dir.
-func Save(dir string, certificate, authority []byte, key *ecdsa.PrivateKey) (Files, error) {
-	f := Files{
-		Certificate: filepath.Join(dir, "node.pem"), Key: filepath.Join(dir, "node-key.pem"),
-		Authority: filepath.Join(dir, authorityFile),
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return f, errdefs.Wrap(errdefs.InvalidConfig, err, "the folder of certificates")
-	}
-	if err := writeKey(f.Key, key); err != nil {
-		return f, err
-	}
-	if err := writeNew(f.Certificate, certificate); err != nil {
-		return f, err
-	}
-	if err := writeNew(f.Authority, authority); err != nil && errdefs.ReasonOf(err) != errdefs.Exists {
-		return f, err
-	}
-	return f, nil
-}
-
-func writeKey(path string, key *ecdsa.PrivateKey) error {
-	der, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		return err
-	}
-	return writeNew(path, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
-}
-
-// writeNew writes a file for its user alone, and never over another.
-func writeNew(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		e := errdefs.New(errdefs.Exists, "%s is there already", path)
-		e.Hint = "move it away to make a new one"
-		return e
-	}
-	if err != nil {
-		return errdefs.Wrap(errdefs.InvalidConfig, err, "a file of certificates")
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // serial is random, so that no two certificates share one.

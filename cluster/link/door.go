@@ -17,38 +17,48 @@ type door struct {
 	link     *Link
 	protocol protocol
 	arrived  chan *tracked
-	room     chan struct{} // one token a connection that came in here and is open
 	ended    chan struct{} // closed when the link has ended, or the door is closed
 
-	mu     sync.Mutex // guards the sending to arrived, and the next
+	mu     sync.Mutex // guards the sending to arrived, and all below
 	closed bool
+	inside int            // connections that came in here and are open
+	guests map[string]int // those of newcomers, by where they come from
 }
 
 func newDoor(l *Link, p protocol) *door {
-	return &door{
-		link: l, protocol: p, arrived: make(chan *tracked, mostUntaken),
-		room: make(chan struct{}, p.most()), ended: make(chan struct{}),
-	}
+	return &door{link: l, protocol: p, arrived: make(chan *tracked, mostUntaken), ended: make(chan struct{}), guests: map[string]int{}}
 }
 
 // enter hands a connection to whoever accepts, and reports whether there was room.
 func (d *door) enter(c *tracked) bool {
-	select {
-	case d.room <- struct{}{}:
-	default:
-		return false
-	}
-	c.left = sync.OnceFunc(func() { <-d.room })
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	from := ""
+	if d.protocol == speakJoin {
+		from = place(c.RemoteAddr())
+	}
+	if d.closed || d.inside >= d.protocol.most() || from != "" && d.guests[from] >= mostFromOne {
 		return false
 	}
+	c.left = sync.OnceFunc(func() { d.leave(from) }) // not before the lock is free
 	select {
 	case d.arrived <- c:
+		d.inside++
+		d.guests[from]++
 		return true
 	default:
+		c.left = nil
 		return false
+	}
+}
+
+// leave gives a connection's place free.
+func (d *door) leave(from string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inside--
+	if d.guests[from]--; d.guests[from] == 0 {
+		delete(d.guests, from)
 	}
 }
 
@@ -164,11 +174,14 @@ func (t *tracked) Close() error {
 	return t.Conn.Close()
 }
 
+// remoteError is what crypto/tls calls an alert that it has got.
+const remoteError = "remote error"
+
 // refusal makes it plain when the other side has ended a handshake, which it
 // does for a certificate that it won't have.
 func refusal(err error) error {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "remote error" {
+	if errors.As(err, &op) && op.Op == remoteError {
 		e := errdefs.Wrap(errdefs.Unauthenticated, err, "the other side refuses this one's certificate")
 		e.Hint = "both must be of one authority (ca.pem) and valid now, and a client's certificate is no node's"
 		return e

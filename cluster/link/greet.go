@@ -4,12 +4,14 @@ import (
 	"container/list"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 // lobby is where connections are that haven't said yet what they want. When it's
@@ -92,11 +94,22 @@ func (l *Link) introduction(ctx context.Context, raw net.Conn) (net.Conn, protoc
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, 0, err
 	}
-	return conn, named(conn.ConnectionState().NegotiatedProtocol), nil
+	p := named(conn.ConnectionState().NegotiatedProtocol)
+	if node := Peer(conn); p == speakRaft && node != "" && l.cfg.Removed != nil && l.cfg.Removed(node) {
+		return nil, 0, errdefs.New(errdefs.NodeRemoved, "node %s isn't a member any more", names.Cut(node))
+	}
+	return conn, p, nil
 }
 
 // preface is what every HTTP/2 client says first.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// What whoever begins with TLS sends first where there's none, and what it's told: an
+// alert, handshake_failure (RFC 8446, section 6), so that it needn't guess.
+const (
+	tlsHello   protocol = 22
+	tlsRefusal          = "\x15\x03\x03\x00\x02\x02\x28"
+)
 
 // plainly tells by the first byte what is spoken. A client's whole preface is
 // waited for, and given back: whoever sends half of it goes no further.
@@ -106,6 +119,10 @@ func plainly(raw net.Conn) (net.Conn, protocol, error) {
 		return nil, 0, err
 	}
 	p := protocol(said[0])
+	if p == tlsHello {
+		_, err := raw.Write([]byte(tlsRefusal))
+		return nil, 0, errors.Join(errdefs.New(errdefs.Protocol, "it speaks TLS, and there are no certificates here"), err)
+	}
 	if p != speakAPI {
 		return raw, p, nil
 	}

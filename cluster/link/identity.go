@@ -1,9 +1,11 @@
 package link
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,13 +14,6 @@ import (
 
 // lookEvery is how often the files of an identity are looked at, at most.
 const lookEvery = time.Second
-
-// Files are where an identity is kept, as PEM.
-type Files struct {
-	Certificate string // the node's, its authority's behind it if there are several
-	Key         string // readable by its user alone
-	Authority   string // certificates of who signs for the cluster's nodes
-}
 
 // Identity is who this node is and whom it trusts. Its files may be replaced at any
 // time: connections from then on use the new ones. Files that can't be read
@@ -31,12 +26,6 @@ type Identity struct {
 	loaded *material
 	looked time.Time
 	stamp  stamp
-}
-
-// material is one reading of the files; it isn't changed.
-type material struct {
-	certificate tls.Certificate
-	authority   *x509.CertPool
 }
 
 // stamp tells whether files have changed.
@@ -60,34 +49,11 @@ func LoadIdentity(files Files, refused func(error)) (*Identity, error) {
 	return &Identity{files: files, refused: refused, loaded: m, looked: time.Now(), stamp: files.stamp()}, nil
 }
 
-func (f Files) read() (*material, error) {
-	cert, err := tls.LoadX509KeyPair(f.Certificate, f.Key)
-	if err != nil {
-		return nil, errdefs.Wrap(errdefs.InvalidConfig, err, "the certificate %s and its key %s", f.Certificate, f.Key)
-	}
-	content, err := os.ReadFile(f.Authority)
-	if err != nil {
-		return nil, errdefs.Wrap(errdefs.InvalidConfig, err, "the authority's certificate")
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(content) {
-		return nil, errdefs.New(errdefs.InvalidConfig, "%s has no certificate", f.Authority)
-	}
-	if _, err := cert.Leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: intermediates(cert), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
-		return nil, errdefs.Wrap(errdefs.InvalidConfig, err, "%s isn't of the authority in %s", f.Certificate, f.Authority)
-	}
-	return &material{certificate: cert, authority: pool}, nil
-}
+// Who says whose identity it is.
+func (i *Identity) Who() Who { return i.current().who }
 
-func intermediates(cert tls.Certificate) *x509.CertPool {
-	pool := x509.NewCertPool()
-	for _, der := range cert.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			pool.AddCert(c)
-		}
-	}
-	return pool
-}
+// Expires says until when the certificate is good.
+func (i *Identity) Expires() time.Time { return i.current().certificate.Leaf.NotAfter }
 
 func (f Files) stamp() stamp {
 	var s stamp
@@ -134,10 +100,22 @@ func (i *Identity) serverConfig() *tls.Config {
 			}
 			if len(hello.SupportedProtos) == 1 && named(hello.SupportedProtos[0]) == speakJoin {
 				c.ClientAuth, c.ClientCAs, c.NextProtos = tls.NoClientCert, nil, []string{speakJoin.alpn()}
+				c.Certificates = []tls.Certificate{m.introduced()}
 			}
 			return c, nil
 		},
 	}
+}
+
+// introduced is the certificate with its authority's behind it: a newcomer knows that
+// one by its hash alone.
+func (m *material) introduced() tls.Certificate {
+	c := m.certificate
+	if slices.ContainsFunc(c.Certificate[1:], func(der []byte) bool { return bytes.Equal(der, m.root.Raw) }) {
+		return c
+	}
+	c.Certificate = append(slices.Clone(c.Certificate), m.root.Raw)
+	return c
 }
 
 // verifyCaller checks that whoever shows a certificate of the authority may speak

@@ -14,21 +14,27 @@ import (
 )
 
 const (
-	greetWait   = 5 * time.Second  // for a connection's first byte, or its TLS handshake
-	mostGreeted = 256              // connections that may be in that state
-	mostUntaken = 64               // connections of one protocol that nobody has accepted
-	mostJoining = 32               // connections of newcomers that may be open
-	mostClients = 8192             // those of clients
-	mostNodes   = 1024             // those of nodes, for Raft and for the rest each
-	joinLife    = 30 * time.Second // for all that a newcomer has to say
+	greetWait   = 5 * time.Second       // for a connection's first byte, or its TLS handshake
+	acceptWait  = 50 * time.Millisecond // after one that couldn't be accepted
+	joinLife    = 30 * time.Second      // for all that a newcomer has to say
+	mostGreeted = 256                   // connections that haven't said what they want
+	mostUntaken = 64                    // those of one protocol that nobody has accepted
+	mostClients = 8192                  // those of clients
+	mostNodes   = 1024                  // those of nodes, for Raft and for the rest each
+	mostJoining = 32                    // those of newcomers
+	mostFromOne = 8                     // and those of newcomers from one place
 )
 
 // Config says where a link listens, and who it trusts. Only Addr must be set.
 type Config struct {
-	Addr      string       // HOST:PORT; port 0: any
-	Advertise string       // what others dial; empty: the address that it listens on
-	Identity  *Identity    // certificates; nil: none, which only loopback allows
-	Logger    hclog.Logger // nil: silent
+	Addr      string    // HOST:PORT; port 0: any
+	Advertise string    // what others dial; empty: the address that it listens on
+	Identity  *Identity // certificates; nil: none, which only loopback allows
+	Node      string    // this one's id, which the identity must be of; empty: any
+	// Removed says which nodes aren't members any more: Raft doesn't hear of them, whose
+	// certificates may be good for years. nil: it's of no node. It mustn't block.
+	Removed func(node string) bool
+	Logger  hclog.Logger // nil: silent
 }
 
 // Link is the port of one node.
@@ -54,6 +60,11 @@ func Listen(ctx context.Context, cfg Config) (*Link, error) {
 	}
 	if err := cfg.checkReach(ctx); err != nil {
 		return nil, err
+	}
+	if cfg.Identity != nil {
+		if err := cfg.Identity.Who().mustBe(cfg.Node, cfg.Identity.files.Certificate); err != nil {
+			return nil, err
+		}
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", cfg.Addr)
@@ -134,8 +145,8 @@ func (l *Link) accept(ctx context.Context, greeters *sync.WaitGroup) error {
 	for {
 		conn, err := l.listener.Accept()
 		if err != nil {
-			if wait, ok := passing(err); ok && pause(ctx, wait) {
-				continue
+			if !errors.Is(err, net.ErrClosed) && pause(ctx, acceptWait) {
+				continue // out of descriptors, say
 			}
 			return err
 		}
@@ -145,12 +156,6 @@ func (l *Link) accept(ctx context.Context, greeters *sync.WaitGroup) error {
 			l.greet(ctx, conn)
 		})
 	}
-}
-
-// passing reports whether a failed accept may be tried again: out of descriptors, say.
-func passing(err error) (time.Duration, bool) {
-	const wait = 50 * time.Millisecond
-	return wait, !errors.Is(err, net.ErrClosed)
 }
 
 // pause waits, and reports whether ctx still lasts.
@@ -205,6 +210,13 @@ func (l *Link) introduce(ctx context.Context, raw net.Conn, p protocol, addr, no
 		return nil, err
 	}
 	return conn, nil
+}
+
+// ended reports whether Run has.
+func (l *Link) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
 }
 
 // track notes an open connection, and reports false when the link has ended.

@@ -2,6 +2,8 @@ package link_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -27,15 +29,21 @@ func running(t *testing.T, identity *link.Identity) *link.Link {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run(t, l)
+	return l
+}
+
+// run has a link run until the test ends.
+func run(t *testing.T, l *link.Link) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var run sync.WaitGroup
-	run.Go(func() {
+	var running sync.WaitGroup
+	running.Go(func() {
 		if err := l.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { cancel(); run.Wait() })
-	return l
+	t.Cleanup(func() { cancel(); running.Wait() })
 }
 
 // authority makes one in a folder of its own.
@@ -52,15 +60,7 @@ func authority(t *testing.T) (*link.Authority, string) {
 // signed writes the files of a node's identity.
 func signed(t *testing.T, a *link.Authority, node string, hosts ...string) link.Files {
 	t.Helper()
-	key, request, err := link.Request(hosts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := a.Sign(request, node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := link.Save(t.TempDir(), certificate, a.PEM(), key)
+	files, err := a.IssueNode(t.TempDir(), node, hosts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +393,7 @@ func TestKeyOfAnotherAuthorityIsRefused(t *testing.T) {
 func TestBadRequestsAreNotSigned(t *testing.T) {
 	t.Parallel()
 	a, _ := authority(t)
-	_, request, err := link.Request([]string{"127.0.0.1"})
+	request, err := link.Request(newKey(t), []string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,13 +402,35 @@ func TestBadRequestsAreNotSigned(t *testing.T) {
 	for i := range many {
 		many[i] = "host.example"
 	}
-	_, greedy, err := link.Request(many)
+	greedy, err := link.Request(newKey(t), many)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, r := range map[string][]byte{"nothing": nil, "a false signature": request, "33 hosts": greedy} {
+	slow, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heavy, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, slow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string][]byte{
+		"nothing": nil, "a false signature": request, "33 hosts": greedy, "a key of RSA": heavy, "9 KiB": make([]byte, 9<<10),
+	} {
 		if _, err := a.Sign(r, "one"); errdefs.ReasonOf(err) != errdefs.InvalidArguments {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	good, err := link.Request(newKey(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"", strings.Repeat("x", 300), "\xff"} {
+		if _, err := a.Sign(good, id); errdefs.ReasonOf(err) != errdefs.InvalidArguments {
+			t.Errorf("node %q: %v", id, err)
+		}
+		if _, err := a.SignClient(good, id); errdefs.ReasonOf(err) != errdefs.InvalidArguments {
+			t.Errorf("client %q: %v", id, err)
 		}
 	}
 }

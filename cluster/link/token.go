@@ -34,6 +34,15 @@ func NewToken(authority [sha256.Size]byte) Token {
 	return t
 }
 
+// NewToken makes a token for the cluster that the link belongs to. Its secret's hash
+// is for the registry to keep; the secret is kept nowhere.
+func (l *Link) NewToken() Token {
+	if l.cfg.Identity == nil {
+		return NewToken([sha256.Size]byte{})
+	}
+	return NewToken(sha256.Sum256(l.cfg.Identity.current().root.Raw))
+}
+
 // String is what the operator carries from one machine to the other.
 func (t Token) String() string {
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(append(t.Authority[:], t.Secret[:]...))
@@ -45,7 +54,7 @@ func ParseToken(text string) (t Token, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(body)
 	if !ok || err != nil || len(b) != len(t.Authority)+secretSize {
 		e := errdefs.New(errdefs.InvalidArguments, "this isn't a token to join with")
-		e.Hint = "`snakepit cluster token`, on a member, prints one"
+		e.Hint = tokenHint
 		return Token{}, e
 	}
 	copy(t.Authority[:], b)
@@ -64,7 +73,7 @@ func DialJoin(ctx context.Context, addr string, t Token) (net.Conn, error) {
 		return nil, errdefs.Wrap(errdefs.InvalidConfig, err, "the member's address %q isn't HOST:PORT", addr)
 	}
 	var d net.Dialer
-	plain := t.Authority == [sha256.Size]byte{}
+	plain := !t.sealed()
 	if plain && !isLoopback(ctx, host) {
 		return nil, errdefs.New(errdefs.InvalidConfig, "%s can't be joined with this token: its cluster has no certificates", addr)
 	}

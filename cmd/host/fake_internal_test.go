@@ -19,6 +19,8 @@ import (
 
 // fakeHost answers as a host would, and remembers what it was asked.
 type fakeHost struct {
+	fakeCluster
+
 	tools    []snakepit.Tool
 	status   hostStatus
 	workers  []workerStatus

@@ -51,7 +51,7 @@ func mayImport() map[string][]string {
 		"cluster":              {"host", "host/boltfile", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"plugin/worker":        {"", "plugin/lane", "proto/errdefs", "proto/names", "proto/snakepit/v1", "proto/values"},
 		"adapters/program":     {},
-		"cluster/link":         {"proto/errdefs", "proto/names"},
+		"cluster/link":         {"proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"adapters/exec":        {"adapters/program", "host", "proto/errdefs"},
 		"adapters/python":      {"adapters/program", "host", "proto/errdefs"},
 		"host/embed":           {"", "adapters/exec", "adapters/python", "host", "cluster", "cluster/link", "host/config", "host/members", "host/rpc", "host/watch", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
