@@ -10,7 +10,7 @@ func (v *visit) board(g *grant) (atHome bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err = s.stale(); err == nil {
-		err = v.table.owns(s.id, s.record.Owner)
+		err = v.table.own(s.record)
 	}
 	if err != nil {
 		return false, err

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -55,7 +56,7 @@ func (v *visit) lookUp(ctx context.Context, p *pool) error {
 	record, err := v.table.registry.Session(ctx, s.id)
 	switch {
 	case err == nil && record.Pool != p.name:
-		return otherPool(s.id, record.Pool, p.name)
+		return cmp.Or(v.table.own(record), otherPool(s.id, record.Pool, p.name))
 	case err == nil:
 		return v.takeOver(record, p.member(record.Home), false)
 	case errdefs.ReasonOf(err) == errdefs.SessionNotFound && !v.req.MustExist:
@@ -66,7 +67,7 @@ func (v *visit) lookUp(ctx context.Context, p *pool) error {
 
 // takeOver makes the session what the registry says, if that's for this node to use.
 func (v *visit) takeOver(record Session, home *member, fresh bool) error {
-	if err := v.table.owns(record.ID, record.Owner); err != nil {
+	if err := v.table.own(record); err != nil {
 		return err
 	}
 	if !fresh {
