@@ -53,6 +53,13 @@ func (s *session) alight(g *grant) {
 	}
 }
 
+// busy reports whether something of the session is on a worker.
+func (s *session) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.aboard) > 0
+}
+
 // alight takes the call off a worker that it couldn't be started on.
 func (v *visit) alight() {
 	if v == nil || v.grant == nil {

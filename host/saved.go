@@ -9,7 +9,7 @@ import (
 
 const (
 	// savedKept is how long a node keeps what was saved of a session that doesn't come.
-	savedKept = 30 * time.Second
+	savedKept = 15 * time.Second
 	// maxSavedBytes is how much of it there may be at once.
 	maxSavedBytes = 256 << 20
 )

@@ -168,12 +168,22 @@ type standing struct {
 	record Session
 	home   *member
 	unused bool
+	due    string
 }
 
 func (s *session) state() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return standing{s.phase, s.record, s.home, s.unused}
+	return standing{s.phase, s.record, s.home, s.unused, s.due}
+}
+
+// renew takes over a record that differs in its epoch alone.
+func (s *session) renew(record Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseOpen {
+		s.record = record
+	}
 }
 
 // move lets one call at a time look for a new home, or see to its hook with what it was
