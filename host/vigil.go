@@ -39,9 +39,7 @@ func (r *routes) keepVigil(cancel context.CancelCauseFunc, id SessionID, node st
 
 func (v *vigil) look() {
 	if v.lost() {
-		e := errdefs.New(errdefs.Fenced, "node %s is down, and the session another's", v.node)
-		e.MayHaveRun = true
-		v.cancel(e)
+		v.cancel(errdefs.New(errdefs.Fenced, "node %s is down, and the session another's", v.node))
 		return
 	}
 	if !v.over.Load() {
