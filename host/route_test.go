@@ -384,7 +384,9 @@ func TestCallOfASessionCannotWaitForItselfAcrossNodes(t *testing.T) {
 			_, nested = n.rigs["n2"].do(ctx, host.Request{Tool: "echo", Session: "s"})
 			return nil, nested
 		})
-		took := timed(func() { n.rigs["n1"].fails(host.Request{Tool: "ask", Session: "s", Payload: []byte("loop")}, errdefs.CallCycle) })
+		took := timed(func() {
+			n.rigs["n1"].fails(host.Request{Tool: "ask", Session: "s", Payload: []byte("loop")}, errdefs.CallCycle)
+		})
 		n.rigs["n2"].wantRan(n.rigs["n2"].wantReason(nested, errdefs.CallCycle), false)
 		if took > 100*time.Millisecond {
 			n.Errorf("found after %s", took)

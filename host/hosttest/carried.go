@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/snakepit-go/snakepit/host"
-	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // Peers are the other nodes of a node's cluster.
@@ -53,9 +52,7 @@ func (p Peers) Open(ctx context.Context, node string, f host.Forwarded) (host.Ru
 	case <-cut:
 		err = unreachable(node, true)
 	case <-ctx.Done():
-		e := *errdefs.Of(context.Cause(ctx))
-		e.MayHaveRun = true // nobody has said anything
-		err = &e
+		err = orEnded(ctx, unreachable(node, true)) // nobody has said anything
 	}
 	if err != nil {
 		end(err)
@@ -150,7 +147,7 @@ func (r *carried) Recv(ctx context.Context) (host.Message, error) {
 // Send implements host.Running.
 func (r *carried) Send(ctx context.Context, payload []byte) error {
 	if !r.pass(ctx) {
-		return cmpErr(ctx, unreachable(r.to.id, true))
+		return orEnded(ctx, unreachable(r.to.id, true))
 	}
 	return r.call.Send(ctx, payload)
 }

@@ -127,17 +127,20 @@ func (n *Node) reach(ctx context.Context, id string) (*Node, *host.Host, <-chan 
 		return nil, nil, nil, unreachable(id, false)
 	}
 	if !n.way.pass(ctx, cut) || !to.way.pass(ctx, cut) {
-		return nil, nil, nil, cmpErr(ctx, unreachable(id, false))
+		return nil, nil, nil, orEnded(ctx, unreachable(id, false))
 	}
 	return to, engine, cut, nil
 }
 
-// cmpErr is a context's error where that has ended, else err.
-func cmpErr(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+// orEnded is err, or the end of a context where that has ended; the call may have run if
+// err says so.
+func orEnded(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	e := *errdefs.Of(context.Cause(ctx))
+	e.MayHaveRun = errdefs.MayHaveRun(err)
+	return &e
 }
 
 // apart is a context for what runs on another node: with ctx's deadline and end, and
