@@ -18,9 +18,9 @@ const maxAncestors = 1024
 // second later where the sender knows a higher epoch; fenced when it has no lease;
 // and those of Open. The call hasn't run then.
 func (h *Host) OpenForwarded(ctx context.Context, f Forwarded) (*Call, error) {
-	ctx = withAncestry(ctx, f.Ancestors)
+	ctx = WithAncestors(ctx, f.Ancestors)
 	c := h.newCall(ctx, f.Request)
-	c.id, c.handed = f.ID, true
+	c.handed = true
 	ctx, c.deadline, c.cancel = h.bounded(ctx, h.epoch.Add(c.arrived), f.Stream)
 	if err := h.openForwarded(ctx, c, f); err != nil {
 		e := c.locate(err)
@@ -34,6 +34,7 @@ func (h *Host) openForwarded(ctx context.Context, c *Call, f Forwarded) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
+	c.id = f.ID
 	if err := h.routes.admits(ctx, f.Session, f.Epoch); err != nil {
 		return err
 	}
@@ -71,7 +72,8 @@ func (c *Call) Place() Place {
 }
 
 // ServePeerTool runs an exposed host tool for a worker of another node. ctx ends with
-// the call there; inv.Deadline shortens it. It may run while the host drains: who
+// the call there, and names what it's nested in ([WithAncestors]); inv.Deadline shortens
+// it. It may run while the host drains: who
 // called it holds a slot meanwhile.
 //
 // Errors: tool_not_found; queue_full; draining; those of the tool.
@@ -84,9 +86,6 @@ func (h *Host) ServePeerTool(ctx context.Context, inv Invocation) ([]byte, error
 }
 
 func (h *Host) servePeer(ctx context.Context, inv Invocation) ([]byte, error) {
-	if err := checkAncestors(inv.Ancestors); err != nil {
-		return nil, err
-	}
 	if err := h.gate.enter(true); err != nil {
 		return nil, err
 	}
@@ -99,8 +98,10 @@ func (h *Host) servePeer(ctx context.Context, inv Invocation) ([]byte, error) {
 		ctx, done = context.WithDeadline(ctx, inv.Deadline)
 		defer done()
 	}
-	line := &lineage{session: inv.Session, parent: ancestry(inv.Ancestors)}
-	return h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
+	if lineageOf(ctx) == nil {
+		ctx = withLineage(ctx, &lineage{session: inv.Session})
+	}
+	return h.tools.serve(ctx, inv.Tool, inv.Payload)
 }
 
 func (h *Host) endWhenStopping(ctx context.Context, cancel context.CancelCauseFunc) {

@@ -10,8 +10,7 @@ import (
 func (h *Host) serveTool(ctx context.Context, line *lineage, inv Invocation) ([]byte, error) {
 	if h.routes != nil && !isReserved(inv.Tool) && !h.tools.exposes(inv.Tool) {
 		if offers := h.routes.exposed(inv.Tool); len(offers) > 0 {
-			inv.Ancestors = line.ancestors()
-			return h.routes.serveTool(ctx, inv, offers)
+			return h.routes.serveTool(withLineage(ctx, line), inv, offers)
 		}
 	}
 	return h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
