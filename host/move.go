@@ -65,7 +65,7 @@ func (m *move) prepare(ctx context.Context, s standing) error {
 	if m.session.busy() {
 		return errdefs.New(errdefs.WorkerHung, "the hook that saves the session doesn't stop")
 	}
-	if saved == nil {
+	if len(saved) == 0 {
 		return nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, m.host.cfg.SaveTimeout)
@@ -87,7 +87,7 @@ func (m *move) lost(s standing, why error) {
 
 // save gives what the home's hook returns. A hook that fails doesn't keep the session
 // here: on a node that's about to leave it would have nothing then. What was saved
-// elsewhere, and not restored here yet, goes along as it is.
+// elsewhere, and not restored here yet, goes along as it is. No bytes are nothing.
 func (m *move) save(ctx context.Context, s standing) []byte {
 	if s.due != "" {
 		return m.session.keeps()

@@ -52,7 +52,7 @@ func (st *savedStore) put(s SavedSession, now time.Time) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.remove(s.ID)
-	if s.Saved == nil {
+	if len(s.Saved) == 0 {
 		return nil
 	}
 	if !st.hasRoom(s) {
