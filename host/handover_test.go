@@ -53,12 +53,12 @@ func (f *fickle) BindSession(ctx context.Context, id host.SessionID, home host.W
 	return f.Node.BindSession(ctx, id, home, from)
 }
 
-func (n *nodes) owner(id string) host.Owner {
+func (n *owners) owner(id string) host.Owner {
 	self, _ := n.members[id].Self()
 	return self
 }
 
-func (n *nodes) handOver(id host.SessionID, from, to string) {
+func (n *owners) handOver(id host.SessionID, from, to string) {
 	n.Helper()
 	if err := n.rigs[from].HandOverSession(n.Context(), id, n.owner(to)); err != nil {
 		n.Fatal(err)
@@ -67,7 +67,7 @@ func (n *nodes) handOver(id host.SessionID, from, to string) {
 
 func TestPlannedMoveFinishesTheCallAndTakesAlongWhatTheWorkerSaves(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked(allHooks...), func(n *nodes) {
+	owning(t, 2, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		running := n.rigs["n1"].start(n.Context(), host.Request{Tool: "work", Session: noteds})
 		waiting := n.rigs["n1"].start(n.Context(), host.Request{Tool: noted, Session: noteds})
@@ -91,7 +91,7 @@ func TestPlannedMoveFinishesTheCallAndTakesAlongWhatTheWorkerSaves(t *testing.T)
 
 func TestWhatWasSavedGoesAlongWithAMoveBeforeItIsUsed(t *testing.T) {
 	d := newDiaries(3)
-	owning(t, 3, d.hooked(allHooks...), func(n *nodes) {
+	owning(t, 3, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		n.handOver(noteds, "n1", "n2")
 		n.handOver(noteds, "n2", "n3")
@@ -103,7 +103,7 @@ func TestWhatWasSavedGoesAlongWithAMoveBeforeItIsUsed(t *testing.T) {
 
 func TestHookOfARestoreThatFailsGetsTheSameAgain(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked(allHooks...), func(n *nodes) {
+	owning(t, 2, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		n.handOver(noteds, "n1", "n2")
 		d["n2"].failing("restore", errdefs.New(errdefs.PythonException, "ValueError: no"))
@@ -128,7 +128,7 @@ func TestSessionWhoseHookFailsToSaveMovesAllTheSame(t *testing.T) {
 				if id == "n1" {
 					change(d[id], c)
 				}
-			}, func(n *nodes) {
+			}, func(n *owners) {
 				n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 				n.handOver(noteds, "n1", "n2")
 				n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
@@ -144,7 +144,7 @@ func TestStuckSaveEndsBeforeTheSessionMoves(t *testing.T) {
 		l.Hooks = map[string]func(context.Context, *hosttest.Call) ([]byte, error){
 			"session_save": func(_ context.Context, c *hosttest.Call) ([]byte, error) { <-c.Killed(); return nil, nil },
 		}
-	}, func(n *nodes) {
+	}, func(n *owners) {
 		n.opened("s", "n1")
 		home := n.rigs["n1"].sessionsOf()[0].Home
 		n.handOver("s", "n1", "n2")
@@ -158,7 +158,7 @@ func TestStuckSaveEndsBeforeTheSessionMoves(t *testing.T) {
 
 func TestMoveThatIsRefusedLeavesTheSessionWhereItIs(t *testing.T) {
 	d := newDiaries(3)
-	owning(t, 3, d.hooked(allHooks...), func(n *nodes) {
+	owning(t, 3, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		gone := n.owner("n2")
 		n.members["n2"].Register()
@@ -181,12 +181,12 @@ func TestSessionStandsStillUntilItIsKnownWhetherItHasMoved(t *testing.T) {
 					f = &fickle{Node: node}
 					c.Registry = f
 				}
-			}, func(n *nodes) {
+			}, func(n *owners) {
 				n.opened("s", "n1")
 				lost := errdefs.New(errdefs.Deadline, "nobody answers")
 				f.set(made, lost, errdefs.New(errdefs.NoQuorum, "nobody answers"))
 				if made {
-					n.members["n1"].OnOwner = nil // it isn't told either
+					n.deaf["n1"].Store(true) // it isn't told either
 				}
 				n.rigs["n1"].wantReason(n.rigs["n1"].HandOverSession(n.Context(), "s", n.owner("n2")), errdefs.Deadline)
 				before := n.runs("n1")
@@ -211,7 +211,7 @@ func TestSessionStandsStillUntilItIsKnownWhetherItHasMoved(t *testing.T) {
 
 func TestAllSessionsOfANodeAreHandedOver(t *testing.T) {
 	d := newDiaries(3)
-	owning(t, 3, d.hooked(allHooks...), func(n *nodes) {
+	owning(t, 3, d.hooked(allHooks...), func(n *owners) {
 		const count = 60
 		for i := range count {
 			n.rigs["n1"].must(host.Request{Tool: "echo", Session: host.SessionID(fmt.Sprint("s", i)), Affinity: host.AffinityStrictQueue})
@@ -247,7 +247,7 @@ func TestAllSessionsOfANodeAreHandedOver(t *testing.T) {
 }
 
 func TestSessionsWithoutAPlaceStay(t *testing.T) {
-	owning(t, 2, nil, func(n *nodes) {
+	owning(t, 2, nil, func(n *owners) {
 		n.members["n2"].SetRoom("ml", 2)
 		for i := range 5 {
 			n.opened(host.SessionID(fmt.Sprint("s", i)), "n1")
@@ -264,7 +264,7 @@ func TestSessionsWithoutAPlaceStay(t *testing.T) {
 }
 
 func TestHandOverEndsWithItsContext(t *testing.T) {
-	owning(t, 2, nil, func(n *nodes) {
+	owning(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		running := n.rigs["n1"].start(n.Context(), host.Request{Tool: "busy", Session: "s"})
 		ctx, cancel := within(time.Second)
@@ -282,7 +282,7 @@ func TestHandOverEndsWithItsContext(t *testing.T) {
 }
 
 func TestOnlyTheOwnerHandsASessionOver(t *testing.T) {
-	owning(t, 2, nil, func(n *nodes) {
+	owning(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		r := n.rigs["n2"]
 		r.wantReason(r.HandOverSession(n.Context(), "s", n.owner("n1")), errdefs.SessionMoved)
@@ -295,7 +295,7 @@ func TestOnlyTheOwnerHandsASessionOver(t *testing.T) {
 
 func TestMoveToANodeThatIsNotReachedDoesNotHappen(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked("save"), func(n *nodes) {
+	owning(t, 2, d.hooked("save"), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		n.members["n2"].SetReachable(false)
 		took := timed(func() {

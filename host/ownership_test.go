@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,30 +16,41 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
+// owners are several engines that are told who owns what.
+type owners struct {
+	*nodes
+
+	deaf map[string]*atomic.Bool // those that aren't told
+}
+
 // owning runs a test on several engines that are told who owns what; change alters
 // one's configuration. Workers know whether their node's lease holds.
-func owning(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *nodes)) {
+func owning(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *owners)) {
 	t.Helper()
-	among(t, count, func(id string, c *host.Config, l *hosttest.Launcher) {
+	among(t, count, leased(change), func(n *nodes) { test(newOwners(n)) })
+}
+
+func newOwners(n *nodes) *owners {
+	o := &owners{nodes: n, deaf: map[string]*atomic.Bool{}}
+	for id, m := range n.members {
+		o.deaf[id] = &atomic.Bool{}
+		m.OnOwner = func(c host.OwnerChange) {
+			if !o.deaf[id].Load() {
+				n.rigs[id].OwnerChanged(c)
+			}
+		}
+	}
+	return o
+}
+
+func leased(change func(id string, c *host.Config, l *hosttest.Launcher)) func(id string, c *host.Config, l *hosttest.Launcher) {
+	return func(id string, c *host.Config, l *hosttest.Launcher) {
+		m, _ := c.Registry.(*hosttest.Node)
+		l.Lease = func() bool { _, holds := m.Self(); return holds }
 		if change != nil {
 			change(id, c, l)
 		}
-	}, func(n *nodes) {
-		for id := range n.rigs {
-			n.tell(id, true)
-		}
-		test(n)
-	})
-}
-
-// tell has a node's engine told of its sessions, and its workers of its lease.
-func (n *nodes) tell(id string, on bool) {
-	m := n.members[id]
-	m.OnOwner = nil
-	if on {
-		m.OnOwner = n.rigs[id].OwnerChanged
 	}
-	n.rigs[id].launcher.Lease = func() bool { _, holds := m.Self(); return holds }
 }
 
 // diaries are one for each node.
@@ -58,7 +70,7 @@ func (d diaries) hooked(hooks ...string) func(id string, c *host.Config, l *host
 	return func(id string, c *host.Config, l *hosttest.Launcher) { d[id].hooked(hooks...)(c, l) }
 }
 
-func (d diaries) want(n *nodes, id string, want ...string) {
+func (d diaries) want(n *owners, id string, want ...string) {
 	n.Helper()
 	if diff := cmp.Diff(want, d[id].taken()); diff != "" {
 		n.Errorf("%s's workers saw (-want +got):\n%s", id, diff)
@@ -66,28 +78,28 @@ func (d diaries) want(n *nodes, id string, want ...string) {
 }
 
 // lose takes a node's lease away and gives its sessions to another, which it isn't told.
-func (n *nodes) lose(id, to string) {
+func (n *owners) lose(id, to string) {
 	n.Helper()
 	n.fail(id)
-	n.members[id].OnOwner = nil
+	n.deaf[id].Store(true)
 	for _, s := range n.cluster.Owned(n.members[id]) {
 		n.move(s, to)
 	}
 }
 
 // comesBack is the node's return under a new incarnation.
-func (n *nodes) comesBack(id string) {
+func (n *owners) comesBack(id string) {
 	n.rigs[id].Disown()
 	n.members[id].Register()
 	n.members[id].SetReachable(true)
-	n.tell(id, true)
+	n.deaf[id].Store(false)
 }
 
 const noteds, noted = host.SessionID("s"), "noted"
 
 func TestFailedOverSessionIsRestoredByItsNewOwner(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked(allHooks...), func(n *nodes) {
+	owning(t, 2, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		s := n.rigs["n1"].sessionsOf()[0]
 		if _, err := n.members["n1"].SetState(n.Context(), noteds, s.Epoch, host.StateChange{Key: "k", Value: []byte("v")}); err != nil {
@@ -109,7 +121,7 @@ func TestFailedOverSessionIsRestoredByItsNewOwner(t *testing.T) {
 
 func TestStrictSessionGoesOnAtItsNewOwner(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked("open", "restore"), func(n *nodes) {
+	owning(t, 2, d.hooked("open", "restore"), func(n *owners) {
 		call := host.Request{Tool: noted, Session: noteds, Affinity: host.AffinityStrictQueue}
 		n.rigs["n1"].must(call)
 		n.lose("n1", "n2")
@@ -124,7 +136,7 @@ func TestStrictSessionGoesOnAtItsNewOwner(t *testing.T) {
 }
 
 func TestCallsOfASessionThatIsLostGoToItsNewOwner(t *testing.T) {
-	owning(t, 2, nil, func(n *nodes) {
+	owning(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		var all []<-chan error
 		for range 3 { // one runs, and two wait for their turn
@@ -159,7 +171,7 @@ func TestCallsOfASessionThatIsLostGoToItsNewOwner(t *testing.T) {
 }
 
 func TestCallThatWaitsForASlotLeavesWithItsSession(t *testing.T) {
-	owning(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 1 }, func(n *nodes) {
+	owning(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 1 }, func(n *owners) {
 		n.opened("s", "n1")
 		_ = n.rigs["n1"].open(host.Request{Tool: "busy", Pool: "ml"})
 		waiting := n.rigs["n1"].start(n.Context(), host.Request{Tool: "echo", Session: "s"})
@@ -176,7 +188,7 @@ func TestCallThatWaitsForASlotLeavesWithItsSession(t *testing.T) {
 }
 
 func TestOtherSessionsOfTheNodeGoOn(t *testing.T) {
-	owning(t, 2, nil, func(n *nodes) {
+	owning(t, 2, nil, func(n *owners) {
 		n.opened("a", "n1")
 		n.opened("b", "n1")
 		running := n.rigs["n1"].start(n.Context(), host.Request{Tool: "work", Session: "b"})
@@ -189,7 +201,7 @@ func TestOtherSessionsOfTheNodeGoOn(t *testing.T) {
 
 func TestLeaseThatIsRegainedChangesNothing(t *testing.T) {
 	d := newDiaries(1)
-	owning(t, 1, d.hooked(allHooks...), func(n *nodes) {
+	owning(t, 1, d.hooked(allHooks...), func(n *owners) {
 		r := n.rigs["n1"]
 		r.must(host.Request{Tool: noted, Session: noteds})
 		running := r.start(n.Context(), host.Request{Tool: "work", Session: noteds})
@@ -210,7 +222,7 @@ func TestLeaseThatIsRegainedChangesNothing(t *testing.T) {
 }
 
 func TestDisownKillsWhoeverRunsASessionsCallOrIsPinned(t *testing.T) {
-	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 4 }, func(n *nodes) {
+	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 4 }, func(n *owners) {
 		r := n.rigs["n1"]
 		r.ready()
 		strict := r.open(host.Request{Tool: "echo", Session: "strict", Affinity: host.AffinityStrictQueue})
@@ -250,7 +262,7 @@ func TestDisownKillsWhoeverRunsASessionsCallOrIsPinned(t *testing.T) {
 }
 
 func TestExpiryIsTheOwnersAndBeginsAnewWithAMove(t *testing.T) {
-	owning(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *nodes) {
+	owning(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *owners) {
 		n.opened("s", "n1")
 		time.Sleep(50 * time.Second)
 		n.move("s", "n2") // where nobody uses it
@@ -265,7 +277,7 @@ func TestExpiryIsTheOwnersAndBeginsAnewWithAMove(t *testing.T) {
 }
 
 func TestSessionDoesNotExpireWithoutALease(t *testing.T) {
-	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *nodes) {
+	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *owners) {
 		n.opened("s", "n1")
 		n.members["n1"].SetLease(false)
 		time.Sleep(10 * time.Minute)
@@ -280,7 +292,7 @@ func TestSessionDoesNotExpireWithoutALease(t *testing.T) {
 }
 
 func TestSessionThatWasClosedElsewhereIsForgotten(t *testing.T) {
-	owning(t, 2, nil, func(n *nodes) {
+	owning(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		if err := n.members["n2"].CloseSession(n.Context(), "s", false); err != nil {
 			n.Fatal(err)
@@ -295,7 +307,7 @@ func TestSessionThatWasClosedElsewhereIsForgotten(t *testing.T) {
 }
 
 func TestLateWordOfAnEarlierOwnerDoesNothing(t *testing.T) {
-	owning(t, 2, nil, func(n *nodes) {
+	owning(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		r := n.rigs["n1"]
 		running := r.start(n.Context(), host.Request{Tool: "work", Session: "s"})
@@ -317,12 +329,12 @@ func TestLateWordOfAnEarlierOwnerDoesNothing(t *testing.T) {
 
 func TestSessionThatLeavesAndComesBackUnseenIsANewOne(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked("open", "restore"), func(n *nodes) {
+	owning(t, 2, d.hooked("open", "restore"), func(n *owners) {
 		r := n.rigs["n1"]
 		r.must(host.Request{Tool: noted, Session: noteds})
-		n.members["n1"].OnOwner = nil
+		n.deaf["n1"].Store(true)
 		n.move(noteds, "n2")
-		n.tell("n1", true)
+		n.deaf["n1"].Store(false)
 		n.move(noteds, "n1")
 		r.must(host.Request{Tool: noted, Session: noteds})
 		d.want(n, "n1", "open s", "noted s", "restore state=map[] saved=%!s(<nil>) s", "noted s")
