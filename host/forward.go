@@ -99,7 +99,24 @@ func (h *Host) servePeer(ctx context.Context, inv Invocation) ([]byte, error) {
 	if lineageOf(ctx) == nil {
 		ctx = withLineage(ctx, &lineage{session: inv.Session})
 	}
-	return h.tools.serve(ctx, inv.Tool, inv.Payload)
+	tool, err := h.tools.claim(inv.Tool)
+	if err != nil {
+		return nil, err
+	}
+	defer h.tools.unclaim()
+	result, err := h.tools.run(ctx, tool, inv.Payload)
+	return result, hasRun(err)
+}
+
+// hasRun marks what looks as if the tool had been refused, where it has run: it was a
+// call of its own that was.
+func hasRun(err error) error {
+	if err == nil || !mayTryNext(err) {
+		return err
+	}
+	e := *errdefs.Of(err)
+	e.MayHaveRun = true
+	return &e
 }
 
 // until is a context with a deadline, unless that is zero.
