@@ -128,7 +128,9 @@ func TestToolOfSeveralPoolsElsewhereIsAmbiguous(t *testing.T) {
 func TestPoolThatCannotStartHereRunsElsewhere(t *testing.T) {
 	change := func(id string, _ *host.Config, l *hosttest.Launcher) {
 		if id == "n1" {
-			l.OnLaunch = func(context.Context, host.Spec, int) error { return errdefs.New(errdefs.StartFailed, "no module named torch") }
+			l.OnLaunch = func(context.Context, host.Spec, int) error {
+				return errdefs.New(errdefs.StartFailed, "no module named torch")
+			}
 		}
 	}
 	among(t, 2, change, func(n *nodes) {

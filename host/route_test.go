@@ -466,3 +466,24 @@ func TestSessionIsClosedWhereItIs(t *testing.T) {
 		n.rigs["n2"].wantReason(n.rigs["n2"].CloseForwarded(n.Context(), "t"), errdefs.SessionMoved)
 	})
 }
+
+func TestCallWhoseStartIsNotAnsweredMayHaveRun(t *testing.T) {
+	among(t, 2, nil, func(n *nodes) {
+		n.opened("s", "n1")
+		n.members["n1"].SetDelay(50 * time.Millisecond)
+		for i, idempotent := range []bool{false, true} {
+			before := n.runs("n1")
+			after(n.T, 75*time.Millisecond, n.members["n1"].Cut)
+			_, err := n.rigs["n2"].do(n.Context(), host.Request{Tool: "work", Session: "s", Idempotent: idempotent})
+			if !idempotent {
+				n.rigs["n2"].wantRan(n.rigs["n2"].wantReason(err, errdefs.HostUnreachable), true)
+			} else if err != nil {
+				n.Error(err)
+			}
+			if got := n.runs("n1") - before; got != uint64(1+i) {
+				n.Errorf("idempotent %t: it ran %d times", idempotent, got)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
