@@ -180,6 +180,21 @@ func (h *Host) reach() host.Peers {
 	})
 }
 
+// ownerOf says where clients reach the owner of a session that isn't this node's; nil
+// for a host by itself.
+func (h *Host) ownerOf() func(host.SessionID) string {
+	if h.node == nil {
+		return nil
+	}
+	return func(id host.SessionID) string {
+		owner, _, err := h.registry.Owner(context.Background(), id) // from memory
+		if err != nil || owner.Node == h.registry.ID() {
+			return ""
+		}
+		return h.registry.API(owner.Node)
+	}
+}
+
 // forsakeStrangers ends the survivors that no session of this node has its home on.
 // They are frozen since the last lease ended, perhaps amidst a call of a session that
 // is another node's by now: the new lease would let them go on.
