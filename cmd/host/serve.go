@@ -108,7 +108,7 @@ func (p *program) newLaunch(f hostFlags) (launch, *config.Config, error) {
 	p.warn(c)
 	return launch{
 		File: f.config, Environ: p.environ(), Adapter: f.adapter, Workers: f.workers,
-		Set: slices.Concat(p.opts.set, f.cluster.pairs()),
+		Set:    slices.Concat(p.opts.set, f.cluster.pairs()),
 		Logger: p.logger(c.LogLevel), Version: version(),
 	}, c, nil
 }
@@ -140,6 +140,9 @@ func (p *program) serveUntilDone(ctx context.Context, h localHost, reread <-chan
 	switch {
 	case ctx.Err() != nil:
 		return p.drain(ctx, h)
+	case err == nil && h.Left():
+		_, _ = fmt.Fprintln(p.stderr, "snakepit: this node has left its cluster")
+		return nil
 	case err == nil && h.Heir() == 0:
 		return errdefs.New(errdefs.Internal, "the host ended by itself")
 	case err == nil:
