@@ -43,6 +43,7 @@ type attempt struct {
 	began    time.Duration
 	visit    *visit
 	atHome   bool
+	over     func() // called once it's over; nil: nothing
 	released atomic.Bool
 }
 
@@ -293,6 +294,9 @@ func (a *attempt) release() {
 		a.judge()
 		a.left()
 		a.grant.member.pool.release(a.grant)
+	}
+	if a.over != nil {
+		a.over()
 	}
 	a.visit.leave()
 	a.call.host.gate.leave()

@@ -23,13 +23,3 @@ func (h *Host) HandOverSession(ctx context.Context, id SessionID, to Owner) erro
 	}
 	return err
 }
-
-// TakeSaved keeps what another node's worker has saved of a session that this node is
-// about to own, for a while. Nothing saved takes back what was kept. Errors:
-// payload_too_large; queue_full.
-func (h *Host) TakeSaved(s SavedSession) error {
-	if err := validateSessionID(s.ID); err != nil {
-		return err
-	}
-	return errdefs.New(errdefs.Unimplemented, "nothing is kept of session %s", s.ID)
-}

@@ -57,12 +57,13 @@ func newHostTools(limit int, log hclog.Logger) *hostTools {
 		log: log, running: make(chan struct{}, limit), byName: map[string]*HostTool{},
 		changed: func() {}, others: func() []NodeTool { return nil },
 	}
-	t.byName[listTool] = &HostTool{
-		Tool:    Tool{Name: listTool, Description: "Lists the hosts' tools that can be called from here.", Idempotent: true},
-		Exposed: true,
-		Func:    t.list,
-	}
+	t.builtIn(Tool{Name: listTool, Description: "Lists the hosts' tools that can be called from here.", Idempotent: true}, t.list)
 	return t
+}
+
+// builtIn adds a tool of the host's own, which isn't listed.
+func (t *hostTools) builtIn(tool Tool, run func(ctx context.Context, args []byte) ([]byte, error)) {
+	t.byName[tool.Name] = &HostTool{Tool: tool, Exposed: true, Func: run}
 }
 
 // offer adds a tool until remove is called.
@@ -89,6 +90,8 @@ func (t *HostTool) validate() error {
 		return err
 	}
 	switch {
+	case isReserved(t.Name):
+		return reservedName(t.Name)
 	case t.Func == nil:
 		return errdefs.New(errdefs.InvalidArguments, "host tool %s has no function", t.Name)
 	case len(t.Description) > maxDescription || len(t.InputSchema)+len(t.OutputSchema) > maxSchema:
@@ -112,12 +115,12 @@ func (t *hostTools) find(name string) *HostTool {
 	return t.byName[name]
 }
 
-// all gives the tools that were offered, without the built-in one.
+// all gives the tools that were offered, without those that are built in.
 func (t *hostTools) all() []*HostTool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	tools := slices.Collect(maps.Values(t.byName))
-	tools = slices.DeleteFunc(tools, func(x *HostTool) bool { return x.Name == listTool })
+	tools = slices.DeleteFunc(tools, func(x *HostTool) bool { return isReserved(x.Name) })
 	slices.SortFunc(tools, func(a, b *HostTool) int { return strings.Compare(a.Name, b.Name) })
 	return tools
 }

@@ -2,17 +2,13 @@ package host
 
 import (
 	"context"
-	"strings"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// reserved begins the names of built-in tools, which each node has itself.
-const reserved = "snakepit."
-
 // serveTool runs a host tool for a worker, here or on another node.
 func (h *Host) serveTool(ctx context.Context, line *lineage, inv Invocation) ([]byte, error) {
-	if h.routes != nil && !strings.HasPrefix(inv.Tool, reserved) && !h.tools.exposes(inv.Tool) {
+	if h.routes != nil && !isReserved(inv.Tool) && !h.tools.exposes(inv.Tool) {
 		if offers := h.routes.exposed(inv.Tool); len(offers) > 0 {
 			return h.routes.serveTool(withLineage(ctx, line), inv, offers)
 		}

@@ -57,13 +57,15 @@ func (h *Host) openNode(ctx context.Context) (err error) {
 	}
 	h.node = n
 	n.start(ctx)
-	h.name(n.link.Addr())
 	registry, err := cluster.Open(ctx, h.nodeConfig())
 	if err != nil {
 		return err
 	}
 	h.registry = registry
 	n.self.Store(registry)
+	if !h.named() {
+		h.set.host.Node, h.record.Node = registry.ID(), registry.ID()
+	}
 	return nil
 }
 
@@ -114,11 +116,11 @@ func identity(dir string, refused func(error)) (*link.Identity, error) {
 	}, refused)
 }
 
-// name calls a node that has no name by its address: among several, "local" is nobody's.
-func (h *Host) name(address string) {
-	if kind := h.set.loaded.Origin("node").Kind; kind == config.FromDefault || kind == "" {
-		h.set.host.Node, h.record.Node = address, address
-	}
+// named reports whether the host was given a name: among several, the default is
+// nobody's.
+func (h *Host) named() bool {
+	kind := h.set.loaded.Origin("node").Kind
+	return kind != config.FromDefault && kind != ""
 }
 
 func (h *Host) nodeConfig() cluster.Config {
@@ -127,10 +129,15 @@ func (h *Host) nodeConfig() cluster.Config {
 		Dir: h.dirs.registry(), Node: k.Node, MaxSessions: k.MaxSessions, Logger: h.logger,
 		Transport: &cluster.Transport{
 			Raft: n.link.Raft(n.at), RPC: n.link.Nodes(), Services: h.registerPeerServices,
-			Dial: func(ctx context.Context, id, address string) (net.Conn, error) { return n.link.DialNode(ctx, address, id) },
+			Dial: func(ctx context.Context, id, address string) (net.Conn, error) {
+				return n.link.DialNode(ctx, address, id)
+			},
 		},
 		API: n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
 		Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
+	}
+	if !h.named() {
+		cfg.Node = n.link.Addr()
 	}
 	if len(k.Join) > 0 {
 		cfg.Join = &cluster.Join{Token: k.JoinToken}
@@ -179,6 +186,21 @@ func (h *Host) reach() host.Peers {
 	})
 }
 
+// ownerOf says where clients reach the owner of a session that isn't this node's; nil
+// for a host by itself.
+func (h *Host) ownerOf() func(host.SessionID) string {
+	if h.node == nil {
+		return nil
+	}
+	return func(id host.SessionID) string {
+		owner, _, err := h.registry.Owner(context.Background(), id) // from memory
+		if err != nil || owner.Node == h.registry.ID() {
+			return ""
+		}
+		return h.registry.API(owner.Node)
+	}
+}
+
 // forsakeStrangers ends the survivors that no session of this node has its home on.
 // They are frozen since the last lease ended, perhaps amidst a call of a session that
 // is another node's by now: the new lease would let them go on.
@@ -213,7 +235,7 @@ func (h *Host) serveNode(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	h.node.peers.Bind(peerEngine{h.engine})
+	h.node.peers.Bind(h.engine)
 	h.node.tenure.run(ctx)
 }
 
