@@ -128,7 +128,7 @@ func (h *Host) nodeConfig() cluster.Config {
 	cfg := cluster.Config{
 		Dir: h.dirs.registry(), Node: k.Node, MaxSessions: k.MaxSessions, Logger: h.logger,
 		Transport: &cluster.Transport{
-			Raft: n.link.Raft(n.at), RPC: n.link.Nodes(), Services: n.peers.Register,
+			Raft: n.link.Raft(n.at), RPC: n.link.Nodes(), Services: h.registerPeerServices,
 			Dial: func(ctx context.Context, id, address string) (net.Conn, error) {
 				return n.link.DialNode(ctx, address, id)
 			},
@@ -146,6 +146,12 @@ func (h *Host) nodeConfig() cluster.Config {
 		}
 	}
 	return cfg
+}
+
+// registerPeerServices adds what other nodes may ask of this one to the node's own service.
+func (h *Host) registerPeerServices(r grpc.ServiceRegistrar) {
+	h.node.peers.Register(r)
+	rpc.RegisterClusterView(r, nodeView{h})
 }
 
 // at says which node is at an address; empty while nobody knows.
@@ -273,6 +279,10 @@ func (h *Host) Cluster() *cluster.Node {
 	return h.registry
 }
 
+// Left reports whether this host's node has left its cluster, or is about to: then the
+// host ends by itself.
+func (h *Host) Left() bool { return h.leaving.Load() }
+
 // ClusterAddress is where other nodes and clients reach this host; empty for a host by
 // itself.
 func (h *Host) ClusterAddress() string {
@@ -304,6 +314,11 @@ func (h *Host) resign(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, resignWait)
 	defer cancel()
+	select {
+	case <-h.registry.Done(): // it has left already, and ended by that
+		return nil
+	default:
+	}
 	err := h.registry.Leave(ctx)
 	if err != nil && errors.Is(err, errdefs.ErrFenced) {
 		return nil // it was removed meanwhile
