@@ -212,7 +212,17 @@ func TestServerWithAClientsCertificateIsNoNode(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	files := o.names(t, link.ClientURI("cli"))
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", by(t, files, "snakepit-node/1"))
+	listener := greeter(t, by(t, files, "snakepit-node/1"))
+	client := running(t, identity(t, o.names(t, link.NodeURI("one"))))
+	if _, err := client.DialNode(t.Context(), listener, ""); errdefs.ReasonOf(err) != errdefs.Unauthenticated {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// greeter shakes hands with one caller, and returns where it is.
+func greeter(t *testing.T, cfg *tls.Config) string {
+	t.Helper()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,10 +234,15 @@ func TestServerWithAClientsCertificateIsNoNode(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { _ = listener.Close(); serving.Wait() })
-	client := running(t, identity(t, o.names(t, link.NodeURI("one"))))
-	if _, err := client.DialNode(t.Context(), listener.Addr().String(), ""); errdefs.ReasonOf(err) != errdefs.Unauthenticated {
-		t.Errorf("it says %v", err)
-	}
+	return listener.Addr().String()
+}
+
+// handshake is what a client says of a server.
+func handshake(t *testing.T, server, client *tls.Config) error {
+	t.Helper()
+	raw, err := net.Dial("tcp", greeter(t, server))
+	raw = closed(t, raw, err)
+	return tls.Client(raw, client).HandshakeContext(t.Context())
 }
 
 func TestLinkOfAnotherNodeOrAClientIsNotOpened(t *testing.T) {
