@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"time"
 
@@ -21,6 +22,12 @@ func (o *office) admit(ctx context.Context, r *snakepitv1.JoinRequest) (*snakepi
 	m := memberFromWire(r.GetNode())
 	if err := o.mayJoin(m, r); err != nil {
 		return nil, err
+	}
+	if err := o.spend(ctx, m, r.GetToken()); err != nil {
+		return nil, err
+	}
+	if level, _ := o.m.n.machine.level(); level < 3 {
+		m.RehomeAfter = 0
 	}
 	o.m.book.note(m.ID, m.Address) // Raft is about to look for it there
 	if err := o.configure(ctx, m); err != nil {
@@ -75,18 +82,39 @@ func (o *office) mayJoin(m Member, r *snakepitv1.JoinRequest) error {
 	switch {
 	case names.CheckID("node", m.ID) != nil || m.Address == "" || len(m.Address) > names.MaxID || len(m.API) > names.MaxID || len(m.Name) > names.MaxID:
 		return errdefs.New(errdefs.InvalidArguments, "a node needs an id and an address")
+	case m.RehomeAfter < 0 || m.RehomeAfter > maxRehomeAfter:
+		return errdefs.New(errdefs.InvalidArguments, "node %q wants to be waited for for %s", names.Cut(m.ID), m.RehomeAfter)
 	case r.GetCluster() != "" && r.GetCluster() != cluster:
 		e := errdefs.New(errdefs.WrongCluster, "node %q belongs to cluster %s, and this is %s", names.Cut(m.ID), names.Cut(r.GetCluster()), cluster)
 		e.Hint = "move its directory away, and let it join as a new one"
 		return e
 	case row != nil && row.Status == StatusLeft:
 		return nodeRemoved(m.ID)
-	case row == nil && m.ID != n.ID() && subtle.ConstantTimeCompare([]byte(r.GetToken()), []byte(n.cfg.Token)) == 0:
+	case !o.shows(m, r.GetToken()) && !n.machine.admits(sha256.Sum256([]byte(r.GetToken())), m.ID):
 		return errdefs.New(errdefs.PermissionDenied, "node %q doesn't show the cluster's token", names.Cut(m.ID))
 	case m.MaxVersion < level || m.MinVersion > level:
 		return wrongLevel(m.ID, m.MinVersion, m.MaxVersion, level)
 	}
 	return o.mayReplace(row, m)
+}
+
+// shows reports whether a node needn't spend a token: it's known, or has the one that
+// never changes.
+func (o *office) shows(m Member, secret string) bool {
+	n := o.m.n
+	return m.ID == n.ID() || n.machine.member(m.ID) != nil || subtle.ConstantTimeCompare([]byte(secret), []byte(n.cfg.Token)) == 1
+}
+
+// spend uses a token that is recorded.
+func (o *office) spend(ctx context.Context, m Member, secret string) error {
+	if o.shows(m, secret) {
+		return nil
+	}
+	out, err := o.m.n.proposer.propose(ctx, spendToken(sha256.Sum256([]byte(secret)), m.ID))
+	if err == nil && out.err != nil {
+		err = out.err
+	}
+	return err
 }
 
 // mayReplace refuses a second node of one id while the first one may be alive. The
@@ -100,6 +128,9 @@ func (o *office) mayReplace(row *Member, m Member) error {
 	w := o.watched[m.ID]
 	if w == nil || w.incarnation != row.Incarnation || row.Nonce == m.Nonce && !w.condemned {
 		return nil
+	}
+	if row.Status == StatusPausing && o.m.clock.Now() >= w.deadAt {
+		return nil // as it said
 	}
 	e := errdefs.New(errdefs.Exists, "another node %q may be alive at %s", names.Cut(m.ID), row.Address)
 	e.Hint = "two hosts must not have copies of one directory; one that has just ended is waited for"

@@ -12,7 +12,7 @@ const (
 	// rulesVersion is the version of the rules by which this program changes the
 	// registry. It grows with each command, field or limit that a program of the
 	// version before would not know.
-	rulesVersion = 2
+	rulesVersion = 3
 	// maxEntry is the size of the largest entry, in bytes.
 	maxEntry = 256 << 10
 	// maxCommands is how many commands one entry may have.
@@ -28,25 +28,30 @@ func encodeEntry(origin string, answered uint64, commands []*snakepitv1.Registry
 }
 
 // needs is the version of the rules that a command is of. Fields and commands that
-// came with version 2 have numbers from 30 on, but for two of a session.
+// came with version 2 have numbers from 30 on, but for two of a session, and those
+// that came with version 3 from 60 on.
 func needs(c *snakepitv1.RegistryCommand) uint32 {
 	s := c.GetOpenSession().GetSession()
-	if s.GetAffinity() != "" || s.GetConcurrent() || hasFrom(c.ProtoReflect(), 30) {
+	switch highest := highest(c.ProtoReflect()); {
+	case highest >= 60:
+		return 3
+	case highest >= 30 || s.GetAffinity() != "" || s.GetConcurrent():
 		return 2
 	}
 	return 1
 }
 
-// hasFrom reports whether a message, or one in it, has a field of a number or a
-// higher one.
-func hasFrom(m protoreflect.Message, number protoreflect.FieldNumber) bool {
-	found := false
+// highest is the highest number that a field of a message has, or of one in it, but
+// for those in lists: what came later there came with a new command.
+func highest(m protoreflect.Message) (number protoreflect.FieldNumber) {
 	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		found = field.Number() >= number ||
-			field.Message() != nil && !field.IsMap() && !field.IsList() && hasFrom(v.Message(), number)
-		return !found
+		number = max(number, field.Number())
+		if field.Message() != nil && !field.IsMap() && !field.IsList() {
+			number = max(number, highest(v.Message()))
+		}
+		return true
 	})
-	return found
+	return number
 }
 
 // decodeEntry reads an entry of the log. Whatever it doesn't know wholly is an
@@ -62,10 +67,18 @@ func decodeEntry(data []byte) (*snakepitv1.RegistryEntry, error) {
 	}
 	for _, c := range e.GetCommands() {
 		if c.GetCommand() == nil {
-			return nil, versionMismatch(rulesVersion + 1)
+			return nil, versionMismatch(rulesVersion+1, rulesVersion)
 		}
 	}
 	return e, nil
+}
+
+// knownTo refuses a version of the rules that is higher than one that is followed.
+func knownTo(knows, version uint32) error {
+	if version > knows {
+		return versionMismatch(version, knows)
+	}
+	return nil
 }
 
 // checkVersion refuses a message of rules that this program doesn't know, whether
@@ -73,17 +86,17 @@ func decodeEntry(data []byte) (*snakepitv1.RegistryEntry, error) {
 func checkVersion(version uint32, m proto.Message) error {
 	switch {
 	case version > rulesVersion:
-		return versionMismatch(version)
+		return versionMismatch(version, rulesVersion)
 	case version == 0:
 		return errdefs.New(errdefs.Internal, "it has no version")
 	case unknown(m.ProtoReflect()):
-		return versionMismatch(rulesVersion + 1)
+		return versionMismatch(rulesVersion+1, rulesVersion)
 	}
 	return nil
 }
 
-func versionMismatch(needed uint32) error {
-	e := errdefs.New(errdefs.VersionMismatch, "version %d of the registry's rules is needed, and this program knows %d", needed, rulesVersion)
+func versionMismatch(needed, knows uint32) error {
+	e := errdefs.New(errdefs.VersionMismatch, "version %d of the registry's rules is needed, and this program knows %d", needed, knows)
 	e.Hint = "nothing is lost: start the newer program that wrote it"
 	return e
 }
@@ -133,6 +146,29 @@ func subject(c *snakepitv1.RegistryCommand) string {
 		return "session " + c.MoveSession.GetId()
 	case *snakepitv1.RegistryCommand_SetState:
 		return "session " + c.SetState.GetId()
+	}
+	return memberSubject(c)
+}
+
+// memberSubject is that of commands of version 3.
+func memberSubject(c *snakepitv1.RegistryCommand) string {
+	switch c := c.GetCommand().(type) {
+	case *snakepitv1.RegistryCommand_PauseNode:
+		return "node " + c.PauseNode.GetId()
+	case *snakepitv1.RegistryCommand_SetRehomeAfter:
+		return "node " + c.SetRehomeAfter.GetId()
+	case *snakepitv1.RegistryCommand_StoreTools:
+		return "node " + c.StoreTools.GetId()
+	case *snakepitv1.RegistryCommand_OfferTools:
+		return "node " + c.OfferTools.GetId()
+	case *snakepitv1.RegistryCommand_AddToken:
+		return "token " + string(c.AddToken.GetHash())
+	case *snakepitv1.RegistryCommand_DropToken:
+		return "token " + string(c.DropToken.GetHash())
+	case *snakepitv1.RegistryCommand_SpendToken:
+		return "token " + string(c.SpendToken.GetHash())
+	case *snakepitv1.RegistryCommand_SetPoolOverride:
+		return "pool " + c.SetPoolOverride.GetPool()
 	}
 	return "registry"
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -23,7 +24,8 @@ type Config struct {
 	// Join names a cluster to become a member of where there's no registry yet; nil:
 	// a new one begins. It's looked at again when no member can be found where it was.
 	Join *Join
-	// Token is what a new node must show to join here; empty: nothing.
+	// Token is what a new node must show to join here, or else one of those that were
+	// added to the registry; empty: nothing.
 	Token   string
 	API     string         // where clients reach this host, for the others; empty: nowhere
 	Machine host.MachineID // where this host runs; nodes of one machine may adopt each other's workers
@@ -37,6 +39,16 @@ type Config struct {
 	// OnOwner is told of each session that this node begins or ceases to own, from one
 	// goroutine; changes in quick succession may come as one.
 	OnOwner func(OwnerChange)
+	// RehomeAfter is how long the sessions of this node wait for it when it's down,
+	// before others get them; at most 24 h.
+	RehomeAfter time.Duration
+	// OnOverrides is told what pools are configured as on all nodes, knobs by pool, at
+	// the start where there is any, and when it has changed, from one goroutine. It
+	// mustn't close the node.
+	OnOverrides func(map[string]map[string]string)
+	// MaxRules is up to which version of the registry's rules this node goes along;
+	// zero: all that the program knows. It's for trying out an upgrade.
+	MaxRules uint32
 	// Clock stamps leases; nil: CLOCK_BOOTTIME where there is one.
 	Clock Clock
 
@@ -51,6 +63,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
+	c.MaxRules = cmp.Or(c.MaxRules, rulesVersion)
 	if c.Clock == nil {
 		c.Clock = newClock()
 	}
@@ -63,6 +76,12 @@ func (c Config) validate() error {
 	}
 	if c.MaxSessions < 0 || c.MaxSessions > mostSessions {
 		return errdefs.New(errdefs.InvalidConfig, "MaxSessions %d isn't 0 to %d", c.MaxSessions, mostSessions)
+	}
+	if c.RehomeAfter < 0 || c.RehomeAfter > maxRehomeAfter {
+		return errdefs.New(errdefs.InvalidConfig, "RehomeAfter %s isn't 0 to %s", c.RehomeAfter, maxRehomeAfter)
+	}
+	if c.MaxRules > rulesVersion {
+		return errdefs.New(errdefs.InvalidConfig, "MaxRules %d is more than the %d that this program knows", c.MaxRules, rulesVersion)
 	}
 	if c.Join != nil && (c.Transport == nil || len(c.Join.Addresses) == 0) {
 		return errdefs.New(errdefs.InvalidConfig, "joining a cluster needs a transport and the address of a member")

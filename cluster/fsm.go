@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
@@ -16,16 +17,19 @@ import (
 // for good at the first entry that it doesn't know: then it changes nothing more
 // and gives no snapshot, so that the entry stays in the log.
 type machine struct {
-	halt func(error) // told once, when it stops; it doesn't block
+	halt  func(error) // told once, when it stops; it doesn't block
+	knows uint32      // the highest version of the rules that it follows
 
 	mu      sync.RWMutex // guards all below
 	state   *state
 	stopped error
 	waiting map[chan struct{}]uint64 // for an entry of that index
+
+	offered atomic.Pointer[offered] // what nodeTools found last
 }
 
 func newMachine(halt func(error)) *machine {
-	return &machine{halt: halt, state: newState(), waiting: map[chan struct{}]uint64{}}
+	return &machine{halt: halt, knows: rulesVersion, state: newState(), waiting: map[chan struct{}]uint64{}}
 }
 
 // Apply implements [raft.FSM]. It gives the outcomes of the entry's commands, or
@@ -37,6 +41,9 @@ func (m *machine) Apply(log *raft.Log) any {
 		return m.stopped
 	}
 	entry, err := decodeEntry(log.Data)
+	if err == nil {
+		err = knownTo(m.knows, entry.GetVersion())
+	}
 	if err != nil {
 		m.stopped = errdefs.Wrap(errdefs.ReasonOf(err), err, "the registry stops before entry %d of its log", log.Index)
 		m.halt(m.stopped)
@@ -88,15 +95,22 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 // Restore implements [raft.FSM]. Where it fails, nothing has changed.
 func (m *machine) Restore(source io.ReadCloser) error {
 	s, err := readSnapshot(source)
+	if err == nil {
+		err = knownTo(m.knows, s.level())
+	}
+	if errdefs.ReasonOf(err) == errdefs.VersionMismatch {
+		m.halt(err) // Raft would ask for it again, and not say why
+	}
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s.watch = m.state.watch
+	s.watch, s.overridden, s.catalogue = m.state.watch, m.state.overridden, m.state.catalogue+1
 	m.state = s
 	m.arrived()
 	s.watch.everything()
+	signal(s.overridden)
 	return nil
 }
 
@@ -122,9 +136,18 @@ func (m *machine) processes() []host.ProcessRecord {
 	defer m.mu.RUnlock()
 	all := make([]host.ProcessRecord, 0, len(m.state.processes))
 	for _, p := range m.state.processes {
-		all = append(all, *p)
+		record := *p
+		record.Unverified = m.state.unverified(p)
+		all = append(all, record)
 	}
 	return all
+}
+
+// process finds a record; nil: there is none.
+func (m *machine) process(worker host.WorkerID) *host.ProcessRecord {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.state.processes[worker]
 }
 
 func (m *machine) generation() uint64 {

@@ -25,7 +25,12 @@ func (s *state) registerNode(c *snakepitv1.RegisterNode, at position) outcome {
 	case m.MaxVersion < s.level() || m.MinVersion > s.level():
 		return refused(wrongLevel(m.ID, m.MinVersion, m.MaxVersion, s.level()))
 	}
-	m.Status, m.Incarnation = StatusUp, at.epoch
+	m.Status, m.Incarnation, m.Pause = StatusUp, at.epoch, 0
+	if known != nil && (known.Nonce == "" || known.Nonce != m.Nonce) {
+		s.withdraw(m.ID) // a new start says what it offers
+	}
+	s.takeBack(known, Owner{Node: m.ID, Incarnation: m.Incarnation})
+	s.keepProcesses(known, m)
 	return s.putNode(m)
 }
 
@@ -42,23 +47,26 @@ func (s *state) setNodeStatus(c *snakepitv1.SetNodeStatus, at position) outcome 
 		return refused(errdefs.New(errdefs.Conflict, "node %q is at incarnation %d, not %d", names.Cut(c.GetId()), known.Incarnation, c.GetIncarnation()))
 	case known.Status == StatusLeft:
 		return refused(nodeRemoved(known.ID))
-	case to == "" || to == StatusUp && known.Status == StatusDown:
+	case to == "" || to == StatusPausing || to == StatusUp && known.Status == StatusDown:
 		return refused(errdefs.New(errdefs.Conflict, "node %q is %s, and can't become %q without being registered", names.Cut(c.GetId()), known.Status, to))
 	}
+	if to == StatusLeft {
+		s.withdraw(known.ID)
+	}
 	m := *known
-	m.Status = to
+	m.Status, m.Pause = to, 0
 	return s.putNode(m)
 }
 
 func (s *state) forgetNode(c *snakepitv1.ForgetNode) outcome {
 	known := s.nodes[c.GetId()]
-	if known == nil {
-		return outcome{}
-	}
-	if known.serves() {
+	if known != nil && known.serves() {
 		return refused(errdefs.New(errdefs.Conflict, "node %q is %s", names.Cut(c.GetId()), known.Status))
 	}
 	delete(s.nodes, c.GetId())
+	s.withdraw(c.GetId())
+	s.forgetProcesses(c.GetId())
+	s.catalogue++
 	s.watch.nodes()
 	return outcome{}
 }
@@ -81,6 +89,7 @@ func (s *state) setFeatureLevel(c *snakepitv1.SetFeatureLevel, at position) outc
 
 func (s *state) putNode(m Member) outcome {
 	s.nodes[m.ID] = &m
+	s.catalogue++
 	s.watch.nodes()
 	return outcome{node: &m}
 }

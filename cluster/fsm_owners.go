@@ -22,11 +22,19 @@ func (s *state) rehome(c *snakepitv1.Rehome, at position) outcome {
 	seen := map[string]bool{} // two moves of one session would share an epoch
 	for _, m := range c.GetMoves() {
 		if !seen[m.GetId()] {
-			s.moveSession(m, at)
+			s.rehomeSession(m, at)
 		}
 		seen[m.GetId()] = true
 	}
 	return outcome{}
+}
+
+// rehomeSession is a move that the session's owner hasn't asked for.
+func (s *state) rehomeSession(c *snakepitv1.MoveSession, at position) {
+	known := s.sessions[host.SessionID(c.GetId())]
+	if known == nil || s.bound(known, Owner{Node: c.GetNode()}) == nil {
+		s.moveSession(c, at)
+	}
 }
 
 func (s *state) moveSession(c *snakepitv1.MoveSession, at position) outcome {

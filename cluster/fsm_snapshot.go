@@ -51,6 +51,7 @@ func writeSnapshot(to io.Writer, s *state) error {
 	for _, id := range slices.Sorted(maps.Keys(s.nodes)) {
 		w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Node{Node: memberToWire(*s.nodes[id])}})
 	}
+	s.saveMembers(w)
 	for _, id := range s.expired.oldestFirst() {
 		w.write(&snakepitv1.RegistryRecord{Record: &snakepitv1.RegistryRecord_Expired{Expired: string(id)}})
 	}
@@ -125,8 +126,8 @@ func readSnapshot(from io.Reader) (*state, error) {
 }
 
 // restore adds one record.
-func (s *state) restore(r *snakepitv1.RegistryRecord) error {
-	switch r := r.GetRecord().(type) {
+func (s *state) restore(record *snakepitv1.RegistryRecord) error {
+	switch r := record.GetRecord().(type) {
 	case *snakepitv1.RegistryRecord_Session:
 		session := rowFromWire(r.Session)
 		if s.sessions[session.ID] != nil {
@@ -153,7 +154,7 @@ func (s *state) restore(r *snakepitv1.RegistryRecord) error {
 	case *snakepitv1.RegistryRecord_Origin:
 		return s.restoreOrigin(r.Origin)
 	default:
-		return badSnapshot("a record is out of its place")
+		return s.restoreMember(record)
 	}
 	return nil
 }
@@ -194,7 +195,7 @@ func (r *recordReader) read() *snakepitv1.RegistryRecord {
 	case err != nil:
 		r.err = errdefs.Wrap(errdefs.Internal, err, "a snapshot of the registry can't be read")
 	case record.GetRecord() == nil || unknown(record.ProtoReflect()):
-		r.err = versionMismatch(rulesVersion + 1)
+		r.err = versionMismatch(rulesVersion+1, rulesVersion)
 	}
 	r.got++
 	return record

@@ -28,10 +28,17 @@ type state struct {
 	sessions   map[host.SessionID]*sessionRow
 	processes  map[host.WorkerID]*host.ProcessRecord
 	nodes      map[string]*Member
+	toolSets   map[sum]*toolSet
+	offers     map[string]*offer // by node
+	tokens     map[sum]*token
+	overrides  map[string]map[string]string // knobs by pool, never changed, only replaced
 	expired    *expired
 	origins    origins
 
-	watch *watch // no part of the state; nil: nobody is told
+	// What follows is no part of the state.
+	watch      *watch        // nil: nobody is told
+	overridden chan struct{} // told when overrides change; nil: nobody is
+	catalogue  uint64        // grows when a node or what it offers changes
 }
 
 // sessionRow is a session with what the engine doesn't keep in its own.
@@ -60,6 +67,10 @@ func newState() *state {
 		sessions:  map[host.SessionID]*sessionRow{},
 		processes: map[host.WorkerID]*host.ProcessRecord{},
 		nodes:     map[string]*Member{},
+		toolSets:  map[sum]*toolSet{},
+		offers:    map[string]*offer{},
+		tokens:    map[sum]*token{},
+		overrides: map[string]map[string]string{},
 		expired:   newExpired(maxExpired),
 		origins:   origins{},
 	}
@@ -75,6 +86,10 @@ func (s *state) clone() *state {
 		sessions:   maps.Clone(s.sessions),
 		processes:  maps.Clone(s.processes),
 		nodes:      maps.Clone(s.nodes),
+		toolSets:   maps.Clone(s.toolSets),
+		offers:     maps.Clone(s.offers),
+		tokens:     maps.Clone(s.tokens),
+		overrides:  maps.Clone(s.overrides),
 		expired:    s.expired.clone(),
 		origins:    s.origins.clone(),
 	}
@@ -108,6 +123,9 @@ func (s *state) run(c *snakepitv1.RegistryCommand, at position, seen map[string]
 	}
 	seen[about] = true
 	if o, ok := s.runNode(c, at); ok {
+		return o
+	}
+	if o, ok := s.runMember(c, at); ok {
 		return o
 	}
 	switch c := c.GetCommand().(type) {
@@ -144,6 +162,29 @@ func (s *state) runNode(c *snakepitv1.RegistryCommand, at position) (o outcome, 
 		return s.moveSession(c.MoveSession, at), true
 	case *snakepitv1.RegistryCommand_SetState:
 		return s.setState(c.SetState, at), true
+	}
+	return outcome{}, false
+}
+
+// runMember runs the commands that came with what nodes say of themselves: version 3.
+func (s *state) runMember(c *snakepitv1.RegistryCommand, at position) (o outcome, ok bool) {
+	switch c := c.GetCommand().(type) {
+	case *snakepitv1.RegistryCommand_PauseNode:
+		return s.pauseNode(c.PauseNode), true
+	case *snakepitv1.RegistryCommand_SetRehomeAfter:
+		return s.setRehomeAfter(c.SetRehomeAfter, at), true
+	case *snakepitv1.RegistryCommand_StoreTools:
+		return s.storeTools(c.StoreTools), true
+	case *snakepitv1.RegistryCommand_OfferTools:
+		return s.offerTools(c.OfferTools), true
+	case *snakepitv1.RegistryCommand_AddToken:
+		return s.addToken(c.AddToken, at), true
+	case *snakepitv1.RegistryCommand_DropToken:
+		return s.dropToken(c.DropToken, at), true
+	case *snakepitv1.RegistryCommand_SpendToken:
+		return s.spendToken(c.SpendToken), true
+	case *snakepitv1.RegistryCommand_SetPoolOverride:
+		return s.setPoolOverride(c.SetPoolOverride), true
 	}
 	return outcome{}, false
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
@@ -19,6 +21,13 @@ func (n *Node) Lease() Lease {
 	n.mesh.mu.Lock()
 	defer n.mesh.mu.Unlock()
 	return n.mesh.lease
+}
+
+// standing is who this start is, or was last, and its lease: for those who look at it
+// with each call.
+type standing struct {
+	self  Owner
+	lease Lease
 }
 
 // hold keeps the lease of a start that is registered, until ctx ends.
@@ -69,6 +78,9 @@ func (m *mesh) keep(ctx context.Context) error {
 func (m *mesh) renew(ctx context.Context, incarnation uint64) (alone bool, err error) {
 	request := &snakepitv1.RenewRequest{
 		Id: m.n.ID(), Incarnation: incarnation, Nonce: m.nonce, Applied: m.n.machine.index(), Pools: m.room(), Draining: m.draining.Load(),
+	}
+	if after := m.n.cfg.RehomeAfter; after != 0 {
+		request.RehomeAfter = durationpb.New(after)
 	}
 	response, err := m.renewWith(ctx, "", request)
 	return response.GetAlone(), err
@@ -152,6 +164,13 @@ func (m *mesh) unbound() {
 func (m *mesh) tell(next Lease) {
 	if m.lease == next {
 		return
+	}
+	if was := m.standing.Load(); next.Incarnation != 0 || was != nil {
+		self := Owner{Node: m.n.ID(), Incarnation: next.Incarnation}
+		if next.Incarnation == 0 {
+			self = was.self
+		}
+		m.standing.Store(&standing{self, next})
 	}
 	m.lease = next
 	if m.n.cfg.OnLease != nil {

@@ -33,6 +33,7 @@ type mesh struct {
 	server   *grpc.Server
 	office   atomic.Pointer[office] // nil: this node doesn't lead, or not yet
 	draining atomic.Bool
+	standing atomic.Pointer[standing] // nil: this start isn't registered yet
 
 	registered chan struct{} // closed when this start is
 
@@ -248,7 +249,7 @@ func (m *mesh) self() Member {
 	cfg := m.n.cfg
 	return Member{
 		ID: m.n.ID(), Name: cfg.Node, Address: cfg.Transport.address(), API: cfg.API, Machine: cfg.Machine, Process: cfg.Process,
-		Nonce: m.nonce, MinVersion: 1, MaxVersion: rulesVersion,
+		Nonce: m.nonce, MinVersion: 1, MaxVersion: m.n.machine.knows, RehomeAfter: cfg.RehomeAfter,
 	}
 }
 

@@ -17,8 +17,8 @@ import (
 const closeWait = 5 * time.Second
 
 // Node is this host's part of the cluster, or all of it. It implements
-// host.Registry, and with it host.ProcessRegistry, host.OwnerRegistry and
-// host.StateRegistry.
+// host.Registry, and with it host.ProcessRegistry, host.OwnerRegistry,
+// host.StateRegistry and host.ToolRegistry.
 type Node struct {
 	cfg      Config
 	log      hclog.Logger
@@ -31,6 +31,8 @@ type Node struct {
 	mesh     *mesh  // nil: no other node can reach this one
 	began    uint64 // how many entries were applied before Open returned
 
+	telling sync.WaitGroup // the host, of overrides
+
 	once   sync.Once
 	ending chan struct{} // closed when the node is to end
 	cause  error         // why; written before ending is closed
@@ -42,6 +44,7 @@ var (
 	_ host.ProcessRegistry = (*Node)(nil)
 	_ host.OwnerRegistry   = (*Node)(nil)
 	_ host.StateRegistry   = (*Node)(nil)
+	_ host.ToolRegistry    = (*Node)(nil)
 )
 
 // Open opens the registry in a directory, or makes one there, and returns once it
@@ -64,6 +67,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	log := cfg.Logger.Named("cluster")
 	n := &Node{cfg: cfg, log: log, ending: make(chan struct{}), done: make(chan struct{})}
 	n.machine = newMachine(n.fail)
+	n.machine.knows = cfg.MaxRules
+	overridden := make(chan struct{}, 1)
+	n.machine.state.overridden = overridden
 	n.proposer = newProposer(n.apply, n.ended)
 	var err error
 	if n.disk, err = n.openDisk(); err != nil {
@@ -75,12 +81,19 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		n.mesh = newMesh(n)
 	}
 	if err := n.startRaft(); err != nil {
+		if n.trans != nil {
+			_ = n.trans.Close() // Raft's own, which it leaves open
+		}
 		n.cfg.Transport.close()
 		return nil, openError(cfg.Dir, firstOf(n.failure(), err, n.disk.close()))
 	}
 	var proposing, running sync.WaitGroup
 	if n.mesh != nil {
 		n.mesh.start() //nolint:contextcheck // it lives until Close
+	}
+	opened := make(chan struct{})
+	if cfg.OnOverrides != nil {
+		n.telling.Go(func() { n.tellOverrides(opened, overridden) })
 	}
 	proposing.Go(func() { n.proposer.run(n.ending) })
 	running.Go(func() { n.run(&proposing) }) //nolint:contextcheck // it lives until Close, and Done waits for it
@@ -90,6 +103,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, openError(cfg.Dir, n.cause)
 	}
 	n.began = n.proposer.applied.Load()
+	close(opened)
 	return n, nil
 }
 
@@ -166,6 +180,7 @@ func (n *Node) run(proposing *sync.WaitGroup) {
 	if n.mesh != nil && n.cause == nil {
 		n.mesh.retire()
 	}
+	n.telling.Wait()
 	proposing.Wait()
 	if n.mesh != nil {
 		n.mesh.hush()

@@ -33,11 +33,16 @@ type office struct {
 	gate  chan struct{} // has room for one: who changes the membership
 	kick  chan struct{} // has room for one: look now
 
+	// Only run uses what follows.
+	tokens map[uint64]time.Duration // since when it has known each, by its epoch
+	downed map[string]downed
+
 	mu      sync.Mutex // guards all below
 	alone   bool       // no other node is a member
 	watched map[string]*watched
 	until   map[Owner]time.Duration // when the leases end of those who gave way to a new start
 	looked  time.Duration
+	paused  map[string]paused
 }
 
 // watched is a node whose lease this leader grants.
@@ -48,13 +53,14 @@ type watched struct {
 	pools       map[string]uint32
 	applied     uint64
 	draining    bool
+	rehomeAfter time.Duration
 	heard       bool // it has renewed in this term
 }
 
 func newOffice(m *mesh) *office {
 	return &office{
 		m: m, gate: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		watched: map[string]*watched{}, until: map[Owner]time.Duration{},
+		watched: map[string]*watched{}, until: map[Owner]time.Duration{}, downed: map[string]downed{}, paused: map[string]paused{},
 	}
 }
 
@@ -69,20 +75,24 @@ func (o *office) run(ctx context.Context) {
 	}
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	lost := true // some sessions may have no owner
+	next := time.Duration(0) // when some sessions may need another owner
 	for n := 0; ; n++ {
 		select {
 		case <-ticker.C:
 		case <-o.kick:
 		case <-o.m.watch.changes:
-			lost = true
+			next = 0
+			o.raiseLevel(ctx)
 		case <-ctx.Done():
 			return
 		}
 		o.declare(ctx)
-		lost = lost && o.rehome(ctx)
+		if o.m.clock.Now() >= next {
+			next = o.rehome(ctx)
+		}
 		if n%4 == 0 {
 			o.seatVoters(ctx)
+			o.dropTokens(ctx)
 		}
 	}
 }
@@ -121,10 +131,17 @@ func (o *office) agree(ctx context.Context) error {
 	return n.raiseLevel(ctx, o.term)
 }
 
+// raiseLevel is for when the last node may have come to know newer rules.
+func (o *office) raiseLevel(ctx context.Context) {
+	if err := o.m.n.raiseLevel(ctx, o.term); err != nil {
+		o.m.n.log.Debug("the rules stay as they are", "error", err)
+	}
+}
+
 // raiseLevel lets the log have what all nodes know.
 func (n *Node) raiseLevel(ctx context.Context, term uint64) error {
 	level, cluster := n.machine.level()
-	known := uint32(rulesVersion)
+	known := n.machine.knows
 	for _, row := range n.machine.members() {
 		if row.Status != StatusLeft {
 			known = min(known, row.MaxVersion)
@@ -167,6 +184,7 @@ func (o *office) renew(ctx context.Context, r *snakepitv1.RenewRequest) (*snakep
 	}
 	w.deadAt = max(w.deadAt, deadAt(received))
 	w.applied, w.draining, w.heard = r.GetApplied(), r.GetDraining(), true
+	w.rehomeAfter = min(max(0, r.GetRehomeAfter().AsDuration()), maxRehomeAfter)
 	w.pools = map[string]uint32{}
 	for _, p := range r.GetPools() {
 		w.pools[p.GetName()] = p.GetRoom()
@@ -189,32 +207,39 @@ func (o *office) holder(r *snakepitv1.RenewRequest) (*watched, error) {
 	return w, nil
 }
 
-// declare says of nodes that they're down, or draining. Whether it came true shows at the next
-// look.
+// declare says of nodes that they're down, or draining, and for how long they're waited
+// for. Whether it came true shows at the next look.
 func (o *office) declare(ctx context.Context) {
-	for _, change := range append(o.condemn(), o.drained()...) {
+	for _, change := range append(o.condemn(), o.told()...) {
 		if _, err := o.m.n.proposer.propose(ctx, change); err != nil {
 			return
 		}
 	}
 }
 
-// drained gives the commands for those who began to drain, or don't any more.
-func (o *office) drained() []*snakepitv1.RegistryCommand {
+// told gives the commands for what nodes have said of themselves: that they drain, or
+// don't any more, and how long they're to be waited for. One that hasn't ended in the
+// time that it wanted to pause for goes on as before.
+func (o *office) told() []*snakepitv1.RegistryCommand {
+	now := o.m.clock.Now()
+	level, _ := o.m.n.machine.level()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var all []*snakepitv1.RegistryCommand
 	for _, row := range o.m.n.machine.members() {
 		w := o.watched[row.ID]
-		if w == nil || !w.heard || w.condemned || w.incarnation != row.Incarnation || !row.serves() {
+		if w == nil || !w.heard || w.condemned || w.incarnation != row.Incarnation || !row.serves() || o.pausing(row, now) {
 			continue
 		}
-		if is := row.Status == StatusDraining; is != w.draining {
-			to := StatusUp
-			if w.draining {
-				to = StatusDraining
-			}
+		to := StatusUp
+		if w.draining {
+			to = StatusDraining
+		}
+		switch {
+		case row.Status != to:
 			all = append(all, setNodeStatus(row.ID, row.Incarnation, to, o.term))
+		case row.RehomeAfter != w.rehomeAfter && level >= 3:
+			all = append(all, setRehomeAfter(Owner{Node: row.ID, Incarnation: row.Incarnation}, w.rehomeAfter, o.term))
 		}
 	}
 	return all
@@ -243,7 +268,7 @@ func (o *office) condemn() []*snakepitv1.RegistryCommand {
 			o.watched[row.ID] = &watched{incarnation: row.Incarnation, deadAt: deadAt(now)}
 			continue
 		}
-		if now >= w.deadAt {
+		if now >= w.deadAt && !o.pausing(row, now) {
 			w.condemned = true
 			down = append(down, setNodeStatus(row.ID, w.incarnation, StatusDown, o.term))
 		}

@@ -13,16 +13,18 @@ import (
 const maxPlaces = 10_000
 
 // Self implements host.OwnerRegistry. A host that is no node of several is nobody,
-// and holds for ever: there's nobody else.
+// and holds for ever: there's nobody else. A node that has lost its lease stays who it
+// was until it's registered anew: what never leaves it ([host.AvailabilityLocal]) is
+// still its own, by the node's id.
 func (n *Node) Self() (self Owner, holds bool) {
 	if n.mesh == nil {
 		return Owner{}, true
 	}
-	l := n.Lease()
-	if l.Incarnation == 0 {
+	s := n.mesh.standing.Load()
+	if s == nil {
 		return Owner{}, false
 	}
-	return Owner{Node: n.ID(), Incarnation: l.Incarnation}, l.Valid(n.cfg.Clock.Now())
+	return s.self, s.lease.Valid(n.cfg.Clock.Now())
 }
 
 // Place finds other nodes that have room for sessions of a pool, one for each of at

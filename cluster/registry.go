@@ -20,6 +20,9 @@ func (n *Node) OpenSession(ctx context.Context, s host.Session) (host.Session, e
 	if err := validateSession(s); err != nil {
 		return host.Session{}, err
 	}
+	if s.Availability == host.AvailabilityStrict {
+		s.Availability = "" // the same, and known to older nodes
+	}
 	owner, err := n.mayOwn()
 	if err != nil {
 		return host.Session{}, err
@@ -92,6 +95,7 @@ func (n *Node) ClaimProcess(ctx context.Context, p host.ProcessRecord) (host.Pro
 	if err := p.Validate(); err != nil {
 		return host.ProcessRecord{}, err
 	}
+	p.Owner, p.Unverified = n.claimant(), false
 	o, err := n.propose(ctx, claimProcess(p))
 	if err != nil {
 		return host.ProcessRecord{}, err
@@ -99,10 +103,23 @@ func (n *Node) ClaimProcess(ctx context.Context, p host.ProcessRecord) (host.Pro
 	return *o.process, nil
 }
 
-// ReleaseProcess implements host.ProcessRegistry.
+// claimant is what stands in the records of this node's processes.
+func (n *Node) claimant() Owner {
+	if level, _ := n.machine.level(); n.mesh == nil || level < 3 {
+		return Owner{}
+	}
+	self, _ := n.Self()
+	return self
+}
+
+// ReleaseProcess implements host.ProcessRegistry. Of another node's process only those
+// on its machine can know: from elsewhere the error is conflict.
 func (n *Node) ReleaseProcess(ctx context.Context, worker host.WorkerID) error {
 	if err := names.CheckID("worker", string(worker)); err != nil {
 		return err
+	}
+	if p := n.machine.process(worker); n.mesh != nil && p != nil && p.Owner.Node != "" && p.Owner.Node != n.ID() && !p.Machine.Same(n.cfg.Machine) {
+		return errdefs.New(errdefs.Conflict, "worker %q is on another machine, and its process can't be known to be gone", names.Cut(string(worker)))
 	}
 	_, err := n.propose(ctx, releaseProcess(worker))
 	return err
@@ -171,7 +188,7 @@ func validateSession(s host.Session) error {
 	if err := s.Affinity.Validate(); err != nil {
 		return err
 	}
-	return nil
+	return s.Availability.Validate()
 }
 
 // copied is the caller's own. A host that is no node of several owns all there is,

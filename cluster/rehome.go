@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
@@ -20,16 +22,18 @@ type orphan struct {
 	row   *Member // the owner's, as it is now; nil: forgotten
 }
 
-// orphans lists the sessions whose owner isn't up under its incarnation.
+// orphans lists the sessions whose owner isn't up under its incarnation, but for
+// those that wait for it in any case.
 func (m *machine) orphans() []orphan {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var all []orphan
 	for _, s := range m.state.sessions {
 		row := m.state.nodes[s.Owner.Node]
-		if row == nil || row.Incarnation != s.Owner.Incarnation || !row.serves() {
-			all = append(all, orphan{s.ID, s.Pool, s.Epoch, s.Owner, row})
+		if row != nil && (row.serves() && row.Incarnation == s.Owner.Incarnation || s.local() && row.Status != StatusLeft) {
+			continue
 		}
+		all = append(all, orphan{s.ID, s.Pool, s.Epoch, s.Owner, row})
 	}
 	slices.SortFunc(all, func(a, b orphan) int { return strings.Compare(string(a.id), string(b.id)) })
 	return all
@@ -71,32 +75,60 @@ func choose(o orphan, only bool, candidates []candidate) (Owner, bool) {
 	return candidates[best].owner, true
 }
 
-// rehome gives orphans to nodes that are up. What finds no place waits for the next
-// look: more says whether there was any.
-func (o *office) rehome(ctx context.Context) (more bool) {
+// never is when to look again unless something changes.
+const never = time.Duration(math.MaxInt64)
+
+// rehome gives orphans to nodes that are up, and says when to look again: what finds
+// no place, or whose move isn't sure, waits for the next look, and what its own node
+// is waited for with until then.
+func (o *office) rehome(ctx context.Context) (next time.Duration) {
+	next = never
 	orphans := o.m.n.machine.orphans()
 	if len(orphans) == 0 {
-		return false
+		return next
 	}
-	candidates := o.candidates()
+	candidates, now := o.candidates(), o.m.clock.Now()
 	var moves []*snakepitv1.MoveSession
 	size := 0
 	for _, lost := range orphans {
-		to, ok := choose(lost, !o.over(lost), candidates)
+		until := o.patience(lost)
+		to, ok := choose(lost, now < until || !o.over(lost), candidates)
 		if !ok {
+			next = min(next, max(now, until))
 			continue
 		}
+		next = now
 		moves = append(moves, move(lost.id, lost.epoch, to))
 		size += len(lost.id) + len(to.Node) + 48
 		if len(moves) == maxMoves || size > maxEntry/4 {
 			if !o.propose(ctx, moves) {
-				return true
+				return now
 			}
 			moves, size = nil, 0
 		}
 	}
 	o.propose(ctx, moves)
-	return true
+	return next
+}
+
+// downed is a node that this leader saw to be down.
+type downed struct {
+	row   *Member
+	since time.Duration
+}
+
+// patience is until when an orphan waits for its own node, which may come back: an
+// earlier leader's wait counts for nothing.
+func (o *office) patience(lost orphan) time.Duration {
+	if lost.row == nil || lost.row.Status != StatusDown || lost.row.RehomeAfter == 0 {
+		return 0
+	}
+	d, known := o.downed[lost.row.ID]
+	if !known || d.row != lost.row {
+		d = downed{lost.row, o.m.clock.Now()}
+		o.downed[lost.row.ID] = d
+	}
+	return d.since + lost.row.RehomeAfter
 }
 
 func (o *office) propose(ctx context.Context, moves []*snakepitv1.MoveSession) bool {

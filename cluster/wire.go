@@ -3,6 +3,7 @@ package cluster
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -16,6 +17,7 @@ func sessionToWire(s host.Session) *snakepitv1.SessionRecord {
 	w := &snakepitv1.SessionRecord{
 		Id: string(s.ID), Pool: s.Pool, Home: string(s.Home), Epoch: s.Epoch, Metadata: s.Metadata,
 		Affinity: string(s.Affinity), Concurrent: s.Concurrent, Owner: s.Owner.Node, OwnerIncarnation: s.Owner.Incarnation,
+		Availability: string(s.Availability),
 	}
 	if s.TTL != 0 {
 		w.Ttl = durationpb.New(s.TTL)
@@ -30,7 +32,8 @@ func sessionFromWire(w *snakepitv1.SessionRecord) host.Session {
 	s := host.Session{
 		ID: host.SessionID(w.GetId()), Pool: w.GetPool(), Home: host.WorkerID(w.GetHome()), Epoch: w.GetEpoch(),
 		TTL: w.GetTtl().AsDuration(), Metadata: w.GetMetadata(), Affinity: host.Affinity(w.GetAffinity()), Concurrent: w.GetConcurrent(),
-		Owner: host.Owner{Node: w.GetOwner(), Incarnation: w.GetOwnerIncarnation()},
+		Owner:        host.Owner{Node: w.GetOwner(), Incarnation: w.GetOwnerIncarnation()},
+		Availability: host.Availability(w.GetAvailability()),
 	}
 	if w.GetOpenedAt() != nil {
 		s.OpenedAt = w.GetOpenedAt().AsTime()
@@ -43,6 +46,7 @@ func processToWire(p host.ProcessRecord) *snakepitv1.WorkerProcess {
 		Worker: string(p.Worker), Pool: p.Pool, Node: p.Node, Epoch: p.Epoch,
 		Pid: int64(p.Process.PID), StartTime: p.Process.StartTime,
 		MachineId: p.Machine.Machine, BootId: p.Machine.Boot, PidNamespace: p.Machine.PIDNamespace,
+		Owner: p.Owner.Node, OwnerIncarnation: p.Owner.Incarnation,
 	}
 }
 
@@ -51,6 +55,7 @@ func processFromWire(w *snakepitv1.WorkerProcess) host.ProcessRecord {
 		Worker: host.WorkerID(w.GetWorker()), Pool: w.GetPool(), Node: w.GetNode(), Epoch: w.GetEpoch(),
 		Process: host.Process{PID: int(w.GetPid()), StartTime: w.GetStartTime()},
 		Machine: host.MachineID{Machine: w.GetMachineId(), Boot: w.GetBootId(), PIDNamespace: w.GetPidNamespace()},
+		Owner:   host.Owner{Node: w.GetOwner(), Incarnation: w.GetOwnerIncarnation()},
 	}
 }
 
@@ -128,6 +133,22 @@ func outcomeFromWire(w *snakepitv1.RegistryOutcome) outcome {
 	}
 	o.version = w.GetVersion()
 	return o
+}
+
+// offeredToWire has what the host's own API has of a tool.
+func offeredToWire(t host.OfferedTool) *snakepitv1.OfferedTool {
+	return &snakepitv1.OfferedTool{Pool: t.Pool, Exposed: t.Exposed, Tool: &snakepitv1.Tool{
+		Name: t.Name, Description: t.Description, InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
+		Stream: t.Stream, InputStream: t.InputStream, Idempotent: t.Idempotent, Cancel: t.Cancel,
+	}}
+}
+
+func offeredFromWire(w *snakepitv1.OfferedTool) host.OfferedTool {
+	t := w.GetTool()
+	return host.OfferedTool{Pool: w.GetPool(), Exposed: w.GetExposed(), Tool: host.Tool{
+		Name: t.GetName(), Description: t.GetDescription(), InputSchema: t.GetInputSchema(), OutputSchema: t.GetOutputSchema(),
+		Stream: t.GetStream(), InputStream: t.GetInputStream(), Idempotent: t.GetIdempotent(), Cancel: t.GetCancel(),
+	}}
 }
 
 // The commands.
@@ -214,5 +235,56 @@ func moveSession(id host.SessionID, from uint64, to Owner) *snakepitv1.RegistryC
 func setState(id host.SessionID, epoch uint64, changes []*snakepitv1.StateChange) *snakepitv1.RegistryCommand {
 	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SetState{
 		SetState: &snakepitv1.SetState{Id: string(id), Epoch: epoch, Changes: changes},
+	}}
+}
+
+func pauseNode(by Owner, within time.Duration) *snakepitv1.RegistryCommand {
+	c := &snakepitv1.PauseNode{Id: by.Node, Incarnation: by.Incarnation}
+	if within != 0 {
+		c.Within = durationpb.New(within)
+	}
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_PauseNode{PauseNode: c}}
+}
+
+func setRehomeAfter(of Owner, after time.Duration, term uint64) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SetRehomeAfter{
+		SetRehomeAfter: &snakepitv1.SetRehomeAfter{Id: of.Node, Incarnation: of.Incarnation, After: durationpb.New(after), Term: term},
+	}}
+}
+
+func storeTools(by Owner, content []byte) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_StoreTools{
+		StoreTools: &snakepitv1.StoreTools{Id: by.Node, Incarnation: by.Incarnation, Content: content},
+	}}
+}
+
+func offerTools(by Owner, sets []sum) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_OfferTools{
+		OfferTools: &snakepitv1.OfferTools{Id: by.Node, Incarnation: by.Incarnation, Sets: sumsToWire(sets)},
+	}}
+}
+
+func addToken(hash sum, uses uint32, label string) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_AddToken{
+		AddToken: &snakepitv1.AddToken{Hash: hash[:], Uses: uses, Label: label},
+	}}
+}
+
+// dropToken has no term where an operator drops a token.
+func dropToken(hash sum, added, term uint64) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_DropToken{
+		DropToken: &snakepitv1.DropToken{Hash: hash[:], Added: added, Term: term},
+	}}
+}
+
+func spendToken(hash sum, node string) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SpendToken{
+		SpendToken: &snakepitv1.SpendToken{Hash: hash[:], Node: node},
+	}}
+}
+
+func setPoolOverride(pool string, knobs map[string]string) *snakepitv1.RegistryCommand {
+	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SetPoolOverride{
+		SetPoolOverride: &snakepitv1.SetPoolOverride{Pool: pool, Knobs: knobs},
 	}}
 }

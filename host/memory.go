@@ -45,6 +45,9 @@ func (r *MemoryRegistry) OpenSession(_ context.Context, s Session) (Session, err
 	if err := validateSessionID(s.ID); err != nil {
 		return Session{}, err
 	}
+	if err := s.Availability.Validate(); err != nil {
+		return Session{}, err
+	}
 	if err := s.Affinity.Validate(); err != nil {
 		return Session{}, err
 	}

@@ -35,6 +35,12 @@ type ProcessRecord struct {
 	Epoch   uint64 // grows with each claim
 	Process Process
 	Machine MachineID // where Process means something
+	// Owner is which start of which node claimed it, as the registry has it: it sees to
+	// that itself. Zero where there's only one node.
+	Owner Owner
+	// Unverified says that this start isn't there any more, and that nobody has said
+	// since what became of the process. Only a registry says it.
+	Unverified bool
 }
 
 // MachineID names one boot of one machine, and the pid namespace in it. A pid

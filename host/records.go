@@ -115,10 +115,20 @@ func (r *records) takeStock(ctx context.Context, survivors map[*pool][]*member) 
 		}
 	}
 	for _, p := range list {
-		if p.Node == r.node && !live[p.Worker] {
+		if r.own(p) && !live[p.Worker] {
 			r.release(p.Worker)
 		}
 	}
+}
+
+// own reports whether a record is of an earlier start of this host. Where there are
+// several nodes, their ids tell: names may be the same.
+func (r *records) own(p ProcessRecord) bool {
+	if several, ok := r.registry.(OwnerRegistry); ok && p.Owner.Node != "" {
+		self, _ := several.Self()
+		return p.Owner.Node == self.Node
+	}
+	return p.Node == r.node
 }
 
 // flush tells what is left when the last worker is gone, and gives up soon.

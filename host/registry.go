@@ -42,4 +42,6 @@ type Session struct {
 	// Affinity is what becomes of its calls when the home is busy or gone; empty: hint.
 	Affinity   Affinity
 	Concurrent bool // its calls don't wait for each other
+	// Availability is what becomes of it when its node can't be reached; empty: strict.
+	Availability Availability
 }

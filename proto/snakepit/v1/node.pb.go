@@ -9,6 +9,7 @@ package snakepitv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -376,7 +377,9 @@ type RenewRequest struct {
 	// It gives its lease back: it serves no session any more.
 	Release bool `protobuf:"varint,6,opt,name=release,proto3" json:"release,omitempty"`
 	// It keeps what it owns, and is to get nothing new.
-	Draining      bool `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
+	// How long its sessions wait for it when it's down.
+	RehomeAfter   *durationpb.Duration `protobuf:"bytes,8,opt,name=rehome_after,json=rehomeAfter,proto3" json:"rehome_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -458,6 +461,13 @@ func (x *RenewRequest) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *RenewRequest) GetRehomeAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RehomeAfter
+	}
+	return nil
 }
 
 // RenewResponse grants it.
@@ -1052,7 +1062,7 @@ var File_snakepit_v1_node_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x16snakepit/v1/node.proto\x12\vsnakepit.v1\x1a\x1asnakepit/v1/registry.proto\"7\n" +
+	"\x16snakepit/v1/node.proto\x12\vsnakepit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1asnakepit/v1/registry.proto\"7\n" +
 	"\vNodeAddress\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"Z\n" +
@@ -1071,7 +1081,7 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\"2\n" +
 	"\bPoolRoom\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04room\x18\x02 \x01(\rR\x04room\"\xd3\x01\n" +
+	"\x04room\x18\x02 \x01(\rR\x04room\"\x91\x02\n" +
 	"\fRenewRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x14\n" +
@@ -1079,7 +1089,8 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\x05pools\x18\x04 \x03(\v2\x15.snakepit.v1.PoolRoomR\x05pools\x12\x18\n" +
 	"\aapplied\x18\x05 \x01(\x04R\aapplied\x12\x18\n" +
 	"\arelease\x18\x06 \x01(\bR\arelease\x12\x1a\n" +
-	"\bdraining\x18\a \x01(\bR\bdraining\"%\n" +
+	"\bdraining\x18\a \x01(\bR\bdraining\x12<\n" +
+	"\frehome_after\x18\b \x01(\v2\x19.google.protobuf.DurationR\vrehomeAfter\"%\n" +
 	"\rRenewResponse\x12\x14\n" +
 	"\x05alone\x18\x01 \x01(\bR\x05alone\"&\n" +
 	"\x0eProposeRequest\x12\x14\n" +
@@ -1132,56 +1143,58 @@ func file_snakepit_v1_node_proto_rawDescGZIP() []byte {
 
 var file_snakepit_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_snakepit_v1_node_proto_goTypes = []any{
-	(*NodeAddress)(nil),       // 0: snakepit.v1.NodeAddress
-	(*IntroduceRequest)(nil),  // 1: snakepit.v1.IntroduceRequest
-	(*IntroduceResponse)(nil), // 2: snakepit.v1.IntroduceResponse
-	(*JoinRequest)(nil),       // 3: snakepit.v1.JoinRequest
-	(*JoinResponse)(nil),      // 4: snakepit.v1.JoinResponse
-	(*PoolRoom)(nil),          // 5: snakepit.v1.PoolRoom
-	(*RenewRequest)(nil),      // 6: snakepit.v1.RenewRequest
-	(*RenewResponse)(nil),     // 7: snakepit.v1.RenewResponse
-	(*ProposeRequest)(nil),    // 8: snakepit.v1.ProposeRequest
-	(*ProposeResponse)(nil),   // 9: snakepit.v1.ProposeResponse
-	(*ReadIndexRequest)(nil),  // 10: snakepit.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil), // 11: snakepit.v1.ReadIndexResponse
-	(*RemoveRequest)(nil),     // 12: snakepit.v1.RemoveRequest
-	(*RemoveResponse)(nil),    // 13: snakepit.v1.RemoveResponse
-	(*TransferRequest)(nil),   // 14: snakepit.v1.TransferRequest
-	(*TransferResponse)(nil),  // 15: snakepit.v1.TransferResponse
-	(*PlaceRequest)(nil),      // 16: snakepit.v1.PlaceRequest
-	(*PlaceResponse)(nil),     // 17: snakepit.v1.PlaceResponse
-	(*NodePlace)(nil),         // 18: snakepit.v1.NodePlace
-	(*NodeRecord)(nil),        // 19: snakepit.v1.NodeRecord
-	(*RegistryOutcome)(nil),   // 20: snakepit.v1.RegistryOutcome
+	(*NodeAddress)(nil),         // 0: snakepit.v1.NodeAddress
+	(*IntroduceRequest)(nil),    // 1: snakepit.v1.IntroduceRequest
+	(*IntroduceResponse)(nil),   // 2: snakepit.v1.IntroduceResponse
+	(*JoinRequest)(nil),         // 3: snakepit.v1.JoinRequest
+	(*JoinResponse)(nil),        // 4: snakepit.v1.JoinResponse
+	(*PoolRoom)(nil),            // 5: snakepit.v1.PoolRoom
+	(*RenewRequest)(nil),        // 6: snakepit.v1.RenewRequest
+	(*RenewResponse)(nil),       // 7: snakepit.v1.RenewResponse
+	(*ProposeRequest)(nil),      // 8: snakepit.v1.ProposeRequest
+	(*ProposeResponse)(nil),     // 9: snakepit.v1.ProposeResponse
+	(*ReadIndexRequest)(nil),    // 10: snakepit.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil),   // 11: snakepit.v1.ReadIndexResponse
+	(*RemoveRequest)(nil),       // 12: snakepit.v1.RemoveRequest
+	(*RemoveResponse)(nil),      // 13: snakepit.v1.RemoveResponse
+	(*TransferRequest)(nil),     // 14: snakepit.v1.TransferRequest
+	(*TransferResponse)(nil),    // 15: snakepit.v1.TransferResponse
+	(*PlaceRequest)(nil),        // 16: snakepit.v1.PlaceRequest
+	(*PlaceResponse)(nil),       // 17: snakepit.v1.PlaceResponse
+	(*NodePlace)(nil),           // 18: snakepit.v1.NodePlace
+	(*NodeRecord)(nil),          // 19: snakepit.v1.NodeRecord
+	(*durationpb.Duration)(nil), // 20: google.protobuf.Duration
+	(*RegistryOutcome)(nil),     // 21: snakepit.v1.RegistryOutcome
 }
 var file_snakepit_v1_node_proto_depIdxs = []int32{
 	0,  // 0: snakepit.v1.IntroduceRequest.self:type_name -> snakepit.v1.NodeAddress
 	0,  // 1: snakepit.v1.IntroduceResponse.known:type_name -> snakepit.v1.NodeAddress
 	19, // 2: snakepit.v1.JoinRequest.node:type_name -> snakepit.v1.NodeRecord
 	5,  // 3: snakepit.v1.RenewRequest.pools:type_name -> snakepit.v1.PoolRoom
-	20, // 4: snakepit.v1.ProposeResponse.outcomes:type_name -> snakepit.v1.RegistryOutcome
-	18, // 5: snakepit.v1.PlaceResponse.places:type_name -> snakepit.v1.NodePlace
-	1,  // 6: snakepit.v1.Node.Introduce:input_type -> snakepit.v1.IntroduceRequest
-	3,  // 7: snakepit.v1.Node.Join:input_type -> snakepit.v1.JoinRequest
-	6,  // 8: snakepit.v1.Node.Renew:input_type -> snakepit.v1.RenewRequest
-	8,  // 9: snakepit.v1.Node.Propose:input_type -> snakepit.v1.ProposeRequest
-	10, // 10: snakepit.v1.Node.ReadIndex:input_type -> snakepit.v1.ReadIndexRequest
-	12, // 11: snakepit.v1.Node.Remove:input_type -> snakepit.v1.RemoveRequest
-	14, // 12: snakepit.v1.Node.Transfer:input_type -> snakepit.v1.TransferRequest
-	16, // 13: snakepit.v1.Node.Place:input_type -> snakepit.v1.PlaceRequest
-	2,  // 14: snakepit.v1.Node.Introduce:output_type -> snakepit.v1.IntroduceResponse
-	4,  // 15: snakepit.v1.Node.Join:output_type -> snakepit.v1.JoinResponse
-	7,  // 16: snakepit.v1.Node.Renew:output_type -> snakepit.v1.RenewResponse
-	9,  // 17: snakepit.v1.Node.Propose:output_type -> snakepit.v1.ProposeResponse
-	11, // 18: snakepit.v1.Node.ReadIndex:output_type -> snakepit.v1.ReadIndexResponse
-	13, // 19: snakepit.v1.Node.Remove:output_type -> snakepit.v1.RemoveResponse
-	15, // 20: snakepit.v1.Node.Transfer:output_type -> snakepit.v1.TransferResponse
-	17, // 21: snakepit.v1.Node.Place:output_type -> snakepit.v1.PlaceResponse
-	14, // [14:22] is the sub-list for method output_type
-	6,  // [6:14] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	20, // 4: snakepit.v1.RenewRequest.rehome_after:type_name -> google.protobuf.Duration
+	21, // 5: snakepit.v1.ProposeResponse.outcomes:type_name -> snakepit.v1.RegistryOutcome
+	18, // 6: snakepit.v1.PlaceResponse.places:type_name -> snakepit.v1.NodePlace
+	1,  // 7: snakepit.v1.Node.Introduce:input_type -> snakepit.v1.IntroduceRequest
+	3,  // 8: snakepit.v1.Node.Join:input_type -> snakepit.v1.JoinRequest
+	6,  // 9: snakepit.v1.Node.Renew:input_type -> snakepit.v1.RenewRequest
+	8,  // 10: snakepit.v1.Node.Propose:input_type -> snakepit.v1.ProposeRequest
+	10, // 11: snakepit.v1.Node.ReadIndex:input_type -> snakepit.v1.ReadIndexRequest
+	12, // 12: snakepit.v1.Node.Remove:input_type -> snakepit.v1.RemoveRequest
+	14, // 13: snakepit.v1.Node.Transfer:input_type -> snakepit.v1.TransferRequest
+	16, // 14: snakepit.v1.Node.Place:input_type -> snakepit.v1.PlaceRequest
+	2,  // 15: snakepit.v1.Node.Introduce:output_type -> snakepit.v1.IntroduceResponse
+	4,  // 16: snakepit.v1.Node.Join:output_type -> snakepit.v1.JoinResponse
+	7,  // 17: snakepit.v1.Node.Renew:output_type -> snakepit.v1.RenewResponse
+	9,  // 18: snakepit.v1.Node.Propose:output_type -> snakepit.v1.ProposeResponse
+	11, // 19: snakepit.v1.Node.ReadIndex:output_type -> snakepit.v1.ReadIndexResponse
+	13, // 20: snakepit.v1.Node.Remove:output_type -> snakepit.v1.RemoveResponse
+	15, // 21: snakepit.v1.Node.Transfer:output_type -> snakepit.v1.TransferResponse
+	17, // 22: snakepit.v1.Node.Place:output_type -> snakepit.v1.PlaceResponse
+	15, // [15:23] is the sub-list for method output_type
+	7,  // [7:15] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_node_proto_init() }

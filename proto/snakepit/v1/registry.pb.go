@@ -37,6 +37,9 @@ const (
 	NodeStatus_NODE_STATUS_DOWN NodeStatus = 3
 	// It's no member any more, and its id can't come back.
 	NodeStatus_NODE_STATUS_LEFT NodeStatus = 4
+	// It has ended for a while, or is about to: it keeps what it owns, and gets nothing
+	// new.
+	NodeStatus_NODE_STATUS_PAUSING NodeStatus = 5
 )
 
 // Enum value maps for NodeStatus.
@@ -47,6 +50,7 @@ var (
 		2: "NODE_STATUS_DRAINING",
 		3: "NODE_STATUS_DOWN",
 		4: "NODE_STATUS_LEFT",
+		5: "NODE_STATUS_PAUSING",
 	}
 	NodeStatus_value = map[string]int32{
 		"NODE_STATUS_UNSPECIFIED": 0,
@@ -54,6 +58,7 @@ var (
 		"NODE_STATUS_DRAINING":    2,
 		"NODE_STATUS_DOWN":        3,
 		"NODE_STATUS_LEFT":        4,
+		"NODE_STATUS_PAUSING":     5,
 	}
 )
 
@@ -183,6 +188,14 @@ type RegistryCommand struct {
 	//	*RegistryCommand_Rehome
 	//	*RegistryCommand_MoveSession
 	//	*RegistryCommand_SetState
+	//	*RegistryCommand_PauseNode
+	//	*RegistryCommand_SetRehomeAfter
+	//	*RegistryCommand_StoreTools
+	//	*RegistryCommand_OfferTools
+	//	*RegistryCommand_AddToken
+	//	*RegistryCommand_DropToken
+	//	*RegistryCommand_SpendToken
+	//	*RegistryCommand_SetPoolOverride
 	Command       isRegistryCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,6 +362,78 @@ func (x *RegistryCommand) GetSetState() *SetState {
 	return nil
 }
 
+func (x *RegistryCommand) GetPauseNode() *PauseNode {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_PauseNode); ok {
+			return x.PauseNode
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetSetRehomeAfter() *SetRehomeAfter {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_SetRehomeAfter); ok {
+			return x.SetRehomeAfter
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetStoreTools() *StoreTools {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_StoreTools); ok {
+			return x.StoreTools
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetOfferTools() *OfferTools {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_OfferTools); ok {
+			return x.OfferTools
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetAddToken() *AddToken {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_AddToken); ok {
+			return x.AddToken
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetDropToken() *DropToken {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_DropToken); ok {
+			return x.DropToken
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetSpendToken() *SpendToken {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_SpendToken); ok {
+			return x.SpendToken
+		}
+	}
+	return nil
+}
+
+func (x *RegistryCommand) GetSetPoolOverride() *SetPoolOverride {
+	if x != nil {
+		if x, ok := x.Command.(*RegistryCommand_SetPoolOverride); ok {
+			return x.SetPoolOverride
+		}
+	}
+	return nil
+}
+
 type isRegistryCommand_Command interface {
 	isRegistryCommand_Command()
 }
@@ -418,6 +503,46 @@ type RegistryCommand_SetState struct {
 	SetState *SetState `protobuf:"bytes,36,opt,name=set_state,json=setState,proto3,oneof"`
 }
 
+type RegistryCommand_PauseNode struct {
+	// Says that a node ends for a while.
+	PauseNode *PauseNode `protobuf:"bytes,60,opt,name=pause_node,json=pauseNode,proto3,oneof"`
+}
+
+type RegistryCommand_SetRehomeAfter struct {
+	// Says how long a node's sessions wait for it.
+	SetRehomeAfter *SetRehomeAfter `protobuf:"bytes,61,opt,name=set_rehome_after,json=setRehomeAfter,proto3,oneof"`
+}
+
+type RegistryCommand_StoreTools struct {
+	// Stores a set of tools.
+	StoreTools *StoreTools `protobuf:"bytes,62,opt,name=store_tools,json=storeTools,proto3,oneof"`
+}
+
+type RegistryCommand_OfferTools struct {
+	// Says which sets of tools a node offers.
+	OfferTools *OfferTools `protobuf:"bytes,63,opt,name=offer_tools,json=offerTools,proto3,oneof"`
+}
+
+type RegistryCommand_AddToken struct {
+	// Records a token with which nodes may join.
+	AddToken *AddToken `protobuf:"bytes,64,opt,name=add_token,json=addToken,proto3,oneof"`
+}
+
+type RegistryCommand_DropToken struct {
+	// Forgets a token.
+	DropToken *DropToken `protobuf:"bytes,65,opt,name=drop_token,json=dropToken,proto3,oneof"`
+}
+
+type RegistryCommand_SpendToken struct {
+	// Lets a node join with a token.
+	SpendToken *SpendToken `protobuf:"bytes,66,opt,name=spend_token,json=spendToken,proto3,oneof"`
+}
+
+type RegistryCommand_SetPoolOverride struct {
+	// Changes what the pools of a name are configured as.
+	SetPoolOverride *SetPoolOverride `protobuf:"bytes,67,opt,name=set_pool_override,json=setPoolOverride,proto3,oneof"`
+}
+
 func (*RegistryCommand_OpenSession) isRegistryCommand_Command() {}
 
 func (*RegistryCommand_BindSession) isRegistryCommand_Command() {}
@@ -443,6 +568,22 @@ func (*RegistryCommand_Rehome) isRegistryCommand_Command() {}
 func (*RegistryCommand_MoveSession) isRegistryCommand_Command() {}
 
 func (*RegistryCommand_SetState) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_PauseNode) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_SetRehomeAfter) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_StoreTools) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_OfferTools) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_AddToken) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_DropToken) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_SpendToken) isRegistryCommand_Command() {}
+
+func (*RegistryCommand_SetPoolOverride) isRegistryCommand_Command() {}
 
 // OpenSession records a session, unless one of its id is there already.
 type OpenSession struct {
@@ -1265,6 +1406,562 @@ func (x *StateChange) GetExpected() uint64 {
 	return 0
 }
 
+// PauseNode says that a node is about to end, and to start again soon: until then
+// nobody gets what it owns. Its next start owns all of it under the same epochs.
+type PauseNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The incarnation that it must have.
+	Incarnation uint64 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Within which time it's back, at most five minutes; absent or zero: it goes on
+	// after all.
+	Within        *durationpb.Duration `protobuf:"bytes,3,opt,name=within,proto3" json:"within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseNode) Reset() {
+	*x = PauseNode{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseNode) ProtoMessage() {}
+
+func (x *PauseNode) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseNode.ProtoReflect.Descriptor instead.
+func (*PauseNode) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PauseNode) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PauseNode) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *PauseNode) GetWithin() *durationpb.Duration {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+// SetRehomeAfter says how long the sessions of a node that is down wait for it.
+// Only the leader decides it.
+type SetRehomeAfter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The incarnation that it must have.
+	Incarnation uint64 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// How long.
+	After *durationpb.Duration `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// The term of the leader who decided it: in a later one it changes nothing.
+	Term          uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRehomeAfter) Reset() {
+	*x = SetRehomeAfter{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRehomeAfter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRehomeAfter) ProtoMessage() {}
+
+func (x *SetRehomeAfter) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRehomeAfter.ProtoReflect.Descriptor instead.
+func (*SetRehomeAfter) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SetRehomeAfter) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetRehomeAfter) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *SetRehomeAfter) GetAfter() *durationpb.Duration {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *SetRehomeAfter) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// StoreTools stores a set of tools that a node is about to offer, under the
+// SHA-256 of its content, unless it's there already.
+type StoreTools struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its incarnation.
+	Incarnation uint64 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// A ToolSet; at most 96 KiB.
+	Content       []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreTools) Reset() {
+	*x = StoreTools{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreTools) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreTools) ProtoMessage() {}
+
+func (x *StoreTools) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreTools.ProtoReflect.Descriptor instead.
+func (*StoreTools) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StoreTools) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StoreTools) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *StoreTools) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+// ToolSet is some of the tools that a node offers.
+type ToolSet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tools.
+	Tools         []*OfferedTool `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ToolSet) Reset() {
+	*x = ToolSet{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ToolSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ToolSet) ProtoMessage() {}
+
+func (x *ToolSet) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ToolSet.ProtoReflect.Descriptor instead.
+func (*ToolSet) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ToolSet) GetTools() []*OfferedTool {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+// OfferTools says what a node offers, in place of what it offered before. Sets that
+// no node offers any more are forgotten.
+type OfferTools struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its incarnation.
+	Incarnation uint64 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// The SHA-256 of each set; at most 64, all of which must be stored.
+	Sets          [][]byte `protobuf:"bytes,3,rep,name=sets,proto3" json:"sets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferTools) Reset() {
+	*x = OfferTools{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferTools) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferTools) ProtoMessage() {}
+
+func (x *OfferTools) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferTools.ProtoReflect.Descriptor instead.
+func (*OfferTools) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *OfferTools) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OfferTools) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *OfferTools) GetSets() [][]byte {
+	if x != nil {
+		return x.Sets
+	}
+	return nil
+}
+
+// AddToken records a token, unless it's there already.
+type AddToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 of its secret.
+	Hash []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	// How many nodes may join with it: 1 to 64.
+	Uses uint32 `protobuf:"varint,2,opt,name=uses,proto3" json:"uses,omitempty"`
+	// For people; at most 256 bytes.
+	Label         string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddToken) Reset() {
+	*x = AddToken{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddToken) ProtoMessage() {}
+
+func (x *AddToken) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddToken.ProtoReflect.Descriptor instead.
+func (*AddToken) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AddToken) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *AddToken) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *AddToken) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+// DropToken forgets a token.
+type DropToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 of its secret.
+	Hash []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The epoch at which it was added; zero: any.
+	Added uint64 `protobuf:"varint,2,opt,name=added,proto3" json:"added,omitempty"`
+	// The term of the leader who decided it, since the token is too old: in a later
+	// one it changes nothing; zero: an operator did.
+	Term          uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropToken) Reset() {
+	*x = DropToken{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropToken) ProtoMessage() {}
+
+func (x *DropToken) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropToken.ProtoReflect.Descriptor instead.
+func (*DropToken) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DropToken) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *DropToken) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *DropToken) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// SpendToken uses a token for a node, once, however often it comes.
+type SpendToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 of its secret.
+	Hash []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The node.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpendToken) Reset() {
+	*x = SpendToken{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpendToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpendToken) ProtoMessage() {}
+
+func (x *SpendToken) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpendToken.ProtoReflect.Descriptor instead.
+func (*SpendToken) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SpendToken) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *SpendToken) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// SetPoolOverride changes what the pools of a name are configured as, on all nodes.
+type SetPoolOverride struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Knobs and their values, in place of those before: at most 32, and 4 KiB; none:
+	// the pools are as each node's own configuration has them.
+	Knobs         map[string]string `protobuf:"bytes,2,rep,name=knobs,proto3" json:"knobs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPoolOverride) Reset() {
+	*x = SetPoolOverride{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPoolOverride) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPoolOverride) ProtoMessage() {}
+
+func (x *SetPoolOverride) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPoolOverride.ProtoReflect.Descriptor instead.
+func (*SetPoolOverride) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *SetPoolOverride) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *SetPoolOverride) GetKnobs() map[string]string {
+	if x != nil {
+		return x.Knobs
+	}
+	return nil
+}
+
 // StateEntry is one key of a session's state.
 type StateEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1280,7 +1977,7 @@ type StateEntry struct {
 
 func (x *StateEntry) Reset() {
 	*x = StateEntry{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[16]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1989,7 @@ func (x *StateEntry) String() string {
 func (*StateEntry) ProtoMessage() {}
 
 func (x *StateEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[16]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +2002,7 @@ func (x *StateEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateEntry.ProtoReflect.Descriptor instead.
 func (*StateEntry) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{16}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StateEntry) GetKey() string {
@@ -1359,14 +2056,18 @@ type NodeRecord struct {
 	// The highest.
 	MaxVersion uint32 `protobuf:"varint,13,opt,name=max_version,json=maxVersion,proto3" json:"max_version,omitempty"`
 	// How it is.
-	Status        NodeStatus `protobuf:"varint,14,opt,name=status,proto3,enum=snakepit.v1.NodeStatus" json:"status,omitempty"`
+	Status NodeStatus `protobuf:"varint,14,opt,name=status,proto3,enum=snakepit.v1.NodeStatus" json:"status,omitempty"`
+	// How long its sessions wait for it when it's down.
+	RehomeAfter *durationpb.Duration `protobuf:"bytes,60,opt,name=rehome_after,json=rehomeAfter,proto3" json:"rehome_after,omitempty"`
+	// While it's pausing: within which time it's back.
+	Pause         *durationpb.Duration `protobuf:"bytes,61,opt,name=pause,proto3" json:"pause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NodeRecord) Reset() {
 	*x = NodeRecord{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[17]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +2079,7 @@ func (x *NodeRecord) String() string {
 func (*NodeRecord) ProtoMessage() {}
 
 func (x *NodeRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[17]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +2092,7 @@ func (x *NodeRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRecord.ProtoReflect.Descriptor instead.
 func (*NodeRecord) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{17}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NodeRecord) GetId() string {
@@ -1492,6 +2193,20 @@ func (x *NodeRecord) GetStatus() NodeStatus {
 	return NodeStatus_NODE_STATUS_UNSPECIFIED
 }
 
+func (x *NodeRecord) GetRehomeAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RehomeAfter
+	}
+	return nil
+}
+
+func (x *NodeRecord) GetPause() *durationpb.Duration {
+	if x != nil {
+		return x.Pause
+	}
+	return nil
+}
+
 // SessionRecord is a session.
 type SessionRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1519,14 +2234,17 @@ type SessionRecord struct {
 	// The owner's incarnation: another one of the same node doesn't own it.
 	OwnerIncarnation uint64 `protobuf:"varint,31,opt,name=owner_incarnation,json=ownerIncarnation,proto3" json:"owner_incarnation,omitempty"`
 	// Its state, sorted by key; only in a snapshot.
-	State         []*StateEntry `protobuf:"bytes,32,rep,name=state,proto3" json:"state,omitempty"`
+	State []*StateEntry `protobuf:"bytes,32,rep,name=state,proto3" json:"state,omitempty"`
+	// Whether it goes to another node when its own can't be reached: "strict" (also
+	// when empty), or "local": it doesn't.
+	Availability  string `protobuf:"bytes,60,opt,name=availability,proto3" json:"availability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionRecord) Reset() {
 	*x = SessionRecord{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[18]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +2256,7 @@ func (x *SessionRecord) String() string {
 func (*SessionRecord) ProtoMessage() {}
 
 func (x *SessionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[18]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +2269,7 @@ func (x *SessionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRecord.ProtoReflect.Descriptor instead.
 func (*SessionRecord) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{18}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SessionRecord) GetId() string {
@@ -1638,6 +2356,13 @@ func (x *SessionRecord) GetState() []*StateEntry {
 	return nil
 }
 
+func (x *SessionRecord) GetAvailability() string {
+	if x != nil {
+		return x.Availability
+	}
+	return ""
+}
+
 // WorkerProcess is the process of one worker, and where it runs.
 type WorkerProcess struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1658,14 +2383,18 @@ type WorkerProcess struct {
 	// The machine's boot.
 	BootId string `protobuf:"bytes,8,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// The namespace of its pid.
-	PidNamespace  string `protobuf:"bytes,9,opt,name=pid_namespace,json=pidNamespace,proto3" json:"pid_namespace,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PidNamespace string `protobuf:"bytes,9,opt,name=pid_namespace,json=pidNamespace,proto3" json:"pid_namespace,omitempty"`
+	// The id of the node that claimed it; empty: a host that is no node of several.
+	Owner string `protobuf:"bytes,60,opt,name=owner,proto3" json:"owner,omitempty"`
+	// That node's incarnation.
+	OwnerIncarnation uint64 `protobuf:"varint,61,opt,name=owner_incarnation,json=ownerIncarnation,proto3" json:"owner_incarnation,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WorkerProcess) Reset() {
 	*x = WorkerProcess{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[19]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +2406,7 @@ func (x *WorkerProcess) String() string {
 func (*WorkerProcess) ProtoMessage() {}
 
 func (x *WorkerProcess) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[19]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +2419,7 @@ func (x *WorkerProcess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerProcess.ProtoReflect.Descriptor instead.
 func (*WorkerProcess) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{19}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WorkerProcess) GetWorker() string {
@@ -1756,6 +2485,20 @@ func (x *WorkerProcess) GetPidNamespace() string {
 	return ""
 }
 
+func (x *WorkerProcess) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *WorkerProcess) GetOwnerIncarnation() uint64 {
+	if x != nil {
+		return x.OwnerIncarnation
+	}
+	return 0
+}
+
 // RegistryOutcome is what a command came to.
 type RegistryOutcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1779,7 +2522,7 @@ type RegistryOutcome struct {
 
 func (x *RegistryOutcome) Reset() {
 	*x = RegistryOutcome{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[20]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +2534,7 @@ func (x *RegistryOutcome) String() string {
 func (*RegistryOutcome) ProtoMessage() {}
 
 func (x *RegistryOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[20]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +2547,7 @@ func (x *RegistryOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryOutcome.ProtoReflect.Descriptor instead.
 func (*RegistryOutcome) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{20}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RegistryOutcome) GetReason() string {
@@ -1871,6 +2614,10 @@ type RegistryRecord struct {
 	//	*RegistryRecord_Origin
 	//	*RegistryRecord_End
 	//	*RegistryRecord_Node
+	//	*RegistryRecord_Tools
+	//	*RegistryRecord_Offer
+	//	*RegistryRecord_Token
+	//	*RegistryRecord_Override
 	Record        isRegistryRecord_Record `protobuf_oneof:"record"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1878,7 +2625,7 @@ type RegistryRecord struct {
 
 func (x *RegistryRecord) Reset() {
 	*x = RegistryRecord{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[21]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1890,7 +2637,7 @@ func (x *RegistryRecord) String() string {
 func (*RegistryRecord) ProtoMessage() {}
 
 func (x *RegistryRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[21]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1903,7 +2650,7 @@ func (x *RegistryRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryRecord.ProtoReflect.Descriptor instead.
 func (*RegistryRecord) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{21}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RegistryRecord) GetRecord() isRegistryRecord_Record {
@@ -1976,6 +2723,42 @@ func (x *RegistryRecord) GetNode() *NodeRecord {
 	return nil
 }
 
+func (x *RegistryRecord) GetTools() []byte {
+	if x != nil {
+		if x, ok := x.Record.(*RegistryRecord_Tools); ok {
+			return x.Tools
+		}
+	}
+	return nil
+}
+
+func (x *RegistryRecord) GetOffer() *SnapshotOffer {
+	if x != nil {
+		if x, ok := x.Record.(*RegistryRecord_Offer); ok {
+			return x.Offer
+		}
+	}
+	return nil
+}
+
+func (x *RegistryRecord) GetToken() *SnapshotToken {
+	if x != nil {
+		if x, ok := x.Record.(*RegistryRecord_Token); ok {
+			return x.Token
+		}
+	}
+	return nil
+}
+
+func (x *RegistryRecord) GetOverride() *SetPoolOverride {
+	if x != nil {
+		if x, ok := x.Record.(*RegistryRecord_Override); ok {
+			return x.Override
+		}
+	}
+	return nil
+}
+
 type isRegistryRecord_Record interface {
 	isRegistryRecord_Record()
 }
@@ -2015,6 +2798,26 @@ type RegistryRecord_Node struct {
 	Node *NodeRecord `protobuf:"bytes,30,opt,name=node,proto3,oneof"`
 }
 
+type RegistryRecord_Tools struct {
+	// A set of tools, as a ToolSet.
+	Tools []byte `protobuf:"bytes,60,opt,name=tools,proto3,oneof"`
+}
+
+type RegistryRecord_Offer struct {
+	// What a node offers.
+	Offer *SnapshotOffer `protobuf:"bytes,61,opt,name=offer,proto3,oneof"`
+}
+
+type RegistryRecord_Token struct {
+	// A token.
+	Token *SnapshotToken `protobuf:"bytes,62,opt,name=token,proto3,oneof"`
+}
+
+type RegistryRecord_Override struct {
+	// What the pools of a name are configured as.
+	Override *SetPoolOverride `protobuf:"bytes,63,opt,name=override,proto3,oneof"`
+}
+
 func (*RegistryRecord_Header) isRegistryRecord_Record() {}
 
 func (*RegistryRecord_Session) isRegistryRecord_Record() {}
@@ -2028,6 +2831,160 @@ func (*RegistryRecord_Origin) isRegistryRecord_Record() {}
 func (*RegistryRecord_End) isRegistryRecord_Record() {}
 
 func (*RegistryRecord_Node) isRegistryRecord_Record() {}
+
+func (*RegistryRecord_Tools) isRegistryRecord_Record() {}
+
+func (*RegistryRecord_Offer) isRegistryRecord_Record() {}
+
+func (*RegistryRecord_Token) isRegistryRecord_Record() {}
+
+func (*RegistryRecord_Override) isRegistryRecord_Record() {}
+
+// SnapshotOffer is what a node offers.
+type SnapshotOffer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// The SHA-256 of each set that it offers.
+	Sets [][]byte `protobuf:"bytes,2,rep,name=sets,proto3" json:"sets,omitempty"`
+	// The SHA-256 of each that it's about to offer.
+	Stored        [][]byte `protobuf:"bytes,3,rep,name=stored,proto3" json:"stored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotOffer) Reset() {
+	*x = SnapshotOffer{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotOffer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotOffer) ProtoMessage() {}
+
+func (x *SnapshotOffer) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotOffer.ProtoReflect.Descriptor instead.
+func (*SnapshotOffer) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SnapshotOffer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SnapshotOffer) GetSets() [][]byte {
+	if x != nil {
+		return x.Sets
+	}
+	return nil
+}
+
+func (x *SnapshotOffer) GetStored() [][]byte {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
+// SnapshotToken is a token with which nodes may join.
+type SnapshotToken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 of its secret.
+	Hash []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	// How many nodes may join with it.
+	Uses uint32 `protobuf:"varint,2,opt,name=uses,proto3" json:"uses,omitempty"`
+	// For people.
+	Label string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
+	// Who did.
+	Spent []string `protobuf:"bytes,4,rep,name=spent,proto3" json:"spent,omitempty"`
+	// Generation × 2^40 + index of the log's entry that added it.
+	Added         uint64 `protobuf:"varint,5,opt,name=added,proto3" json:"added,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotToken) Reset() {
+	*x = SnapshotToken{}
+	mi := &file_snakepit_v1_registry_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotToken) ProtoMessage() {}
+
+func (x *SnapshotToken) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_registry_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotToken.ProtoReflect.Descriptor instead.
+func (*SnapshotToken) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SnapshotToken) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *SnapshotToken) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *SnapshotToken) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *SnapshotToken) GetSpent() []string {
+	if x != nil {
+		return x.Spent
+	}
+	return nil
+}
+
+func (x *SnapshotToken) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
 
 // SnapshotHeader begins a snapshot.
 type SnapshotHeader struct {
@@ -2048,7 +3005,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[22]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +3017,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[22]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +3030,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{22}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SnapshotHeader) GetVersion() uint32 {
@@ -2129,7 +3086,7 @@ type SnapshotOrigin struct {
 
 func (x *SnapshotOrigin) Reset() {
 	*x = SnapshotOrigin{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[23]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +3098,7 @@ func (x *SnapshotOrigin) String() string {
 func (*SnapshotOrigin) ProtoMessage() {}
 
 func (x *SnapshotOrigin) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[23]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +3111,7 @@ func (x *SnapshotOrigin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotOrigin.ProtoReflect.Descriptor instead.
 func (*SnapshotOrigin) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{23}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SnapshotOrigin) GetName() string {
@@ -2198,7 +3155,7 @@ type SnapshotOutcome struct {
 
 func (x *SnapshotOutcome) Reset() {
 	*x = SnapshotOutcome{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[24]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +3167,7 @@ func (x *SnapshotOutcome) String() string {
 func (*SnapshotOutcome) ProtoMessage() {}
 
 func (x *SnapshotOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[24]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +3180,7 @@ func (x *SnapshotOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotOutcome.ProtoReflect.Descriptor instead.
 func (*SnapshotOutcome) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{24}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SnapshotOutcome) GetNumber() uint64 {
@@ -2251,7 +3208,7 @@ type SnapshotEnd struct {
 
 func (x *SnapshotEnd) Reset() {
 	*x = SnapshotEnd{}
-	mi := &file_snakepit_v1_registry_proto_msgTypes[25]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +3220,7 @@ func (x *SnapshotEnd) String() string {
 func (*SnapshotEnd) ProtoMessage() {}
 
 func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_registry_proto_msgTypes[25]
+	mi := &file_snakepit_v1_registry_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +3233,7 @@ func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotEnd.ProtoReflect.Descriptor instead.
 func (*SnapshotEnd) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{25}
+	return file_snakepit_v1_registry_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SnapshotEnd) GetRecords() uint64 {
@@ -2290,12 +3247,13 @@ var File_snakepit_v1_registry_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\n" +
-	"\x1asnakepit/v1/registry.proto\x12\vsnakepit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x01\n" +
+	"\x1asnakepit/v1/registry.proto\x12\vsnakepit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16snakepit/v1/host.proto\"\x97\x01\n" +
 	"\rRegistryEntry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1a\n" +
 	"\banswered\x18\x03 \x01(\x04R\banswered\x128\n" +
-	"\bcommands\x18\x04 \x03(\v2\x1c.snakepit.v1.RegistryCommandR\bcommands\"\x80\a\n" +
+	"\bcommands\x18\x04 \x03(\v2\x1c.snakepit.v1.RegistryCommandR\bcommands\"\xf1\n" +
+	"\n" +
 	"\x0fRegistryCommand\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12=\n" +
 	"\fopen_session\x18\x02 \x01(\v2\x18.snakepit.v1.OpenSessionH\x00R\vopenSession\x12=\n" +
@@ -2311,7 +3269,20 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x11set_feature_level\x18! \x01(\v2\x1c.snakepit.v1.SetFeatureLevelH\x00R\x0fsetFeatureLevel\x12-\n" +
 	"\x06rehome\x18\" \x01(\v2\x13.snakepit.v1.RehomeH\x00R\x06rehome\x12=\n" +
 	"\fmove_session\x18# \x01(\v2\x18.snakepit.v1.MoveSessionH\x00R\vmoveSession\x124\n" +
-	"\tset_state\x18$ \x01(\v2\x15.snakepit.v1.SetStateH\x00R\bsetStateB\t\n" +
+	"\tset_state\x18$ \x01(\v2\x15.snakepit.v1.SetStateH\x00R\bsetState\x127\n" +
+	"\n" +
+	"pause_node\x18< \x01(\v2\x16.snakepit.v1.PauseNodeH\x00R\tpauseNode\x12G\n" +
+	"\x10set_rehome_after\x18= \x01(\v2\x1b.snakepit.v1.SetRehomeAfterH\x00R\x0esetRehomeAfter\x12:\n" +
+	"\vstore_tools\x18> \x01(\v2\x17.snakepit.v1.StoreToolsH\x00R\n" +
+	"storeTools\x12:\n" +
+	"\voffer_tools\x18? \x01(\v2\x17.snakepit.v1.OfferToolsH\x00R\n" +
+	"offerTools\x124\n" +
+	"\tadd_token\x18@ \x01(\v2\x15.snakepit.v1.AddTokenH\x00R\baddToken\x127\n" +
+	"\n" +
+	"drop_token\x18A \x01(\v2\x16.snakepit.v1.DropTokenH\x00R\tdropToken\x12:\n" +
+	"\vspend_token\x18B \x01(\v2\x17.snakepit.v1.SpendTokenH\x00R\n" +
+	"spendToken\x12J\n" +
+	"\x11set_pool_override\x18C \x01(\v2\x1c.snakepit.v1.SetPoolOverrideH\x00R\x0fsetPoolOverrideB\t\n" +
 	"\acommand\"Y\n" +
 	"\vOpenSession\x124\n" +
 	"\asession\x18\x01 \x01(\v2\x1a.snakepit.v1.SessionRecordR\asession\x12\x14\n" +
@@ -2367,12 +3338,52 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\fH\x00R\x05value\x88\x01\x01\x12\x1f\n" +
 	"\bexpected\x18\x03 \x01(\x04H\x01R\bexpected\x88\x01\x01B\b\n" +
 	"\x06_valueB\v\n" +
-	"\t_expected\"N\n" +
+	"\t_expected\"p\n" +
+	"\tPauseNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x121\n" +
+	"\x06within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06within\"\x87\x01\n" +
+	"\x0eSetRehomeAfter\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12/\n" +
+	"\x05after\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05after\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\"X\n" +
+	"\n" +
+	"StoreTools\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
+	"\acontent\x18\x03 \x01(\fR\acontent\"9\n" +
+	"\aToolSet\x12.\n" +
+	"\x05tools\x18\x01 \x03(\v2\x18.snakepit.v1.OfferedToolR\x05tools\"R\n" +
+	"\n" +
+	"OfferTools\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x12\n" +
+	"\x04sets\x18\x03 \x03(\fR\x04sets\"H\n" +
+	"\bAddToken\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x12\n" +
+	"\x04uses\x18\x02 \x01(\rR\x04uses\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\"I\n" +
+	"\tDropToken\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x14\n" +
+	"\x05added\x18\x02 \x01(\x04R\x05added\x12\x12\n" +
+	"\x04term\x18\x03 \x01(\x04R\x04term\"4\n" +
+	"\n" +
+	"SpendToken\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x9e\x01\n" +
+	"\x0fSetPoolOverride\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12=\n" +
+	"\x05knobs\x18\x02 \x03(\v2'.snakepit.v1.SetPoolOverride.KnobsEntryR\x05knobs\x1a8\n" +
+	"\n" +
+	"KnobsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"N\n" +
 	"\n" +
 	"StateEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"\xb3\x03\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\xa2\x04\n" +
 	"\n" +
 	"NodeRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -2394,7 +3405,9 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"minVersion\x12\x1f\n" +
 	"\vmax_version\x18\r \x01(\rR\n" +
 	"maxVersion\x12/\n" +
-	"\x06status\x18\x0e \x01(\x0e2\x17.snakepit.v1.NodeStatusR\x06status\"\xf4\x03\n" +
+	"\x06status\x18\x0e \x01(\x0e2\x17.snakepit.v1.NodeStatusR\x06status\x12<\n" +
+	"\frehome_after\x18< \x01(\v2\x19.google.protobuf.DurationR\vrehomeAfter\x12/\n" +
+	"\x05pause\x18= \x01(\v2\x19.google.protobuf.DurationR\x05pause\"\x98\x04\n" +
 	"\rSessionRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
@@ -2409,10 +3422,11 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"concurrent\x12\x14\n" +
 	"\x05owner\x18\x1e \x01(\tR\x05owner\x12+\n" +
 	"\x11owner_incarnation\x18\x1f \x01(\x04R\x10ownerIncarnation\x12-\n" +
-	"\x05state\x18  \x03(\v2\x17.snakepit.v1.StateEntryR\x05state\x1a;\n" +
+	"\x05state\x18  \x03(\v2\x17.snakepit.v1.StateEntryR\x05state\x12\"\n" +
+	"\favailability\x18< \x01(\tR\favailability\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x02\n" +
 	"\rWorkerProcess\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
@@ -2424,7 +3438,9 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\n" +
 	"machine_id\x18\a \x01(\tR\tmachineId\x12\x17\n" +
 	"\aboot_id\x18\b \x01(\tR\x06bootId\x12#\n" +
-	"\rpid_namespace\x18\t \x01(\tR\fpidNamespace\"\x8a\x02\n" +
+	"\rpid_namespace\x18\t \x01(\tR\fpidNamespace\x12\x14\n" +
+	"\x05owner\x18< \x01(\tR\x05owner\x12+\n" +
+	"\x11owner_incarnation\x18= \x01(\x04R\x10ownerIncarnation\"\x8a\x02\n" +
 	"\x0fRegistryOutcome\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
@@ -2432,7 +3448,7 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\asession\x18\x04 \x01(\v2\x1a.snakepit.v1.SessionRecordR\asession\x124\n" +
 	"\aprocess\x18\x05 \x01(\v2\x1a.snakepit.v1.WorkerProcessR\aprocess\x12+\n" +
 	"\x04node\x18\x1e \x01(\v2\x17.snakepit.v1.NodeRecordR\x04node\x12\x18\n" +
-	"\aversion\x18\x1f \x01(\x04R\aversion\"\xf1\x02\n" +
+	"\aversion\x18\x1f \x01(\x04R\aversion\"\xad\x04\n" +
 	"\x0eRegistryRecord\x125\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.snakepit.v1.SnapshotHeaderH\x00R\x06header\x126\n" +
 	"\asession\x18\x02 \x01(\v2\x1a.snakepit.v1.SessionRecordH\x00R\asession\x126\n" +
@@ -2440,8 +3456,22 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\aexpired\x18\x04 \x01(\tH\x00R\aexpired\x125\n" +
 	"\x06origin\x18\x05 \x01(\v2\x1b.snakepit.v1.SnapshotOriginH\x00R\x06origin\x12,\n" +
 	"\x03end\x18\x06 \x01(\v2\x18.snakepit.v1.SnapshotEndH\x00R\x03end\x12-\n" +
-	"\x04node\x18\x1e \x01(\v2\x17.snakepit.v1.NodeRecordH\x00R\x04nodeB\b\n" +
-	"\x06record\"\x90\x01\n" +
+	"\x04node\x18\x1e \x01(\v2\x17.snakepit.v1.NodeRecordH\x00R\x04node\x12\x16\n" +
+	"\x05tools\x18< \x01(\fH\x00R\x05tools\x122\n" +
+	"\x05offer\x18= \x01(\v2\x1a.snakepit.v1.SnapshotOfferH\x00R\x05offer\x122\n" +
+	"\x05token\x18> \x01(\v2\x1a.snakepit.v1.SnapshotTokenH\x00R\x05token\x12:\n" +
+	"\boverride\x18? \x01(\v2\x1c.snakepit.v1.SetPoolOverrideH\x00R\boverrideB\b\n" +
+	"\x06record\"O\n" +
+	"\rSnapshotOffer\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04sets\x18\x02 \x03(\fR\x04sets\x12\x16\n" +
+	"\x06stored\x18\x03 \x03(\fR\x06stored\"y\n" +
+	"\rSnapshotToken\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x12\n" +
+	"\x04uses\x18\x02 \x01(\rR\x04uses\x12\x14\n" +
+	"\x05label\x18\x03 \x01(\tR\x05label\x12\x14\n" +
+	"\x05spent\x18\x04 \x03(\tR\x05spent\x12\x14\n" +
+	"\x05added\x18\x05 \x01(\x04R\x05added\"\x90\x01\n" +
 	"\x0eSnapshotHeader\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1e\n" +
 	"\n" +
@@ -2459,14 +3489,15 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x126\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x1c.snakepit.v1.RegistryOutcomeR\aoutcome\"'\n" +
 	"\vSnapshotEnd\x12\x18\n" +
-	"\arecords\x18\x01 \x01(\x04R\arecords*\x83\x01\n" +
+	"\arecords\x18\x01 \x01(\x04R\arecords*\x9c\x01\n" +
 	"\n" +
 	"NodeStatus\x12\x1b\n" +
 	"\x17NODE_STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eNODE_STATUS_UP\x10\x01\x12\x18\n" +
 	"\x14NODE_STATUS_DRAINING\x10\x02\x12\x14\n" +
 	"\x10NODE_STATUS_DOWN\x10\x03\x12\x14\n" +
-	"\x10NODE_STATUS_LEFT\x10\x04B>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\x10NODE_STATUS_LEFT\x10\x04\x12\x17\n" +
+	"\x13NODE_STATUS_PAUSING\x10\x05B>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_registry_proto_rawDescOnce sync.Once
@@ -2481,7 +3512,7 @@ func file_snakepit_v1_registry_proto_rawDescGZIP() []byte {
 }
 
 var file_snakepit_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snakepit_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_snakepit_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_snakepit_v1_registry_proto_goTypes = []any{
 	(NodeStatus)(0),               // 0: snakepit.v1.NodeStatus
 	(*RegistryEntry)(nil),         // 1: snakepit.v1.RegistryEntry
@@ -2500,19 +3531,32 @@ var file_snakepit_v1_registry_proto_goTypes = []any{
 	(*MoveSession)(nil),           // 14: snakepit.v1.MoveSession
 	(*SetState)(nil),              // 15: snakepit.v1.SetState
 	(*StateChange)(nil),           // 16: snakepit.v1.StateChange
-	(*StateEntry)(nil),            // 17: snakepit.v1.StateEntry
-	(*NodeRecord)(nil),            // 18: snakepit.v1.NodeRecord
-	(*SessionRecord)(nil),         // 19: snakepit.v1.SessionRecord
-	(*WorkerProcess)(nil),         // 20: snakepit.v1.WorkerProcess
-	(*RegistryOutcome)(nil),       // 21: snakepit.v1.RegistryOutcome
-	(*RegistryRecord)(nil),        // 22: snakepit.v1.RegistryRecord
-	(*SnapshotHeader)(nil),        // 23: snakepit.v1.SnapshotHeader
-	(*SnapshotOrigin)(nil),        // 24: snakepit.v1.SnapshotOrigin
-	(*SnapshotOutcome)(nil),       // 25: snakepit.v1.SnapshotOutcome
-	(*SnapshotEnd)(nil),           // 26: snakepit.v1.SnapshotEnd
-	nil,                           // 27: snakepit.v1.SessionRecord.MetadataEntry
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*PauseNode)(nil),             // 17: snakepit.v1.PauseNode
+	(*SetRehomeAfter)(nil),        // 18: snakepit.v1.SetRehomeAfter
+	(*StoreTools)(nil),            // 19: snakepit.v1.StoreTools
+	(*ToolSet)(nil),               // 20: snakepit.v1.ToolSet
+	(*OfferTools)(nil),            // 21: snakepit.v1.OfferTools
+	(*AddToken)(nil),              // 22: snakepit.v1.AddToken
+	(*DropToken)(nil),             // 23: snakepit.v1.DropToken
+	(*SpendToken)(nil),            // 24: snakepit.v1.SpendToken
+	(*SetPoolOverride)(nil),       // 25: snakepit.v1.SetPoolOverride
+	(*StateEntry)(nil),            // 26: snakepit.v1.StateEntry
+	(*NodeRecord)(nil),            // 27: snakepit.v1.NodeRecord
+	(*SessionRecord)(nil),         // 28: snakepit.v1.SessionRecord
+	(*WorkerProcess)(nil),         // 29: snakepit.v1.WorkerProcess
+	(*RegistryOutcome)(nil),       // 30: snakepit.v1.RegistryOutcome
+	(*RegistryRecord)(nil),        // 31: snakepit.v1.RegistryRecord
+	(*SnapshotOffer)(nil),         // 32: snakepit.v1.SnapshotOffer
+	(*SnapshotToken)(nil),         // 33: snakepit.v1.SnapshotToken
+	(*SnapshotHeader)(nil),        // 34: snakepit.v1.SnapshotHeader
+	(*SnapshotOrigin)(nil),        // 35: snakepit.v1.SnapshotOrigin
+	(*SnapshotOutcome)(nil),       // 36: snakepit.v1.SnapshotOutcome
+	(*SnapshotEnd)(nil),           // 37: snakepit.v1.SnapshotEnd
+	nil,                           // 38: snakepit.v1.SetPoolOverride.KnobsEntry
+	nil,                           // 39: snakepit.v1.SessionRecord.MetadataEntry
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
+	(*OfferedTool)(nil),           // 41: snakepit.v1.OfferedTool
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
 }
 var file_snakepit_v1_registry_proto_depIdxs = []int32{
 	2,  // 0: snakepit.v1.RegistryEntry.commands:type_name -> snakepit.v1.RegistryCommand
@@ -2529,33 +3573,50 @@ var file_snakepit_v1_registry_proto_depIdxs = []int32{
 	13, // 11: snakepit.v1.RegistryCommand.rehome:type_name -> snakepit.v1.Rehome
 	14, // 12: snakepit.v1.RegistryCommand.move_session:type_name -> snakepit.v1.MoveSession
 	15, // 13: snakepit.v1.RegistryCommand.set_state:type_name -> snakepit.v1.SetState
-	19, // 14: snakepit.v1.OpenSession.session:type_name -> snakepit.v1.SessionRecord
-	20, // 15: snakepit.v1.ClaimProcess.process:type_name -> snakepit.v1.WorkerProcess
-	18, // 16: snakepit.v1.RegisterNode.node:type_name -> snakepit.v1.NodeRecord
-	0,  // 17: snakepit.v1.SetNodeStatus.status:type_name -> snakepit.v1.NodeStatus
-	14, // 18: snakepit.v1.Rehome.moves:type_name -> snakepit.v1.MoveSession
-	16, // 19: snakepit.v1.SetState.changes:type_name -> snakepit.v1.StateChange
-	0,  // 20: snakepit.v1.NodeRecord.status:type_name -> snakepit.v1.NodeStatus
-	28, // 21: snakepit.v1.SessionRecord.ttl:type_name -> google.protobuf.Duration
-	27, // 22: snakepit.v1.SessionRecord.metadata:type_name -> snakepit.v1.SessionRecord.MetadataEntry
-	29, // 23: snakepit.v1.SessionRecord.opened_at:type_name -> google.protobuf.Timestamp
-	17, // 24: snakepit.v1.SessionRecord.state:type_name -> snakepit.v1.StateEntry
-	19, // 25: snakepit.v1.RegistryOutcome.session:type_name -> snakepit.v1.SessionRecord
-	20, // 26: snakepit.v1.RegistryOutcome.process:type_name -> snakepit.v1.WorkerProcess
-	18, // 27: snakepit.v1.RegistryOutcome.node:type_name -> snakepit.v1.NodeRecord
-	23, // 28: snakepit.v1.RegistryRecord.header:type_name -> snakepit.v1.SnapshotHeader
-	19, // 29: snakepit.v1.RegistryRecord.session:type_name -> snakepit.v1.SessionRecord
-	20, // 30: snakepit.v1.RegistryRecord.process:type_name -> snakepit.v1.WorkerProcess
-	24, // 31: snakepit.v1.RegistryRecord.origin:type_name -> snakepit.v1.SnapshotOrigin
-	26, // 32: snakepit.v1.RegistryRecord.end:type_name -> snakepit.v1.SnapshotEnd
-	18, // 33: snakepit.v1.RegistryRecord.node:type_name -> snakepit.v1.NodeRecord
-	25, // 34: snakepit.v1.SnapshotOrigin.outcomes:type_name -> snakepit.v1.SnapshotOutcome
-	21, // 35: snakepit.v1.SnapshotOutcome.outcome:type_name -> snakepit.v1.RegistryOutcome
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	17, // 14: snakepit.v1.RegistryCommand.pause_node:type_name -> snakepit.v1.PauseNode
+	18, // 15: snakepit.v1.RegistryCommand.set_rehome_after:type_name -> snakepit.v1.SetRehomeAfter
+	19, // 16: snakepit.v1.RegistryCommand.store_tools:type_name -> snakepit.v1.StoreTools
+	21, // 17: snakepit.v1.RegistryCommand.offer_tools:type_name -> snakepit.v1.OfferTools
+	22, // 18: snakepit.v1.RegistryCommand.add_token:type_name -> snakepit.v1.AddToken
+	23, // 19: snakepit.v1.RegistryCommand.drop_token:type_name -> snakepit.v1.DropToken
+	24, // 20: snakepit.v1.RegistryCommand.spend_token:type_name -> snakepit.v1.SpendToken
+	25, // 21: snakepit.v1.RegistryCommand.set_pool_override:type_name -> snakepit.v1.SetPoolOverride
+	28, // 22: snakepit.v1.OpenSession.session:type_name -> snakepit.v1.SessionRecord
+	29, // 23: snakepit.v1.ClaimProcess.process:type_name -> snakepit.v1.WorkerProcess
+	27, // 24: snakepit.v1.RegisterNode.node:type_name -> snakepit.v1.NodeRecord
+	0,  // 25: snakepit.v1.SetNodeStatus.status:type_name -> snakepit.v1.NodeStatus
+	14, // 26: snakepit.v1.Rehome.moves:type_name -> snakepit.v1.MoveSession
+	16, // 27: snakepit.v1.SetState.changes:type_name -> snakepit.v1.StateChange
+	40, // 28: snakepit.v1.PauseNode.within:type_name -> google.protobuf.Duration
+	40, // 29: snakepit.v1.SetRehomeAfter.after:type_name -> google.protobuf.Duration
+	41, // 30: snakepit.v1.ToolSet.tools:type_name -> snakepit.v1.OfferedTool
+	38, // 31: snakepit.v1.SetPoolOverride.knobs:type_name -> snakepit.v1.SetPoolOverride.KnobsEntry
+	0,  // 32: snakepit.v1.NodeRecord.status:type_name -> snakepit.v1.NodeStatus
+	40, // 33: snakepit.v1.NodeRecord.rehome_after:type_name -> google.protobuf.Duration
+	40, // 34: snakepit.v1.NodeRecord.pause:type_name -> google.protobuf.Duration
+	40, // 35: snakepit.v1.SessionRecord.ttl:type_name -> google.protobuf.Duration
+	39, // 36: snakepit.v1.SessionRecord.metadata:type_name -> snakepit.v1.SessionRecord.MetadataEntry
+	42, // 37: snakepit.v1.SessionRecord.opened_at:type_name -> google.protobuf.Timestamp
+	26, // 38: snakepit.v1.SessionRecord.state:type_name -> snakepit.v1.StateEntry
+	28, // 39: snakepit.v1.RegistryOutcome.session:type_name -> snakepit.v1.SessionRecord
+	29, // 40: snakepit.v1.RegistryOutcome.process:type_name -> snakepit.v1.WorkerProcess
+	27, // 41: snakepit.v1.RegistryOutcome.node:type_name -> snakepit.v1.NodeRecord
+	34, // 42: snakepit.v1.RegistryRecord.header:type_name -> snakepit.v1.SnapshotHeader
+	28, // 43: snakepit.v1.RegistryRecord.session:type_name -> snakepit.v1.SessionRecord
+	29, // 44: snakepit.v1.RegistryRecord.process:type_name -> snakepit.v1.WorkerProcess
+	35, // 45: snakepit.v1.RegistryRecord.origin:type_name -> snakepit.v1.SnapshotOrigin
+	37, // 46: snakepit.v1.RegistryRecord.end:type_name -> snakepit.v1.SnapshotEnd
+	27, // 47: snakepit.v1.RegistryRecord.node:type_name -> snakepit.v1.NodeRecord
+	32, // 48: snakepit.v1.RegistryRecord.offer:type_name -> snakepit.v1.SnapshotOffer
+	33, // 49: snakepit.v1.RegistryRecord.token:type_name -> snakepit.v1.SnapshotToken
+	25, // 50: snakepit.v1.RegistryRecord.override:type_name -> snakepit.v1.SetPoolOverride
+	36, // 51: snakepit.v1.SnapshotOrigin.outcomes:type_name -> snakepit.v1.SnapshotOutcome
+	30, // 52: snakepit.v1.SnapshotOutcome.outcome:type_name -> snakepit.v1.RegistryOutcome
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_registry_proto_init() }
@@ -2563,6 +3624,7 @@ func file_snakepit_v1_registry_proto_init() {
 	if File_snakepit_v1_registry_proto != nil {
 		return
 	}
+	file_snakepit_v1_host_proto_init()
 	file_snakepit_v1_registry_proto_msgTypes[1].OneofWrappers = []any{
 		(*RegistryCommand_OpenSession)(nil),
 		(*RegistryCommand_BindSession)(nil),
@@ -2577,9 +3639,17 @@ func file_snakepit_v1_registry_proto_init() {
 		(*RegistryCommand_Rehome)(nil),
 		(*RegistryCommand_MoveSession)(nil),
 		(*RegistryCommand_SetState)(nil),
+		(*RegistryCommand_PauseNode)(nil),
+		(*RegistryCommand_SetRehomeAfter)(nil),
+		(*RegistryCommand_StoreTools)(nil),
+		(*RegistryCommand_OfferTools)(nil),
+		(*RegistryCommand_AddToken)(nil),
+		(*RegistryCommand_DropToken)(nil),
+		(*RegistryCommand_SpendToken)(nil),
+		(*RegistryCommand_SetPoolOverride)(nil),
 	}
 	file_snakepit_v1_registry_proto_msgTypes[15].OneofWrappers = []any{}
-	file_snakepit_v1_registry_proto_msgTypes[21].OneofWrappers = []any{
+	file_snakepit_v1_registry_proto_msgTypes[30].OneofWrappers = []any{
 		(*RegistryRecord_Header)(nil),
 		(*RegistryRecord_Session)(nil),
 		(*RegistryRecord_Process)(nil),
@@ -2587,6 +3657,10 @@ func file_snakepit_v1_registry_proto_init() {
 		(*RegistryRecord_Origin)(nil),
 		(*RegistryRecord_End)(nil),
 		(*RegistryRecord_Node)(nil),
+		(*RegistryRecord_Tools)(nil),
+		(*RegistryRecord_Offer)(nil),
+		(*RegistryRecord_Token)(nil),
+		(*RegistryRecord_Override)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2594,7 +3668,7 @@ func file_snakepit_v1_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_registry_proto_rawDesc), len(file_snakepit_v1_registry_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
 from snakepit.v1 import registry_pb2 as _registry_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -58,7 +61,7 @@ class PoolRoom(_message.Message):
     def __init__(self, name: _Optional[str] = ..., room: _Optional[int] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
-    __slots__ = ("id", "incarnation", "nonce", "pools", "applied", "release", "draining")
+    __slots__ = ("id", "incarnation", "nonce", "pools", "applied", "release", "draining", "rehome_after")
     ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +69,7 @@ class RenewRequest(_message.Message):
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    REHOME_AFTER_FIELD_NUMBER: _ClassVar[int]
     id: str
     incarnation: int
     nonce: str
@@ -73,7 +77,8 @@ class RenewRequest(_message.Message):
     applied: int
     release: bool
     draining: bool
-    def __init__(self, id: _Optional[str] = ..., incarnation: _Optional[int] = ..., nonce: _Optional[str] = ..., pools: _Optional[_Iterable[_Union[PoolRoom, _Mapping]]] = ..., applied: _Optional[int] = ..., release: _Optional[bool] = ..., draining: _Optional[bool] = ...) -> None: ...
+    rehome_after: _duration_pb2.Duration
+    def __init__(self, id: _Optional[str] = ..., incarnation: _Optional[int] = ..., nonce: _Optional[str] = ..., pools: _Optional[_Iterable[_Union[PoolRoom, _Mapping]]] = ..., applied: _Optional[int] = ..., release: _Optional[bool] = ..., draining: _Optional[bool] = ..., rehome_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RenewResponse(_message.Message):
     __slots__ = ("alone",)
