@@ -76,11 +76,12 @@ func (m members) answer(ctx context.Context, r *snakepitv1.EnrolRequest) (*snake
 	if !m.e.signs() {
 		return nil, errdefs.New(errdefs.NotLeader, "this member hasn't the authority's key")
 	}
-	if len(r.GetSecret()) > 0 {
-		if err := m.e.check(r); err != nil {
+	if r.GetToken() != "" {
+		t, err := m.e.check(r)
+		if err != nil {
 			return nil, err
 		}
-		return m.e.spend(ctx, r)
+		return m.e.spend(ctx, r, t)
 	}
 	if who := Caller(ctx); who.Kind != Node || who.Name == "" || who.Name != r.GetNode() {
 		return nil, errdefs.New(errdefs.PermissionDenied, "%s %q asks for the certificate of node %q", who.Kind, names.Cut(who.Name), names.Cut(r.GetNode()))
