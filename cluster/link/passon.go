@@ -53,7 +53,7 @@ func (e *Enrolment) ask(ctx context.Context, id string, r *snakepitv1.EnrolReque
 // noAuthority is for a cluster that can't sign.
 func noAuthority() error {
 	e := errdefs.New(errdefs.InvalidConfig, "no member that can be reached has the authority's key, ca-key.pem in its tls_dir")
-	e.Hint = "start the host where `snakepit cluster init-tls` ran; where somebody else signs, give the newcomer its own tls_cert, tls_key and tls_ca"
+	e.Hint = "start the host where `snakepit cluster init-tls` ran; where somebody else signs, put the newcomer's node.pem, node-key.pem and ca.pem into its tls_dir"
 	return e
 }
 

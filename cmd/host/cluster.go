@@ -30,5 +30,5 @@ only the leader can do is passed on to it.`,
 
 // clusterSubcommands are all of them, each in a file of its own.
 func (p *program) clusterSubcommands() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{p.clusterInitTLSCommand()}
 }
