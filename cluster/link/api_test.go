@@ -256,7 +256,7 @@ func TestLinkOfAnotherNodeOrAClientIsNotOpened(t *testing.T) {
 	}
 }
 
-func TestRaftHearsNoNodeThatWasRemoved(t *testing.T) {
+func TestNodeThatWasRemovedMayOnlyCallNodes(t *testing.T) {
 	t.Parallel()
 	a, _ := authority(t)
 	l, err := link.Listen(t.Context(), link.Config{
@@ -266,12 +266,14 @@ func TestRaftHearsNoNodeThatWasRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, l)
-	removed, member := running(t, identity(t, signed(t, a, "two"))), running(t, identity(t, signed(t, a, "three")))
+	gones := signed(t, a, "two")
+	removed, member := running(t, identity(t, gones)), running(t, identity(t, signed(t, a, "three")))
 	gone, err := removed.Raft(anyNode).Dial(raft.ServerAddress(l.Addr()), 5*time.Second)
 	gone = closed(t, gone, err)
 	if _, err := gone.Read(make([]byte, 1)); err == nil {
 		t.Error("raft hears it")
 	}
+	turnedAway(t, l, by(t, gones, "h2"))
 	asks, err := removed.DialNode(t.Context(), l.Addr(), "one")
 	says(t, closed(t, asks, err), accepted(t, l.Nodes())) // it may be told that it's removed
 	other, err := member.Raft(anyNode).Dial(raft.ServerAddress(l.Addr()), 5*time.Second)
