@@ -31,7 +31,7 @@ func newServer(m *mesh) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.ConnectionTimeout(5*time.Second),
-		grpc.ChainUnaryInterceptor(withReasons),
+		grpc.ChainUnaryInterceptor(withReasons, m.strangers),
 	)
 	snakepitv1.RegisterNodeServer(s, &server{m: m})
 	if more := m.n.cfg.Transport.Services; more != nil {
@@ -61,6 +61,9 @@ func (s *server) Introduce(_ context.Context, r *snakepitv1.IntroduceRequest) (*
 
 // Join implements [snakepitv1.NodeServer].
 func (s *server) Join(ctx context.Context, r *snakepitv1.JoinRequest) (response *snakepitv1.JoinResponse, err error) {
+	if err := s.m.n.timing.check(ctx, r.GetNode().GetId()); err != nil {
+		return nil, err
+	}
 	if o := s.m.office.Load(); o != nil {
 		return o.admit(ctx, r)
 	}
