@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -21,11 +24,15 @@ type border struct {
 
 	cluster func() string // empty: none yet
 	hangs   func() bool
+	raft    atomic.Pointer[raft.Raft] // nil: it hasn't begun
 	in      chan raft.RPC
 	closing sync.Once
 	closed  chan struct{}
 	passing sync.WaitGroup
 }
+
+// resendWait is the pause before entries are sent again that didn't arrive.
+const resendWait = 50 * time.Millisecond
 
 var errDiskHangs = errors.New("this node's disk hangs, and so it leads nobody")
 
@@ -113,12 +120,43 @@ func (b *border) refuse(rpc raft.RPC) bool {
 	return true
 }
 
-// AppendEntries implements [raft.Transport].
+// AppendEntries implements [raft.Transport]. Entries are sent again until they arrive,
+// for as long as there is a use for it: Raft itself waits ever longer between two
+// tries, ten seconds in the end, for which a node that's back would know nothing new.
 func (b *border) AppendEntries(id raft.ServerID, to raft.ServerAddress, r *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
+	for {
+		err := b.appendOnce(id, to, r, out)
+		if err == nil || isHeartbeat(r) || !b.leads(id, r.Term) {
+			return err
+		}
+		select {
+		case <-time.After(resendWait):
+		case <-b.closed:
+			return err
+		}
+	}
+}
+
+func (b *border) appendOnce(id raft.ServerID, to raft.ServerAddress, r *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
 	if b.hangs() {
 		return errDiskHangs
 	}
 	return b.NetworkTransport.AppendEntries(id, to, r, out)
+}
+
+// isHeartbeat reports whether a message has nothing but its term.
+func isHeartbeat(r *raft.AppendEntriesRequest) bool {
+	return r.PrevLogEntry == 0 && len(r.Entries) == 0 && r.LeaderCommitIndex == 0
+}
+
+// leads reports whether this node leads in a term, and another is a member.
+func (b *border) leads(id raft.ServerID, term uint64) bool {
+	r := b.raft.Load()
+	if r == nil || r.State() != raft.Leader || r.CurrentTerm() != term {
+		return false
+	}
+	future := r.GetConfiguration()
+	return future.Error() == nil && slices.ContainsFunc(future.Configuration().Servers, func(s raft.Server) bool { return s.ID == id })
 }
 
 // RequestVote implements [raft.Transport].

@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -9,8 +9,8 @@ import (
 )
 
 // diskWait is how long a write may take before the disk is said to hang, on a fast
-// network: as long as a write may wait for a leader.
-const diskWait = 2 * time.Second
+// network: so that another leads while those who write still wait for a leader.
+const diskWait = time.Second
 
 // patience measures how long writes to a log take. Raft makes one at a time, and
 // waits for it with all else that it has to do. A disk that hangs gives no error, so
@@ -20,29 +20,46 @@ type patience struct {
 
 	log   hclog.Logger
 	bound time.Duration
-	began time.Time    // what since is counted from
-	since atomic.Int64 // when the write under way began; zero: there is none
+
+	mu      sync.Mutex // guards all below
+	writing int        // writes under way; a change of term may come beside one of entries
+	since   time.Time  // when the first of them began
 }
 
 func newPatience(l logs, log hclog.Logger, bound time.Duration) *patience {
-	return &patience{logs: l, log: log, bound: bound, began: time.Now()}
+	return &patience{logs: l, log: log, bound: bound}
 }
 
-// waited is for how long the write under way has been; zero: there is none.
+// waited is for how long writes have been under way; zero: there is none.
 func (p *patience) waited() time.Duration {
-	since := p.since.Load()
-	if since == 0 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writing == 0 {
 		return 0
 	}
-	return time.Since(p.began) - time.Duration(since)
+	return time.Since(p.since)
+}
+
+func (p *patience) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writing++; p.writing == 1 {
+		p.since = time.Now()
+	}
+}
+
+func (p *patience) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writing--
 }
 
 // hangs reports whether the write under way takes too long.
 func (p *patience) hangs() bool { return p.waited() > p.bound }
 
 func (p *patience) write(do func() error) error {
-	p.since.Store(max(1, int64(time.Since(p.began))))
-	defer p.since.Store(0) // also when the store ends this goroutine
+	p.begin()
+	defer p.end() // also when the store ends this goroutine
 	late := time.AfterFunc(p.bound, func() {
 		p.log.Error("the disk hangs: a write to the registry's log isn't done", "after", p.bound)
 	})

@@ -79,6 +79,9 @@ func (n *Node) newRaft() error {
 		moved = n.disk.moved()
 	}
 	n.raft, err = raft.NewRaft(cfg, n.machine, s, s, n.disk.snapshots, n.trans)
+	if b, ok := n.trans.(*border); ok {
+		b.raft.Store(n.raft)
+	}
 	for id, address := range moved { // which the book compares with what the snapshot had
 		n.mesh.book.note(id, address)
 	}

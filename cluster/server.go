@@ -52,11 +52,20 @@ func withReasons(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next
 // Introduce implements [snakepitv1.NodeServer].
 func (s *server) Introduce(_ context.Context, r *snakepitv1.IntroduceRequest) (*snakepitv1.IntroduceResponse, error) {
 	m := s.m
-	if own := m.cluster(); own == "" || own == r.GetCluster() {
+	if own := m.cluster(); (own == "" || own == r.GetCluster()) && m.mayMove(r.GetSelf().GetId()) {
 		m.book.note(r.GetSelf().GetId(), r.GetSelf().GetAddress())
 	}
 	known := []*snakepitv1.NodeAddress{{Id: m.n.ID(), Address: m.n.cfg.Transport.address()}}
 	return &snakepitv1.IntroduceResponse{Known: known}, nil
+}
+
+// mayMove reports whether a node may say by itself where it is: while somebody leads,
+// one that was up may be so still, and whoever speaks a copy of it, which mustn't get
+// Raft's messages in its place. A leader finds out.
+func (m *mesh) mayMove(id string) bool {
+	leader, _ := m.sign.leader()
+	row := m.n.machine.member(id)
+	return leader == "" || row == nil || !row.serves()
 }
 
 // Join implements [snakepitv1.NodeServer].
