@@ -29,6 +29,9 @@ func (o *office) admit(ctx context.Context, r *snakepitv1.JoinRequest) (*snakepi
 	if level, _ := o.m.n.machine.level(); level < 3 {
 		m.RehomeAfter = 0
 	}
+	if err := o.supersede(ctx, m); err != nil {
+		return nil, err
+	}
 	o.m.book.note(m.ID, m.Address) // Raft is about to look for it there
 	if err := o.configure(ctx, m); err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func (o *office) watch(m *Member) {
 			delete(o.until, owner)
 		}
 	}
-	o.watched[m.ID] = &watched{incarnation: m.Incarnation, deadAt: deadAt(now)}
+	o.watched[m.ID] = &watched{incarnation: m.Incarnation, deadAt: o.m.n.timing.deadAt(now)}
 	signal(o.kick)
 }
 
@@ -178,9 +181,9 @@ func (o *office) configure(ctx context.Context, m Member) error {
 func (o *office) locate(ctx context.Context, id raft.ServerID, address raft.ServerAddress, votes bool) error {
 	r := o.m.n.raft
 	if votes {
-		return await(ctx, func() error { return r.AddVoter(id, address, 0, raftTimeout).Error() })
+		return o.m.asks.await(ctx, func() error { return r.AddVoter(id, address, 0, raftTimeout).Error() })
 	}
-	return await(ctx, func() error { return r.AddNonvoter(id, address, 0, raftTimeout).Error() })
+	return o.m.asks.await(ctx, func() error { return r.AddNonvoter(id, address, 0, raftTimeout).Error() })
 }
 
 // grow is for a sole member that is about to be one of two: its lease gets an end,
@@ -200,12 +203,34 @@ func (o *office) grow(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// supersede removes a node that is down and whose host has come back without its
+// disk: under the same name and address, as another node.
+func (o *office) supersede(ctx context.Context, m Member) error {
+	if o.m.n.machine.member(m.ID) != nil {
+		return nil
+	}
+	for _, row := range o.m.n.machine.members() {
+		if row.Status == StatusDown && row.Name == m.Name && row.Address == m.Address && row.ID != o.m.n.ID() {
+			o.m.n.log.Warn("a node came back without its disk, and takes its former self's place", "name", m.Name, "former", row.ID, "now", m.ID)
+			if err := o.expel(ctx, row.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // remove ends a node's membership, once its lease has ended.
 func (o *office) remove(ctx context.Context, id string) error {
 	if err := o.lock(ctx); err != nil {
 		return err
 	}
 	defer func() { <-o.gate }()
+	return o.expel(ctx, id)
+}
+
+// expel does it. The caller has the right to change the membership.
+func (o *office) expel(ctx context.Context, id string) error {
 	row := o.m.n.machine.member(id)
 	switch {
 	case row == nil:
@@ -219,7 +244,7 @@ func (o *office) remove(ctx context.Context, id string) error {
 	if err := o.outlast(ctx, id, row.Incarnation); err != nil {
 		return err
 	}
-	if err := await(ctx, func() error { return o.m.n.raft.RemoveServer(raft.ServerID(id), 0, raftTimeout).Error() }); err != nil {
+	if err := o.m.asks.await(ctx, func() error { return o.m.n.raft.RemoveServer(raft.ServerID(id), 0, raftTimeout).Error() }); err != nil {
 		return notLeading(err)
 	}
 	out, err := o.m.n.proposer.propose(ctx, setNodeStatus(id, row.Incarnation, StatusLeft, o.term))
@@ -235,7 +260,7 @@ func (o *office) remove(ctx context.Context, id string) error {
 func (o *office) spare(ctx context.Context, id string) error {
 	for {
 		err := mayRemove(o.seats(), id)
-		if err == nil || o.m.clock.Now() >= deadAt(o.since) {
+		if err == nil || o.m.clock.Now() >= o.m.n.timing.deadAt(o.since) {
 			return err
 		}
 		select {

@@ -43,7 +43,7 @@ func TestNodeThatIsDeadAtOnceStopsNobody(t *testing.T) {
 		if err := join(ctx, r.nodes["n1"].Node, dead, ""); err != nil {
 			r.Fatal(err)
 		}
-		for i := range 5 {
+		for i := range 2 {
 			time.Sleep(10 * time.Second)
 			r.open("n1", fmt.Sprint(i))
 		}
@@ -142,6 +142,41 @@ func TestNodesThatMovedAndWereKilledFindEachOther(t *testing.T) {
 			r.open("n3", "b")
 		}
 	})
+}
+
+// Raft waits ever longer, ten seconds in the end, before it tries a lost follower again.
+func TestNodeThatWasAwayForLongIsBackAtOnce(t *testing.T) {
+	t.Parallel()
+	for what, returns := range map[string]func(r *rig, name string){
+		"killed": func(r *rig, name string) { r.start(name) },
+		"cut off": func(r *rig, name string) {
+			r.net.isolate(name, r.names, false)
+		},
+	} {
+		for i := range 2 {
+			inBubble(t, 3, func(r *rig) {
+				r.voters(3)
+				time.Sleep(time.Duration(i) * 777 * time.Millisecond)
+				away := r.others(r.leader())[0]
+				if what == "killed" {
+					r.kill(away)
+				} else {
+					r.net.isolate(away, r.names, true)
+				}
+				time.Sleep(time.Minute)
+				r.open(r.leader(), "meanwhile")
+				began := time.Now()
+				returns(r, away)
+				r.eventually(20*time.Second, "it has caught up", func() bool {
+					_, err := r.nodes[away].Session(r.Context(), "meanwhile")
+					return err == nil
+				})
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("%s: it took %s", what, took)
+				}
+			})
+		}
+	}
 }
 
 // See T6: Raft would point the id at the newcomer.
