@@ -141,10 +141,12 @@ func TestAPinnedWorkerIsFrozenWithTheLeaseAndAFreeOneIsNot(t *testing.T) {
 	}
 	pinned, stops := begin("pinned")
 	free, goesOn := begin("free")
-	if !pinned.Pin() || !pinned.Pin() || !free.Pin() {
-		t.Fatal("a worker can't be pinned under the lease")
+	for _, p := range []host.Pinner{pinned, pinned, free} {
+		if !p.Pin() {
+			t.Fatal("a worker can't be pinned under the lease")
+		}
 	}
-	pinned.Unpin()
+	pinned.Unpin() // once of twice
 	free.Unpin()
 
 	deadline := shim.Boottime() + int64(200*time.Millisecond)

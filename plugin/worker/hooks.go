@@ -33,8 +33,10 @@ func (h *Hooks) capabilities() []string {
 		name string
 		has  bool
 	}{
-		{"session_open", h.Open != nil}, {"session_restore", h.Restore != nil},
-		{"session_save", h.Save != nil}, {"session_close", h.Close != nil},
+		{"session_open", h.Open != nil},
+		{"session_restore", h.Restore != nil},
+		{"session_save", h.Save != nil},
+		{"session_close", h.Close != nil},
 	} {
 		if c.has {
 			out = append(out, c.name)

@@ -184,7 +184,7 @@ func pairOf(pair []any) (stateValue, bool) {
 	raw, ok := pair[0].([]byte)
 	switch n := pair[1].(type) {
 	case int64:
-		return stateValue{bytes: raw, version: uint64(max(n, 0))}, ok //nolint:gosec // not below zero
+		return stateValue{bytes: raw, version: uint64(max(n, 0))}, ok
 	case uint64:
 		return stateValue{bytes: raw, version: n}, ok
 	}
