@@ -25,7 +25,7 @@ func sessions() []test {
 			r.again()
 			r.epochs("remembered", -7, 1<<40, 0, 1<<40+1)
 		}},
-		{name: "FencedCallOfAManyFramesIsRefused", run: func(r *rig) {
+		{name: "FencedCallOfManyFramesIsRefused", run: func(r *rig) {
 			r.epochs("large", 3)
 			c := r.open(lane.Request{Tool: "sink", Session: "large", Epoch: 2}, "data", blob(3*frame))
 			r.fails(c, errdefs.Fenced)
