@@ -12,6 +12,15 @@ func (n *Node) Addresses() map[string]string {
 	return all
 }
 
+// API says where clients reach a member; empty for one that isn't known, or that they
+// don't reach.
+func (n *Node) API(id string) string {
+	if row := n.machine.member(id); row != nil && row.Status != StatusLeft {
+		return row.API
+	}
+	return ""
+}
+
 func (n *Node) addressOf(row *Member) string {
 	if n.mesh == nil {
 		return row.Address

@@ -74,6 +74,7 @@ func TestNodeKeepsTheContracts(t *testing.T) {
 	t.Parallel()
 	hosttest.TestRegistry(t, func(t *testing.T) host.Registry { t.Helper(); return open(t, t.TempDir()) })
 	hosttest.TestProcessRegistry(t, func(t *testing.T) host.ProcessRegistry { t.Helper(); return open(t, t.TempDir()) })
+	hosttest.TestStateRegistry(t, func(t *testing.T) hosttest.SessionsWithState { t.Helper(); return open(t, t.TempDir()) })
 }
 
 func TestReopenedRegistryHasEverything(t *testing.T) {

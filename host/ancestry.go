@@ -5,6 +5,19 @@ import (
 	"slices"
 )
 
+// Ancestors names the sessions of the calls that those made with ctx are nested in, as
+// Forwarded does. It's what goes along with a host tool's call to another node.
+func Ancestors(ctx context.Context) []SessionID { return lineageOf(ctx).ancestors() }
+
+// WithAncestors is the context of what another node asks for: calls made with it are
+// nested in those that the node has named.
+func WithAncestors(ctx context.Context, chain []SessionID) context.Context {
+	if len(chain) == 0 {
+		return ctx
+	}
+	return withLineage(ctx, ancestry(chain))
+}
+
 // ancestors names the sessions of the calls that l stands for, each once, for another
 // node.
 func (l *lineage) ancestors() []SessionID {
@@ -24,12 +37,4 @@ func ancestry(chain []SessionID) (l *lineage) {
 		l = &lineage{session: id, parent: l}
 	}
 	return l
-}
-
-// withAncestry is the context of a call from another node.
-func withAncestry(ctx context.Context, chain []SessionID) context.Context {
-	if len(chain) == 0 {
-		return ctx
-	}
-	return withLineage(ctx, ancestry(chain))
 }

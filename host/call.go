@@ -43,6 +43,7 @@ type attempt struct {
 	began    time.Duration
 	visit    *visit
 	atHome   bool
+	over     func() // called once it's over; nil: nothing
 	released atomic.Bool
 }
 
@@ -91,12 +92,12 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 			c.gave(m)
 			return m, nil
 		}
-		a.mourn(err)
-		if err = a.blame(err); err != nil && c.retry(ctx, a, err) {
-			a.fail(err)
-			continue
-		}
 		if err != nil {
+			a.mourn(err)
+			if err = a.blame(err); c.retry(ctx, a, err) {
+				a.fail(err)
+				continue
+			}
 			err = c.failure(ctx, err)
 			a.run.Cancel(err)
 		}
@@ -293,6 +294,9 @@ func (a *attempt) release() {
 		a.judge()
 		a.left()
 		a.grant.member.pool.release(a.grant)
+	}
+	if a.over != nil {
+		a.over()
 	}
 	a.visit.leave()
 	a.call.host.gate.leave()

@@ -53,6 +53,9 @@ func (p *pool) checkout(ctx context.Context, x wish, t *ticket) (*grant, error) 
 		case <-ctx.Done():
 			p.giveUp(w)
 			return nil, ended(ctx, "while it waited for a worker of pool "+p.name)
+		case <-t.left:
+			p.giveUp(w)
+			return nil, movedAway(t.session)
 		case <-t.expired():
 			if w.home == nil && p.rising() {
 				t.renew()

@@ -32,6 +32,8 @@ type Config struct {
 	LeaveWait       time.Duration // the same, when the workers outlive the host (Host.Leave); zero: 30 s
 	SessionTTL      time.Duration // how long an unused session lives; zero: 1 h; negative: for ever
 	MaxSessions     int           // open at once; zero: 10,000
+	SaveTimeout     time.Duration // how long a worker may take to save a session that's about to move; zero: 5 s
+	MaxSaved        int           // bytes that it may save of one; zero: 1 MiB; negative: none
 	LaunchLimit     int           // workers that start at once; zero: one a CPU, at least 2
 	HostToolLimit   int           // host tools that run at once for workers; zero: 256
 }
@@ -52,6 +54,8 @@ func (c Config) withDefaults() Config {
 	c.LeaveWait = cmp.Or(c.LeaveWait, 30*time.Second)
 	c.SessionTTL = cmp.Or(c.SessionTTL, time.Hour)
 	c.MaxSessions = cmp.Or(c.MaxSessions, 10_000)
+	c.SaveTimeout = cmp.Or(c.SaveTimeout, 5*time.Second)
+	c.MaxSaved = max(cmp.Or(c.MaxSaved, 1<<20), 0)
 	c.LaunchLimit = cmp.Or(c.LaunchLimit, max(runtime.GOMAXPROCS(0), 2))
 	c.HostToolLimit = cmp.Or(c.HostToolLimit, 256)
 	if c.Logger == nil {
@@ -75,6 +79,7 @@ func (c Config) validate() error {
 	check(c.CallTimeout > 0, "CallTimeout is negative")
 	check(c.StreamTimeout > 0, "StreamTimeout is negative")
 	check(c.MaxSessions > 0, "MaxSessions is negative")
+	check(c.SaveTimeout > 0, "SaveTimeout is negative")
 	check(c.LaunchLimit > 0, "LaunchLimit is negative")
 	check(c.HostToolLimit > 0, "HostToolLimit is negative")
 	check(c.Launcher != nil || len(c.Pools) == 0, "Launcher is missing")

@@ -19,6 +19,8 @@ func (p *pool) welcome(m *member, worker Worker) {
 	p.mu.Lock()
 	m.transition(WorkerReady)
 	m.worker, m.done, m.process, m.slots = worker, worker.Done(), d.Process, min(max(d.Slots, 1), maxSlots)
+	m.hooks = hooksOf(d.Capabilities)
+	m.hold()
 	p.serving[m.id] = m
 	m.age.since = time.Now()
 	m.begin(p.cfg().Recycle)

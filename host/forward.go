@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/names"
@@ -18,9 +19,9 @@ const maxAncestors = 1024
 // second later where the sender knows a higher epoch; fenced when it has no lease;
 // and those of Open. The call hasn't run then.
 func (h *Host) OpenForwarded(ctx context.Context, f Forwarded) (*Call, error) {
-	ctx = withAncestry(ctx, f.Ancestors)
+	ctx = WithAncestors(ctx, f.Ancestors)
 	c := h.newCall(ctx, f.Request)
-	c.id, c.handed = f.ID, true
+	c.handed = true
 	ctx, c.deadline, c.cancel = h.bounded(ctx, h.epoch.Add(c.arrived), f.Stream)
 	if err := h.openForwarded(ctx, c, f); err != nil {
 		e := c.locate(err)
@@ -34,6 +35,7 @@ func (h *Host) openForwarded(ctx context.Context, c *Call, f Forwarded) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
+	c.id = f.ID
 	if err := h.routes.admits(ctx, f.Session, f.Epoch); err != nil {
 		return err
 	}
@@ -71,7 +73,8 @@ func (c *Call) Place() Place {
 }
 
 // ServePeerTool runs an exposed host tool for a worker of another node. ctx ends with
-// the call there; inv.Deadline shortens it. It may run while the host drains: who
+// the call there, and names what it's nested in ([WithAncestors]); inv.Deadline shortens
+// it. It may run while the host drains: who
 // called it holds a slot meanwhile.
 //
 // Errors: tool_not_found; queue_full; draining; those of the tool.
@@ -84,23 +87,44 @@ func (h *Host) ServePeerTool(ctx context.Context, inv Invocation) ([]byte, error
 }
 
 func (h *Host) servePeer(ctx context.Context, inv Invocation) ([]byte, error) {
-	if err := checkAncestors(inv.Ancestors); err != nil {
-		return nil, err
-	}
 	if err := h.gate.enter(true); err != nil {
 		return nil, err
 	}
 	defer h.gate.leave()
-	ctx, cancel := context.WithCancelCause(ctx)
+	bounded, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	h.work.Go(func() { h.endWhenStopping(ctx, cancel) })
-	if !inv.Deadline.IsZero() {
-		var done context.CancelFunc
-		ctx, done = context.WithDeadline(ctx, inv.Deadline)
-		defer done()
+	h.work.Go(func() { h.endWhenStopping(bounded, cancel) })
+	ctx, done := until(bounded, inv.Deadline)
+	defer done()
+	if lineageOf(ctx) == nil {
+		ctx = withLineage(ctx, &lineage{session: inv.Session})
 	}
-	line := &lineage{session: inv.Session, parent: ancestry(inv.Ancestors)}
-	return h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
+	tool, err := h.tools.claim(inv.Tool)
+	if err != nil {
+		return nil, err
+	}
+	defer h.tools.unclaim()
+	result, err := h.tools.run(ctx, tool, inv.Payload)
+	return result, hasRun(err)
+}
+
+// hasRun marks what looks as if the tool had been refused, where it has run: it was a
+// call of its own that was.
+func hasRun(err error) error {
+	if err == nil || !mayTryNext(err) {
+		return err
+	}
+	e := *errdefs.Of(err)
+	e.MayHaveRun = true
+	return &e
+}
+
+// until is a context with a deadline, unless that is zero.
+func until(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	if deadline.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline)
 }
 
 func (h *Host) endWhenStopping(ctx context.Context, cancel context.CancelCauseFunc) {

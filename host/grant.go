@@ -12,6 +12,7 @@ type grant struct {
 	member   *member
 	ticket   *ticket // of the call; only what never changes of it is read
 	worker   Worker
+	epoch    atomic.Uint64 // of the call's session; zero: none
 
 	// The pool's mutex guards these.
 	deaf  bool // its call doesn't stop

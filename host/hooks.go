@@ -1,5 +1,13 @@
 package host
 
+import (
+	"slices"
+	"strings"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
+)
+
 // Tools that aren't the adapter's: hooks of a session are called as tools of its
 // worker, and workers reach the session's state as tools of the host. All names
 // begin with "snakepit."; arguments and results are msgpack (proto/values).
@@ -30,3 +38,38 @@ const (
 	capableSave    = "session_save"
 	capableClose   = "session_close"
 )
+
+// reserved begins the names of what isn't the adapter's, or the embedding program's.
+const reserved = "snakepit."
+
+func isReserved(tool string) bool { return strings.HasPrefix(tool, reserved) }
+
+func reservedName(tool string) error {
+	e := errdefs.New(errdefs.InvalidToolName, "tool name %q begins with %s", names.Cut(tool), reserved)
+	e.Hint = "such names are the host's own: choose another"
+	return e
+}
+
+// hooksOf gives the hooks that capabilities name. What else a worker says is dropped.
+func hooksOf(capabilities []string) (hooks []string) {
+	for _, h := range [][2]string{
+		{capableOpen, hookOpen}, {capableRestore, hookRestore}, {capableSave, hookSave}, {capableClose, hookClose},
+	} {
+		if slices.Contains(capabilities, h[0]) {
+			hooks = append(hooks, h[1])
+		}
+	}
+	return hooks
+}
+
+// hooked reports whether a session's home is in service and its adapter has a hook.
+func (p *pool) hooked(m *member, hook string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return m != nil && !m.gone() && slices.Contains(m.hooks, hook)
+}
+
+// methodOf is what an adapter's author knows a hook as.
+func methodOf(hook string) string {
+	return "on_session_" + strings.TrimPrefix(hook, "snakepit.session.")
+}

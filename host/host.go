@@ -27,6 +27,7 @@ type Host struct {
 	order     []*pool // sorted by name
 	tools     *hostTools
 	sessions  *sessions
+	partings  chan struct{} // bounds how many homes are told at once that a session has left them
 	records   *records
 	routes    *routes // nil: there's only this node
 	offering  *offering
@@ -64,7 +65,7 @@ func New(cfg Config) (*Host, error) {
 		instance:  newInstance(),
 		pools:     map[string]*pool{},
 		tools:     newHostTools(cfg.HostToolLimit, cfg.Logger),
-		sessions:  &sessions{registry: cfg.Registry, max: int64(cfg.MaxSessions), log: cfg.Logger},
+		partings:  make(chan struct{}, maxParting),
 		records:   newRecords(cfg),
 		deadlines: newDeadlines(cfg),
 		started:   time.Now(),
@@ -77,6 +78,8 @@ func New(cfg Config) (*Host, error) {
 		stopping:      make(chan struct{}),
 		stopped:       make(chan struct{}),
 	}
+	h.sessions = newSessions(h)
+	h.offerState()
 	for _, p := range cfg.Pools {
 		h.pools[p.Name] = newPool(p, cfg.Node, cfg.Events, cfg.Logger)
 		h.order = append(h.order, h.pools[p.Name])
@@ -232,11 +235,8 @@ func (h *Host) Offer(tool HostTool) (remove func(), err error) {
 // when this one has none of the name. Only exposed ones are there; what is called with the function's context shares its
 // deadline and may run while the host drains.
 func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]byte, error) {
-	if !inv.Deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, inv.Deadline)
-		defer cancel()
-	}
+	ctx, cancel := until(ctx, inv.Deadline)
+	defer cancel()
 	result, err := h.serveTool(ctx, h.descent(from, inv), inv)
 	if err != nil {
 		return nil, locate(err, errdefs.Where{

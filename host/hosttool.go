@@ -57,12 +57,13 @@ func newHostTools(limit int, log hclog.Logger) *hostTools {
 		log: log, running: make(chan struct{}, limit), byName: map[string]*HostTool{},
 		changed: func() {}, others: func() []NodeTool { return nil },
 	}
-	t.byName[listTool] = &HostTool{
-		Tool:    Tool{Name: listTool, Description: "Lists the hosts' tools that can be called from here.", Idempotent: true},
-		Exposed: true,
-		Func:    t.list,
-	}
+	t.builtIn(Tool{Name: listTool, Description: "Lists the hosts' tools that can be called from here.", Idempotent: true}, t.list)
 	return t
+}
+
+// builtIn adds a tool of the host's own, which isn't listed.
+func (t *hostTools) builtIn(tool Tool, run func(ctx context.Context, args []byte) ([]byte, error)) {
+	t.byName[tool.Name] = &HostTool{Tool: tool, Exposed: true, Func: run}
 }
 
 // offer adds a tool until remove is called.
@@ -89,6 +90,8 @@ func (t *HostTool) validate() error {
 		return err
 	}
 	switch {
+	case isReserved(t.Name):
+		return reservedName(t.Name)
 	case t.Func == nil:
 		return errdefs.New(errdefs.InvalidArguments, "host tool %s has no function", t.Name)
 	case len(t.Description) > maxDescription || len(t.InputSchema)+len(t.OutputSchema) > maxSchema:
@@ -112,12 +115,12 @@ func (t *hostTools) find(name string) *HostTool {
 	return t.byName[name]
 }
 
-// all gives the tools that were offered, without the built-in one.
+// all gives the tools that were offered, without those that are built in.
 func (t *hostTools) all() []*HostTool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	tools := slices.Collect(maps.Values(t.byName))
-	tools = slices.DeleteFunc(tools, func(x *HostTool) bool { return x.Name == listTool })
+	tools = slices.DeleteFunc(tools, func(x *HostTool) bool { return isReserved(x.Name) })
 	slices.SortFunc(tools, func(a, b *HostTool) int { return strings.Compare(a.Name, b.Name) })
 	return tools
 }
@@ -136,24 +139,35 @@ func namesOf(tools []*HostTool) iter.Seq[string] {
 	}
 }
 
-// serve runs an exposed tool for a worker. Too many at once are refused rather
-// than queued: one that waits for another would wait for itself.
+// serve runs an exposed tool for a worker.
 func (t *hostTools) serve(ctx context.Context, name string, args []byte) ([]byte, error) {
+	tool, err := t.claim(name)
+	if err != nil {
+		return nil, err
+	}
+	defer t.unclaim()
+	return t.run(ctx, tool, args)
+}
+
+// claim finds an exposed tool and lets it run, until unclaim. Too many at once are
+// refused rather than queued: one that waits for another would wait for itself.
+func (t *hostTools) claim(name string) (*HostTool, error) {
 	if err := names.CheckTool(name); err != nil {
 		return nil, err
 	}
 	tool := t.find(name)
 	if tool == nil || !tool.Exposed {
-		return nil, toolNotFound(name, "the host", namesOf(t.exposed()))
+		return nil, toolNotFound(name, "the host", t.callableNames())
 	}
 	select {
 	case t.running <- struct{}{}:
-		defer func() { <-t.running }()
+		return tool, nil
 	default:
 		return nil, errdefs.New(errdefs.QueueFull, "%d host tools run already", cap(t.running))
 	}
-	return t.run(ctx, tool, args)
 }
+
+func (t *hostTools) unclaim() { <-t.running }
 
 // run calls the function. It's the one place that recovers: the function is the
 // embedding program's, and a bug in it must fail one call, not every pool.

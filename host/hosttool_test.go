@@ -64,7 +64,7 @@ func TestTakenNamesAndBadToolsAreRefused(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
 		remove := r.offer("a", true, says(""))
 		for name, want := range map[string]errdefs.Reason{
-			"a": errdefs.Exists, "snakepit.tools": errdefs.Exists, "": errdefs.InvalidToolName, strings.Repeat("x", 65): errdefs.InvalidToolName,
+			"a": errdefs.Exists, "snakepit.tools": errdefs.InvalidToolName, "snakepit.mine": errdefs.InvalidToolName, "": errdefs.InvalidToolName, strings.Repeat("x", 65): errdefs.InvalidToolName,
 		} {
 			_, err := r.Offer(host.HostTool{Tool: host.Tool{Name: name}, Func: says("")})
 			r.wantReason(err, want)

@@ -64,6 +64,8 @@ type member struct {
 	process  Process
 	sessions int           // whose home it is
 	strict   int           // those of them that can't be served elsewhere
+	held     bool          // it's pinned because of those
+	hooks    []string      // that its adapter has
 	deaf     int           // slots of calls that don't stop
 	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
 	isQuiet  bool          // it's closed

@@ -15,13 +15,14 @@ import (
 // maxMemoryProcesses is far more than the pools of one host have workers.
 const maxMemoryProcesses = 100_000
 
-// MemoryRegistry is a Registry and a ProcessRegistry in memory: the one of a host
+// MemoryRegistry is a Registry, a ProcessRegistry and a StateRegistry in memory: the one of a host
 // without a cluster. It is gone with its process, and safe for concurrent use.
 type MemoryRegistry struct {
 	max int
 
 	mu        sync.Mutex // guards all below
 	sessions  map[SessionID]Session
+	states    map[SessionID]map[string]StateValue
 	processes map[WorkerID]ProcessRecord
 	epoch     uint64
 	expired   map[SessionID]struct{}
@@ -35,6 +36,7 @@ func NewMemoryRegistry(limit int) *MemoryRegistry {
 	return &MemoryRegistry{
 		max:       cmp.Or(max(limit, 0), 10_000),
 		sessions:  map[SessionID]Session{},
+		states:    map[SessionID]map[string]StateValue{},
 		processes: map[WorkerID]ProcessRecord{},
 		expired:   map[SessionID]struct{}{},
 	}
@@ -93,6 +95,7 @@ func (r *MemoryRegistry) CloseSession(_ context.Context, id SessionID, expired b
 	defer r.mu.Unlock()
 	_, known := r.sessions[id]
 	delete(r.sessions, id)
+	delete(r.states, id)
 	if known && expired {
 		r.remember(id)
 	}

@@ -63,6 +63,7 @@ func (h *Host) openHere(wait, ctx context.Context, c *Call, accepted bool) error
 		return err
 	}
 	if c.target.pool == nil {
+		c.again = nil // a host tool runs once
 		return h.begin(wait, ctx, c, accepted)
 	}
 	if c.attempt.Load() != nil { // a further attempt, which the breaker needn't let through once more
@@ -123,13 +124,15 @@ func (h *Host) begin(wait, ctx context.Context, c *Call, accepted bool) error {
 		return err
 	}
 	a, err := h.try(wait, c)
-	if err != nil {
+	switch {
+	case a == nil:
 		h.gate.leave()
 		return err
+	case err == nil:
+		c.attempt.Store(a)
 	}
-	c.attempt.Store(a)
 	h.work.Go(func() { a.watch(ctx) })
-	return nil
+	return err
 }
 
 // beginAgain makes another attempt, for a caller who waits no longer than either
@@ -157,14 +160,14 @@ func (h *Host) try(ctx context.Context, c *Call) (*attempt, error) {
 		return nil, err
 	}
 	a, err := c.place(ctx, v, t)
-	if err != nil {
+	if a == nil {
 		v.leave()
-		return nil, err
 	}
-	return a, nil
+	return a, err
 }
 
-// place finds a worker and starts the call on it. What never reached the worker, since
+// place finds a worker and starts the call on it; an attempt along with an error is a
+// hook of its session that doesn't stop. What never reached the worker, since
 // that one was dead already, is offered to another.
 func (c *Call) place(ctx context.Context, v *visit, t *ticket) (*attempt, error) {
 	for {
@@ -173,12 +176,13 @@ func (c *Call) place(ctx context.Context, v *visit, t *ticket) (*attempt, error)
 			return nil, err
 		}
 		a, err := c.offer(ctx, v, g)
-		if err == nil {
-			return a, nil
+		if a != nil {
+			return a, err
 		}
+		v.alight()
 		c.target.pool.release(g)
 		t.served = true
-		if errdefs.ReasonOf(err) == errdefs.SessionMoved && !errors.Is(err, errTheirs) && c.mayOffer() {
+		if errors.Is(err, errElsewhere) && c.mayOffer() {
 			continue
 		}
 		if !neverReached(err) || !c.pause(ctx, g.member.id, err, c.tries.offers == 1) {
@@ -197,11 +201,14 @@ func (c *Call) offer(ctx context.Context, v *visit, g *grant) (*attempt, error) 
 }
 
 func (c *Call) startOn(ctx context.Context, v *visit, g *grant) (*attempt, error) {
-	atHome, err := v.settle(ctx, g.member)
+	atHome, err := v.settle(ctx, g)
 	if err != nil {
 		return nil, err
 	}
-	run, err := g.worker.Start(ctx, c.invocation())
+	if a, err := c.greet(ctx, v, g); err != nil {
+		return a, err
+	}
+	run, err := g.worker.Start(ctx, c.invocation(v, atHome))
 	if err != nil {
 		return nil, c.notStarted(ctx, g, err)
 	}
@@ -225,12 +232,16 @@ func (c *Call) notStarted(ctx context.Context, g *grant, err error) error {
 	return e
 }
 
-func (c *Call) invocation() Invocation {
+func (c *Call) invocation(v *visit, atHome bool) Invocation {
 	r := c.req
-	return Invocation{
+	inv := Invocation{
 		ID: c.id, Tool: r.Tool, Payload: r.Payload, Session: r.Session, Deadline: c.deadline,
 		Stream: r.Stream, Input: r.Input, Metadata: r.Metadata,
 	}
+	if v != nil {
+		inv.Epoch, inv.Away = v.epoch, !atHome
+	}
+	return inv
 }
 
 // runLocal runs a host tool for a Go caller.

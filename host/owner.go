@@ -29,6 +29,16 @@ type OwnerRegistry interface {
 	Place(ctx context.Context, pool string, n int) ([]Owner, error)
 }
 
+// An ExpiryRegistry is a [Registry] of several nodes that ends a session only as long
+// as it has the epoch of which it's known that its time has run out. The engine looks
+// for it.
+type ExpiryRegistry interface {
+	// ExpireSession forgets a session that has an epoch, and that it has expired is
+	// remembered. One that isn't there is no error. Errors: conflict when the session has
+	// another epoch; those of a write.
+	ExpireSession(ctx context.Context, id SessionID, epoch uint64) error
+}
+
 // OwnerChange says that this node has begun to own a session, or doesn't any more.
 type OwnerChange struct {
 	Session Session // as it is now; only its id when it's gone

@@ -7,11 +7,15 @@ type Peers interface {
 	// Open hands a call to a node, and blocks until that one has started it, or refused
 	// it. An error without may_have_run means that the call hasn't run; host_unreachable,
 	// that the node wasn't reached; session_moved, that it isn't the session's owner.
+	// An error at the end of ctx says itself whether the call may have run, whatever the
+	// cause of that end says.
+	//
 	// ctx bounds the whole call, and so does its end: once it's over, Recv fails and Done
 	// is closed, whether the node answers or not. A node that is lost while the call runs
 	// ends it with host_unreachable and may_have_run.
 	Open(ctx context.Context, node string, f Forwarded) (Running, Place, error)
-	// ServeTool runs a host tool that a node offers.
+	// ServeTool runs a host tool that a node offers, in the context of the call that asks
+	// for it: what [Ancestors] says of it goes along.
 	ServeTool(ctx context.Context, node string, inv Invocation) ([]byte, error)
 	// CloseSession ends a session that a node owns.
 	CloseSession(ctx context.Context, node string, id SessionID) error

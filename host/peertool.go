@@ -2,20 +2,16 @@ package host
 
 import (
 	"context"
-	"strings"
+	"iter"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// reserved begins the names of built-in tools, which each node has itself.
-const reserved = "snakepit."
-
 // serveTool runs a host tool for a worker, here or on another node.
 func (h *Host) serveTool(ctx context.Context, line *lineage, inv Invocation) ([]byte, error) {
-	if h.routes != nil && !strings.HasPrefix(inv.Tool, reserved) && !h.tools.exposes(inv.Tool) {
+	if h.routes != nil && !isReserved(inv.Tool) && !h.tools.exposes(inv.Tool) {
 		if offers := h.routes.exposed(inv.Tool); len(offers) > 0 {
-			inv.Ancestors = line.ancestors()
-			return h.routes.serveTool(ctx, inv, offers)
+			return h.routes.serveTool(withLineage(ctx, line), inv, offers)
 		}
 	}
 	return h.tools.serve(withLineage(ctx, line), inv.Tool, inv.Payload)
@@ -42,6 +38,16 @@ func (t *hostTools) callable() []OfferedTool {
 	}
 	sortTools(list)
 	return list
+}
+
+func (t *hostTools) callableNames() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, x := range t.callable() {
+			if !yield(x.Name) {
+				return
+			}
+		}
+	}
 }
 
 // exposed lists the nodes that offer a host tool to workers.

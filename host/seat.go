@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -115,7 +116,24 @@ func (p *pool) launch(ctx context.Context, m *member, s *seats) (Worker, error) 
 	defer s.launches.leave()
 	startCtx, cancel := context.WithTimeout(ctx, p.cfg().StartTimeout)
 	defer cancel()
-	return s.launcher.Launch(startCtx, p.spec(m), s.serve)
+	worker, err := s.launcher.Launch(startCtx, p.spec(m), s.serve)
+	if err != nil {
+		return nil, err
+	}
+	return p.checked(ctx, worker)
+}
+
+// checked ends a worker whose adapter offers a tool under a name that is the host's.
+func (p *pool) checked(ctx context.Context, worker Worker) (Worker, error) {
+	for _, t := range worker.Description().Tools {
+		if !isReserved(t.Name) {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg().Settings.StopTimeout+killWait)
+		defer cancel()
+		return nil, errors.Join(errdefs.Wrap(errdefs.StartFailed, reservedName(t.Name), "the adapter offers what it may not"), worker.Stop(bounded))
+	}
+	return worker, nil
 }
 
 // batch says how many workers may start at once, and how long to wait between two

@@ -21,8 +21,21 @@ type session struct {
 	record  Session
 	home    *member       // nil: not on this host
 	unused  bool          // no call has reached the home yet, so nothing is lost with it
-	moving  chan struct{} // closed when the call that looks for a new home has one, or none; nil: nobody does
+	moving  chan struct{} // closed when the call that looks for a new home, or sees to its hook, is done; nil: nobody does
 	lastUse time.Time
+
+	mover   *grant        // of the call that sees to the hook
+	left    chan struct{} // closed when the session isn't this node's any more
+	opened  bool          // some home has had the hook of its opening
+	due     string        // the hook that comes before the first call on the home; empty: none
+	saved   []byte        // what the hook of its restoring is to get; nil: nothing
+	aboard  []*grant      // of those calls and hooks that are on a worker, or about to be
+	ending  bool          // it's being closed by this host
+	unknown *Session      // recorded for this node while it was new here; nil: no such thing
+}
+
+func newSession(id SessionID, p *pool) *session {
+	return &session{id: id, pool: p, lastUse: time.Now(), left: make(chan struct{})}
 }
 
 // phase is how far a session has come.
@@ -33,6 +46,7 @@ const (
 	phaseOpen                 // recorded
 	phaseExpired              // its time has run out; the registry may not know yet
 	phaseClosed               // forgotten: look it up again
+	phaseMoved                // another node's
 )
 
 func (s *session) stale() error {
@@ -41,6 +55,8 @@ func (s *session) stale() error {
 		return nil
 	case phaseExpired:
 		return sessionExpired(s.id)
+	case phaseMoved:
+		return movedAway(s.id)
 	case phaseClosed:
 		return errStale
 	}
@@ -48,11 +64,11 @@ func (s *session) stale() error {
 }
 
 // expire marks an unused session whose time has run out, and reports whether the
-// caller has to tell the registry, and then call told.
-func (s *session) expire(now time.Time) bool {
+// caller has to tell the registry, and then call told. Only its owner ends it.
+func (s *session) expire(now time.Time, own func(Session) error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == phaseOpen && s.holders == 0 && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL {
+	if s.phase == phaseOpen && s.holders == 0 && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL && own(s.record) == nil {
 		s.phase = phaseExpired
 	}
 	if s.phase != phaseExpired || s.closing {
@@ -79,12 +95,26 @@ func (s *session) claim(p *pool) (phase, *pool) {
 	return s.phase, s.pool
 }
 
-// adopt takes over what the registry says; home is the worker that it names, or nil.
-// Unused says that nothing has reached it yet.
-func (s *session) adopt(record Session, home *member, unused bool) {
+// adopt takes over what the registry says, unless something newer is known; home is
+// the worker that it names, or nil. fresh says that the caller has just made it that,
+// so that nothing has reached it yet. A session without a home comes from elsewhere.
+func (s *session) adopt(record Session, home *member, fresh bool) {
 	s.mu.Lock()
+	if s.phase != phaseNew && (s.phase != phaseOpen || record.Epoch < s.record.Epoch) {
+		s.mu.Unlock()
+		return
+	}
 	old, p, strict := s.home, s.pool, record.Affinity.strict() != ""
-	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, unused
+	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, fresh || record.Home == ""
+	s.opened = s.opened || !fresh
+	switch {
+	case s.opened && (fresh || home == nil):
+		s.due = hookRestore
+	case fresh:
+		s.due = hookOpen
+	default:
+		s.due = ""
+	}
 	s.mu.Unlock()
 	p.moveHome(old, home, strict)
 }
@@ -96,6 +126,13 @@ func (s *session) end() {
 	s.phase, s.home = phaseClosed, nil
 	s.mu.Unlock()
 	p.moveHome(old, nil, strict)
+}
+
+// setEnding says whether this host is ending the session.
+func (s *session) setEnding(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = on
 }
 
 // moveHome counts a session on another worker; nil stands for none.
@@ -113,6 +150,7 @@ func (m *member) countSession(n int, strict bool) {
 	m.sessions += n
 	if strict {
 		m.strict += n
+		m.hold()
 	}
 }
 
@@ -130,30 +168,52 @@ type standing struct {
 	record Session
 	home   *member
 	unused bool
+	due    string
 }
 
 func (s *session) state() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return standing{s.phase, s.record, s.home, s.unused}
+	return standing{s.phase, s.record, s.home, s.unused, s.due}
 }
 
-// move lets one call at a time look for a new home: it gets a function to call when
-// it's done, the others what to wait for.
-func (s *session) move() (done func(), wait <-chan struct{}) {
+// renew takes over a record that differs in its epoch alone.
+func (s *session) renew(record Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseOpen {
+		s.record = record
+	}
+}
+
+// move lets one call at a time look for a new home, or see to its hook with what it was
+// granted: it gets a function to call when it's done, the others what to wait for.
+func (s *session) move(g *grant) (done func(), wait <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.moving != nil {
 		return nil, s.moving
 	}
 	moving := make(chan struct{})
-	s.moving = moving
+	s.moving, s.mover = moving, g
 	return func() {
 		s.mu.Lock()
-		s.moving = nil
+		s.moving, s.mover = nil, nil
 		s.mu.Unlock()
 		close(moving)
 	}, nil
+}
+
+// movedWithin reports whether a call is nested in the hook that is under way.
+func (s *session) movedWithin(line *lineage) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; line != nil; line = line.parent {
+		if s.mover != nil && line.grant == s.mover {
+			return true
+		}
+	}
+	return false
 }
 
 // boundTo is the pool of a session that is open; nil for one that isn't.

@@ -371,6 +371,7 @@ func TestSessionThatTheRegistryKnowsIsTakenOver(t *testing.T) {
 func TestMemoryRegistryKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	hosttest.TestRegistry(t, func(*testing.T) host.Registry { return host.NewMemoryRegistry(0) })
+	hosttest.TestStateRegistry(t, func(*testing.T) hosttest.SessionsWithState { return host.NewMemoryRegistry(0) })
 	hosttest.TestProcessRegistry(t, func(*testing.T) host.ProcessRegistry { return host.NewMemoryRegistry(0) })
 }
 

@@ -25,13 +25,22 @@ const (
 // sessions is the table of those sessions that this host has in use. A call of a
 // known session reads it without a lock.
 type sessions struct {
+	host     *Host
 	registry Registry
+	saved    *savedStore
 	max      int64
 	log      hclog.Logger
 	routes   *routes // nil: all sessions are this node's
 
 	byID  sync.Map // SessionID to *session
 	count atomic.Int64
+}
+
+// newSessions is an empty table.
+func newSessions(h *Host) *sessions {
+	return &sessions{
+		host: h, registry: h.cfg.Registry, saved: newSavedStore(h.cfg.MaxSaved, h.cfg.MaxSessions), max: int64(h.cfg.MaxSessions), log: h.log,
+	}
 }
 
 // find returns a session in use, or nil.
@@ -63,6 +72,7 @@ func (t *sessions) enter(ctx context.Context, r *Request, p *pool, tk *ticket) (
 		if err != nil {
 			return nil, err
 		}
+		tk.left = s.left
 		v := &visit{table: t, session: s, req: r}
 		if err = v.begin(ctx, p); err != nil {
 			v.leave()
@@ -86,7 +96,7 @@ func (t *sessions) findOrAdd(id SessionID, p *pool) (*session, error) {
 		t.count.Add(-1)
 		return nil, sessionQuota(int(t.max))
 	}
-	v, loaded := t.byID.LoadOrStore(id, &session{id: id, pool: p})
+	v, loaded := t.byID.LoadOrStore(id, newSession(id, p))
 	if loaded {
 		t.count.Add(-1)
 	}
@@ -108,23 +118,32 @@ func otherPool(id SessionID, has, asked string) error {
 // no call uses it meanwhile; where the registry can't be told, the next call or
 // sweep tries again.
 func (t *sessions) expire(ctx context.Context, s *session, now time.Time) (expired bool) {
-	if !s.expire(now) {
+	if !s.expire(now, t.own) {
 		return false
 	}
 	defer s.told()
-	if err := t.forget(ctx, s, true); err != nil {
+	err := t.tellExpired(ctx, s)
+	switch {
+	case err == nil:
+		f := s.parting(false)
+		s.end()
+		t.remove(s)
+		t.host.bid(f)
+	case errdefs.ReasonOf(err) == errdefs.Conflict:
+		t.drop(s, Owner{}) // another node's by now
+	default:
 		t.log.Warn("session could not be closed", "session", s.id, "error", err)
 	}
 	return true
 }
 
-func (t *sessions) forget(ctx context.Context, s *session, expired bool) error {
-	if err := t.registry.CloseSession(ctx, s.id, expired); err != nil {
-		return err
+// tellExpired tells the registry that a session's time has run out, under the epoch
+// of which that's known.
+func (t *sessions) tellExpired(ctx context.Context, s *session) error {
+	if r, ok := t.registry.(ExpiryRegistry); ok && t.routes != nil {
+		return r.ExpireSession(ctx, s.id, s.state().record.Epoch)
 	}
-	s.end()
-	t.remove(s)
-	return nil
+	return t.registry.CloseSession(ctx, s.id, true)
 }
 
 // close ends a session after the calls that came before.
@@ -143,14 +162,33 @@ func (t *sessions) close(ctx context.Context, id SessionID) error {
 		return err
 	}
 	v := &visit{table: t, session: s}
-	defer v.leave()
-	return t.forget(ctx, s, false)
+	if err := t.closing(ctx, s); err != nil {
+		v.leave()
+		return err
+	}
+	t.host.part(s.parting(false), func() {
+		s.end()
+		t.remove(s)
+		v.leave()
+	})
+	return nil
+}
+
+// closing has the registry forget a session that nobody else uses now.
+func (t *sessions) closing(ctx context.Context, s *session) error {
+	s.setEnding(true)
+	err := t.registry.CloseSession(ctx, s.id, false)
+	if err != nil {
+		s.setEnding(false)
+	}
+	return err
 }
 
 // sweep ends sessions that nobody uses any more, until ctx ends.
 func (t *sessions) sweep(ctx context.Context, every time.Duration) {
 	for sleep(ctx, every) {
 		now, left := time.Now(), sweepBatch
+		t.saved.purge(now)
 		t.byID.Range(func(_, v any) bool {
 			if s, ok := v.(*session); ok && t.expire(ctx, s, now) {
 				left--

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"time"
 )
 
 // seatSurvivors puts the workers of an earlier host into seats of their pools, as
@@ -68,18 +67,20 @@ func (h *Host) restoreSessions(ctx context.Context) error {
 		return err
 	}
 	for _, r := range records {
-		if p := h.pools[r.Pool]; p != nil {
-			h.sessions.restore(r, p, p.member(r.Home))
+		if !h.sessions.others(r.Owner) {
+			h.own(r)
 		}
 	}
 	return nil
 }
 
-// restore puts a recorded session into the table.
+// restore puts a recorded session into the table, unless it's there.
 func (t *sessions) restore(record Session, p *pool, home *member) {
-	s := &session{id: record.ID, pool: p, lastUse: time.Now()}
-	s.adopt(record, home, false)
-	if _, loaded := t.byID.LoadOrStore(s.id, s); !loaded {
-		t.count.Add(1)
+	s := newSession(record.ID, p)
+	if _, loaded := t.byID.LoadOrStore(s.id, s); loaded {
+		return
 	}
+	t.count.Add(1)
+	s.keep(t.saved.take(record))
+	s.adopt(record, home, false)
 }

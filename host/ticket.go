@@ -19,6 +19,8 @@ type ticket struct {
 	session  SessionID
 	affinity Affinity
 
+	left <-chan struct{} // closed when the session isn't this node's any more; nil: it has none
+
 	held bool // guarded by the pool's mutex
 	// served: the call has had its turn, on a worker that was dead already. It
 	// doesn't queue at the end again.

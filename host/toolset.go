@@ -17,7 +17,8 @@ type OfferedTool struct {
 	Exposed bool   // for host tools: workers may call it
 }
 
-// toolset is what the workers of a pool offer. It never changes.
+// toolset is what the workers of a pool offer, without what is the host's own. It
+// never changes.
 type toolset struct {
 	byName map[string]*Tool
 }
@@ -25,7 +26,9 @@ type toolset struct {
 func newToolset(tools []Tool) *toolset {
 	s := &toolset{make(map[string]*Tool, len(tools))}
 	for i := range tools {
-		s.byName[tools[i].Name] = &tools[i]
+		if !isReserved(tools[i].Name) {
+			s.byName[tools[i].Name] = &tools[i]
+		}
 	}
 	return s
 }

@@ -140,6 +140,43 @@ func (s *session) leaveQueue(w *turnWaiter) {
 	}
 }
 
+// takeBefore waits until nobody has the turn, before all who wait for theirs, for as
+// long as ctx lasts. It has no ticket: it isn't a call.
+func (s *session) takeBefore(ctx context.Context) error {
+	w := &turnWaiter{turn: make(chan struct{}), alone: true}
+	w.place.value = w
+	s.mu.Lock()
+	err := s.stale()
+	free := err == nil && s.admits(false)
+	if free {
+		s.hold(false)
+	} else if err == nil {
+		s.queue.pushFront(&w.place)
+	}
+	s.mu.Unlock()
+	if err != nil || free {
+		return err
+	}
+	select {
+	case <-w.turn:
+		return s.checkTurn()
+	case <-ctx.Done():
+		s.leaveQueue(w)
+		return ended(ctx, "while it waited for the session's calls")
+	}
+}
+
+// sendAway gives those who wait a turn that's of no use any more: they are told so.
+// The session's mutex is held.
+func (s *session) sendAway() (first *turnWaiter) {
+	for l := s.queue.tail; l != nil; l = s.queue.tail {
+		s.queue.remove(l)
+		s.holders++
+		l.value.after, first = first, l.value
+	}
+	return first
+}
+
 // share lets others have their turns beside that of the call that has just opened a
 // concurrent session.
 func (s *session) share() {
@@ -155,8 +192,12 @@ func (s *session) share() {
 
 // pass hands the turn to the next in the queue. Nobody waits and nothing was
 // recorded: the session might as well not be there, and it's closed.
-func (s *session) pass() (abandoned bool) {
+func (s *session) pass() (abandoned bool) { return s.passFrom(nil) }
+
+// passFrom is pass for a call that had gone aboard a worker.
+func (s *session) passFrom(g *grant) (abandoned bool) {
 	s.mu.Lock()
+	s.alight(g)
 	s.lastUse = time.Now()
 	s.holders--
 	next := s.admit()

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,13 +15,14 @@ type visit struct {
 	req      *Request
 	affinity Affinity // the session's, or the call's own where that's stricter
 	unused   bool     // the home had no call before this one
+	grant    *grant   // once it's on a worker, or about to be
+	epoch    uint64   // the session's, then
+	due      string   // the hook that comes before it there; empty: none
 }
 
-// elsewhere says that the call was given another worker than its session's home,
+// errElsewhere says that the call was given another worker than its session's home,
 // which has changed meanwhile, and takes no other.
-func elsewhere() error {
-	return errdefs.New(errdefs.SessionMoved, "the session's home has changed meanwhile")
-}
+var errElsewhere error = errdefs.New(errdefs.SessionMoved, "the session's home has changed meanwhile")
 
 // begin makes sure that the session may be used as the call asks for: it's known, or
 // was found in the registry, or may be opened.
@@ -53,18 +55,27 @@ func (v *visit) lookUp(ctx context.Context, p *pool) error {
 	}
 	record, err := v.table.registry.Session(ctx, s.id)
 	switch {
-	case err == nil && v.table.own(record) != nil:
-		return v.table.own(record)
 	case err == nil && record.Pool != p.name:
-		return otherPool(s.id, record.Pool, p.name)
+		return cmp.Or(v.table.own(record), otherPool(s.id, record.Pool, p.name))
 	case err == nil:
-		s.adopt(record, p.member(record.Home), false)
-		s.share()
-		return nil
+		return v.takeOver(record, p.member(record.Home), false)
 	case errdefs.ReasonOf(err) == errdefs.SessionNotFound && !v.req.MustExist:
 		return nil
 	}
 	return err
+}
+
+// takeOver makes the session what the registry says, if that's for this node to use.
+func (v *visit) takeOver(record Session, home *member, fresh bool) error {
+	if err := v.table.own(record); err != nil {
+		return err
+	}
+	if !fresh {
+		v.session.keep(v.table.saved.take(record))
+	}
+	v.session.adopt(record, home, fresh)
+	v.session.share()
+	return nil
 }
 
 // wish is which worker the call would like best, or takes alone.
@@ -88,17 +99,20 @@ func (v *visit) mayMove(s standing) bool {
 // settle makes sure that the session is recorded and its home alive, now that the
 // call has a worker, and reports whether that worker is the home. It writes to
 // the registry when the session is new, or its home is gone, and else not.
-func (v *visit) settle(ctx context.Context, m *member) (atHome bool, err error) {
+func (v *visit) settle(ctx context.Context, g *grant) (atHome bool, err error) {
 	if v == nil {
 		return true, nil
 	}
+	m := g.member
 	for again := true; again; {
 		s := v.session.state()
 		switch {
 		case s.home == m, m.pool.alive(s.home): // m may be draining by now, and serve those who waited for it
-			return v.at(s, m)
+			return v.board(g)
 		case s.phase == phaseNew:
 			again, err = false, v.open(ctx, m)
+		case s.phase == phaseMoved:
+			err = movedAway(v.session.id)
 		case v.mayMove(s):
 			again, err = v.rebind(ctx, m)
 		default:
@@ -108,20 +122,7 @@ func (v *visit) settle(ctx context.Context, m *member) (atHome bool, err error) 
 			return false, err
 		}
 	}
-	return v.at(v.session.state(), m)
-}
-
-func (v *visit) at(s standing, m *member) (atHome bool, err error) {
-	v.unused = s.unused
-	switch {
-	case s.home == m:
-		return true, nil
-	case v.affinity.strict() == "":
-		return false, nil
-	case s.home == nil:
-		return false, sessionWorkerUnavailable(v.session.id)
-	}
-	return false, elsewhere()
+	return v.board(g)
 }
 
 // open records a session whose home is m. Where somebody else was faster, theirs is
@@ -131,25 +132,20 @@ func (v *visit) open(ctx context.Context, m *member) error {
 		ID: v.session.id, Pool: m.pool.name, Home: m.id, TTL: m.pool.cfg().SessionTTL, OpenedAt: time.Now(),
 		Affinity: v.affinity, Concurrent: v.req.Concurrent,
 	})
-	if err == nil {
-		err = v.table.own(record)
-	}
 	if err != nil {
 		return err
 	}
 	if record.Affinity.rank() > v.affinity.rank() {
 		v.affinity = record.Affinity
 	}
-	v.session.adopt(record, v.homeOf(record, m), record.Home == m.id)
-	v.session.share()
-	return nil
+	return v.takeOver(record, v.homeOf(record, m), record.Home == m.id)
 }
 
 // rebind gives a session whose home is gone a new one, unless another of its calls
 // does: then it's waited for, and the caller has to look again. Who is told that
 // somebody else was faster takes over what they wrote.
 func (v *visit) rebind(ctx context.Context, m *member) (again bool, err error) {
-	done, wait := v.session.move()
+	done, wait := v.session.move(nil)
 	if done == nil {
 		select {
 		case <-wait:
@@ -168,13 +164,9 @@ func (v *visit) rebind(ctx context.Context, m *member) (again bool, err error) {
 		record, err = v.table.registry.Session(ctx, s.record.ID)
 	}
 	if err == nil {
-		err = v.table.own(record)
+		err = v.takeOver(record, v.homeOf(record, m), record.Home == m.id)
 	}
-	if err != nil {
-		return false, err
-	}
-	v.session.adopt(record, v.homeOf(record, m), record.Home == m.id)
-	return false, nil
+	return false, err
 }
 
 // homeOf is the worker that a record names, most likely m; nil: none of this host's.
@@ -195,7 +187,8 @@ func (v *visit) reached(atHome bool) {
 
 // leave passes the turn on.
 func (v *visit) leave() {
-	if v != nil && v.session.pass() {
+	if v != nil && v.session.passFrom(v.grant) {
 		v.table.remove(v.session)
+		v.table.ownLate(v.session)
 	}
 }

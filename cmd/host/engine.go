@@ -54,6 +54,9 @@ type localHost interface {
 	Shutdown(ctx context.Context) error
 	// Socket is where the host listens; empty where it doesn't.
 	Socket() string
+	// Membership is the host's id as a node of a cluster, and where it's reached; empty
+	// where it's none.
+	Membership() (id, address string)
 	// Heir is the process that takes over, or has; zero: none does.
 	Heir() int
 }

@@ -19,6 +19,8 @@ import (
 
 // fakeHost answers as a host would, and remembers what it was asked.
 type fakeHost struct {
+	fakeCluster
+
 	tools    []snakepit.Tool
 	status   hostStatus
 	workers  []workerStatus
@@ -51,6 +53,8 @@ func (h *fakeHost) Workers(context.Context) ([]workerStatus, error) { return h.w
 func (h *fakeHost) Sessions(context.Context, string) ([]sessionStatus, error) { return h.sessions, nil }
 
 func (h *fakeHost) Close() error { h.closed++; return nil }
+
+func (h *fakeHost) Membership() (id, address string) { return "", "" }
 
 func (h *fakeHost) Socket() string { return "/run/snakepit/1/api.sock" }
 

@@ -26,6 +26,7 @@ type hostFlags struct {
 	adapter string
 	workers int
 	watch   bool // of serve
+	cluster clusterFlags
 }
 
 // configuration is what a file, the environment and the flags say. What is wrong
@@ -48,6 +49,7 @@ func (p *program) configuration(file string, f hostFlags) (*config.Config, error
 	if f.workers != 0 {
 		src.Flags = append(src.Flags, config.Flag{Name: "--workers", Pair: "pool_size=" + strconv.Itoa(f.workers), One: true})
 	}
+	src.Flags = append(src.Flags, f.cluster.knobs()...)
 	c, err := config.Load(src)
 	faults := config.FaultsIn(err)
 	if len(faults) > 0 && !slices.ContainsFunc(faults, func(f config.Fault) bool { return f.Origin.Kind != config.FromFlag }) {

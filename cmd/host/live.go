@@ -15,7 +15,10 @@ import (
 // liveHost is a host that runs elsewhere.
 type liveHost struct{ *client.Client }
 
-var _ engine = liveHost{}
+var (
+	_ engine      = liveHost{}
+	_ clusterHost = liveHost{}
+)
 
 func dialHost(ctx context.Context, target string) (engine, error) {
 	c, err := client.Dial(ctx, target)

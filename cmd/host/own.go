@@ -34,6 +34,14 @@ func launchHost(ctx context.Context, l launch) (localHost, error) {
 	return ownHost{h, l.DataDir}, nil
 }
 
+// Membership implements localHost.
+func (h ownHost) Membership() (id, address string) {
+	if n := h.Cluster(); n != nil {
+		return n.ID(), h.ClusterAddress()
+	}
+	return "", ""
+}
+
 // Call implements engine.
 func (h ownHost) Call(ctx context.Context, inv invocation) ([]byte, error) {
 	payload, err := snakepit.EncodeArgs(inv.Args)

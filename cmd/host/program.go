@@ -126,7 +126,7 @@ func (p *program) addGlobalFlags(root *cobra.Command) {
 	flags.SortFlags = false
 	flags.StringVar(&p.opts.dataDir, "data-dir", "", "the host's state is in `DIR` (default $XDG_STATE_HOME/snakepit, else ~/.local/state/snakepit)")
 	flags.Var(&instanceName{&p.opts.instance}, "instance", "one of several hosts beside each other: its state is in DIR/instances/`NAME`")
-	flags.StringVar(&p.opts.host, "host", "", "talk to the live host at `ADDR`: a socket's path or HOST:PORT (default: the data directory's)")
+	flags.StringVar(&p.opts.host, "host", "", "talk to the live host at `ADDR[,ADDR]`: a socket's path or HOST:PORT, or several of a cluster (default: the data directory's)")
 	flags.StringArrayVar(&p.opts.set, "set", nil, "set a knob, as `KNOB=VALUE`; may be given again")
 	p.opts.output = outputText
 	flags.VarP(&choice{&p.opts.output, []string{outputText, outputJSON}}, "output", "o", "print `text|json` (default text)")

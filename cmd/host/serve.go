@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -18,14 +19,14 @@ import (
 func (p *program) serveCommand() *cobra.Command {
 	var f hostFlags
 	cmd := p.command(&cobra.Command{
-		Use:   "serve [-c FILE] [--adapter ADAPTER] [--workers N]",
+		Use:   "serve [-c FILE] [--adapter ADAPTER] [--workers N] [--cluster-listen HOST:PORT] [--join ADDR[,ADDR]]",
 		Short: "Run a host until it's told to stop",
 		Long: `Run a host until SIGTERM or Ctrl-C: with the pools of a configuration, or with one pool that --adapter names. It prints one line on stdout once every worker can take calls:
 
   ready node=local pid=4711 socket=/run/snakepit/1f2e3d4c/api.sock workers=2
 
-With -o json that line is an object with event ("ready"), node, pid, socket, workers and data_dir. Log
-lines go to stderr; the knob log_level says how many (--set log_level=debug).
+With -o json that line is an object with event ("ready"), node, pid, socket, workers and data_dir. A node
+of a cluster adds node_id and cluster_address. Log lines go to stderr; the knob log_level says how many (--set log_level=debug).
 
 The first signal lets running calls finish and stops the workers, and the exit code is 0. A second one
 stops the workers at once, and the exit code is 1. SIGUSR2, or snakepit upgrade, lets a new process take
@@ -40,13 +41,15 @@ package or of its folder has changed. New code that doesn't start leaves the old
 says so on stderr.`,
 		Example: `  snakepit serve -c snakepit.yaml
   snakepit serve --adapter tools.py
-  snakepit serve --adapter tools.py:Digits --workers 4 --data-dir /var/lib/snakepit`,
+  snakepit serve --adapter tools.py:Digits --workers 4 --data-dir /var/lib/snakepit
+  snakepit serve --adapter tools.py --cluster-listen 10.0.0.2:7070 --join 10.0.0.1:7070 --join-token TOKEN --tls-dir certs`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func(ctx context.Context, _ []string) error { return p.serve(ctx, f) })
 	addConfigFlag(cmd, &f.config)
 	p.addAdapterFlags(cmd, &f.adapter, &f.workers)
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "reload when the adapter's files change")
+	f.cluster.add(cmd)
 	return cmd
 }
 
@@ -104,7 +107,8 @@ func (p *program) newLaunch(f hostFlags) (launch, *config.Config, error) {
 	}
 	p.warn(c)
 	return launch{
-		File: f.config, Environ: p.environ(), Adapter: f.adapter, Workers: f.workers, Set: p.opts.set,
+		File: f.config, Environ: p.environ(), Adapter: f.adapter, Workers: f.workers,
+		Set:    slices.Concat(p.opts.set, f.cluster.pairs()),
 		Logger: p.logger(c.LogLevel), Version: version(),
 	}, c, nil
 }
@@ -124,7 +128,7 @@ func (p *program) warn(c *config.Config) {
 func (p *program) serveUntilDone(ctx context.Context, h localHost, reread <-chan os.Signal) error {
 	st, err := h.Status(ctx)
 	if err == nil {
-		err = printReady(p.stdout, h.Socket(), st, p.json())
+		err = printReady(p.stdout, h, st, p.json())
 	}
 	if err == nil {
 		err = p.notifySystemd("READY=1", fmt.Sprintf("MAINPID=%d", st.PID))
@@ -188,16 +192,27 @@ func (p *program) drain(ctx context.Context, h localHost) error {
 	return err
 }
 
-func printReady(w io.Writer, socket string, st hostStatus, asJSON bool) error {
+func printReady(w io.Writer, h localHost, st hostStatus, asJSON bool) error {
 	workers := 0
 	for _, pool := range st.Pools {
 		workers += pool.Ready
 	}
-	if !asJSON {
-		_, err := fmt.Fprintf(w, "ready node=%s pid=%d socket=%s workers=%d\n", st.Node, st.PID, socket, workers)
-		return err
+	id, address := h.Membership()
+	if asJSON {
+		line := map[string]any{
+			"event": "ready", "node": st.Node, "pid": st.PID, "socket": h.Socket(), "workers": workers, "data_dir": st.DataDir,
+		}
+		if id != "" {
+			line["node_id"], line["cluster_address"] = id, address
+		}
+		return json.NewEncoder(w).Encode(line)
 	}
-	return json.NewEncoder(w).Encode(map[string]any{
-		"event": "ready", "node": st.Node, "pid": st.PID, "socket": socket, "workers": workers, "data_dir": st.DataDir,
-	})
+	_, err := fmt.Fprintf(w, "ready node=%s pid=%d socket=%s workers=%d", st.Node, st.PID, h.Socket(), workers)
+	if err == nil && id != "" {
+		_, err = fmt.Fprintf(w, " node_id=%s cluster_address=%s", id, address)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w)
+	}
+	return err
 }

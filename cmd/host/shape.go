@@ -17,7 +17,15 @@ type hostStatus struct {
 	DataDir      string            `json:"data_dir"`
 	SessionCount int               `json:"session_count"`
 	Refused      map[string]uint64 `json:"refused"`
+	Cluster      *hostCluster      `json:"cluster,omitempty"` // of several nodes
 	Pools        []poolStatus      `json:"pools"`
+}
+
+// hostCluster is the cluster that a host is a node of, in short.
+type hostCluster struct {
+	State   string `json:"state"`
+	Summary string `json:"summary"`
+	Leader  string `json:"leader"`
 }
 
 // poolStatus is how a pool is.

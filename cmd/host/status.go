@@ -22,7 +22,10 @@ func (p *program) statusCommand() *cobra.Command {
 CALLS were started on a worker, each counted once however often it was tried. ERRORS are all calls that failed,
 by reason, those that never got a worker included.
 
-With -o json: an object with node, pid, version, state, started_at, uptime (seconds), data_dir, session_count,
+CLUSTER, where it's a node of several, is the first line of snakepit cluster status.
+
+With -o json: an object with node, pid, version, state, started_at, uptime (seconds), data_dir, session_count, cluster (an object with
+state, summary and leader, where it's a node of several),
 refused (calls that failed before they had a pool, and those of the host's own tools, by reason) and pools, a list of objects with
 
   name, adapter
@@ -68,6 +71,7 @@ func (p *program) status(ctx context.Context, e engine) error {
 	if err != nil {
 		return err
 	}
+	st.Cluster = clusterIn(ctx, e)
 	now := time.Now()
 	if p.json() {
 		st.Uptime = now.Sub(st.StartedAt).Round(time.Millisecond).Seconds()
@@ -78,6 +82,20 @@ func (p *program) status(ctx context.Context, e engine) error {
 		return printJSON(p.stdout, st)
 	}
 	return printStatus(p.stdout, st, now)
+}
+
+// clusterIn is the cluster that a host is in; nil where it's the only one. What can't
+// be said of it is no reason to say nothing of the host.
+func clusterIn(ctx context.Context, e engine) *hostCluster {
+	h, ok := e.(clusterView)
+	if !ok {
+		return nil
+	}
+	c, err := h.Cluster(ctx)
+	if err != nil || len(c.Nodes) < 2 {
+		return nil
+	}
+	return &hostCluster{State: string(c.State), Summary: c.Summary, Leader: c.Leader}
 }
 
 func (p *program) json() bool { return p.opts.output == outputJSON }
@@ -91,6 +109,9 @@ func printStatus(w io.Writer, st hostStatus, now time.Time) error {
 		{"started", startedText(st.StartedAt, now)},
 		{"data", st.DataDir},
 		{"sessions", strconv.Itoa(st.SessionCount)},
+	}
+	if st.Cluster != nil {
+		rows = append(rows, []string{"cluster", st.Cluster.Summary})
 	}
 	if len(st.Refused) > 0 {
 		rows = append(rows, []string{"refused", errorCounts(st.Refused)})

@@ -113,9 +113,44 @@ type stream struct {
 	onProgress func(snakepit.Progress)
 	cancel     context.CancelCauseFunc
 	input      sync.WaitGroup
+	first      *snakepitv1.HostStreamResponse // read already; nil: none is
 }
 
+// open begins a call over a stream. Among several nodes it waits for the first answer
+// where it may be that another has to be asked.
 func (c *Client) open(ctx context.Context, tool string, args Payload, o snakepit.CallOptions, chunks bool) (*stream, error) {
+	if c.fleet == nil {
+		return c.openOnce(ctx, tool, args, o, chunks)
+	}
+	ctx = withSession(ctx, o.Session)
+	if o.Input != nil { // a chunk that was taken can't be taken again
+		return c.openOnce(ctx, tool, args, o, chunks)
+	}
+	return c.openSomewhere(ctx, tool, args, o, chunks)
+}
+
+// openSomewhere begins a call on the first node that takes it.
+func (c *Client) openSomewhere(ctx context.Context, tool string, args Payload, o snakepit.CallOptions, chunks bool) (*stream, error) {
+	seeking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
+		s, err := c.openOnce(ctx, tool, args, o, chunks)
+		if err == nil {
+			if s.first, err = s.Recv(); err == nil {
+				return s, nil
+			}
+			s.close()
+		}
+		if !passing(err, o.Idempotent) {
+			return nil, s.explain(err)
+		}
+		if !pause(seeking, wait) {
+			return nil, inVain(seeking, err)
+		}
+	}
+}
+
+func (c *Client) openOnce(ctx context.Context, tool string, args Payload, o snakepit.CallOptions, chunks bool) (*stream, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	raw, err := c.api.Stream(ctx)
 	if err == nil {
@@ -174,16 +209,12 @@ func (e *inputError) Unwrap() error { return e.err }
 // next gives the next chunk or result; progress goes to the option's function.
 func (s *stream) next() (*snakepitv1.HostStreamResponse, error) {
 	for {
-		m, err := s.Recv()
+		m, err := s.first, error(nil)
+		if s.first = nil; m == nil {
+			m, err = s.Recv()
+		}
 		if err != nil {
-			var bad *inputError
-			switch {
-			case errors.As(context.Cause(s.Context()), &bad):
-				err = bad
-			case errors.Is(err, io.EOF):
-				err = errdefs.New(errdefs.Protocol, "the host ended the stream without a result")
-			}
-			return nil, err
+			return nil, s.explain(err)
 		}
 		p := m.GetProgress()
 		if p == nil {
@@ -193,6 +224,18 @@ func (s *stream) next() (*snakepitv1.HostStreamResponse, error) {
 			s.onProgress(progressOf(p))
 		}
 	}
+}
+
+// explain says why a stream has ended without a result.
+func (s *stream) explain(err error) error {
+	var bad *inputError
+	switch {
+	case s != nil && errors.As(context.Cause(s.Context()), &bad):
+		return bad
+	case errors.Is(err, io.EOF):
+		return errdefs.New(errdefs.Protocol, "the host ended the stream without a result")
+	}
+	return err
 }
 
 // each yields chunks until the result, which is one more when the tool returned

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/snakepit-go/snakepit"
@@ -27,10 +27,11 @@ const (
 	window = 1 << 20
 )
 
-// Client is a connection to a host.
+// Client is a connection to a host, or to several of a cluster.
 type Client struct {
-	conn *grpc.ClientConn
-	api  snakepitv1.HostClient
+	conn  connection
+	api   snakepitv1.HostClient
+	fleet *fleet // nil: there's one host
 
 	serving sync.WaitGroup
 	ctx     func() context.Context // of the serving stream; ended by stop
@@ -42,27 +43,66 @@ type Client struct {
 
 var _ snakepit.Caller = (*Client)(nil)
 
+// connection carries requests to a host, or to one of several.
+type connection interface {
+	grpc.ClientConnInterface
+	io.Closer
+}
+
 // Dial connects to a host and makes sure that it answers; ctx bounds that alone.
-// target is the path of a Unix socket, unix:///path, or host:port. There's no
-// encryption: use a Unix socket, or addresses that only this machine reaches.
-func Dial(ctx context.Context, target string) (*Client, error) {
-	conn, err := grpc.NewClient(address(target),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
-		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(4*window),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
-		grpc.WithUnaryInterceptor(unary), grpc.WithStreamInterceptor(streaming),
-	)
-	if err != nil {
+// target is the path of a Unix socket, unix:///path, or host:port; or several,
+// separated by commas, of nodes of one cluster, of which one must answer. Among
+// several, calls of a session go directly to the node that owns it, and what never ran
+// because a node was away goes to another one, until its deadline.
+func Dial(ctx context.Context, target string, opts ...Option) (*Client, error) {
+	o := optionsOf(opts)
+	live, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	c := &Client{ctx: func() context.Context { return live }, stop: stop}
+	if err := c.connect(split(target), o.dial); err != nil {
+		stop(err)
 		return nil, errdefs.Wrap(errdefs.HostUnreachable, err, "dial %s", target)
 	}
-	live, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	c := &Client{conn: conn, api: snakepitv1.NewHostClient(conn), ctx: func() context.Context { return live }, stop: stop}
+	c.api = snakepitv1.NewHostClient(c.conn)
 	if _, err := c.Status(ctx); err != nil {
 		_ = c.Close() // nothing was begun
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *Client) connect(addresses []string, dial func(address string, several bool) (*grpc.ClientConn, error)) (err error) {
+	switch len(addresses) {
+	case 0:
+		return errors.New("no address")
+	case 1:
+		c.conn, err = dial(addresses[0], false)
+		return err
+	}
+	if c.fleet, err = newFleet(addresses, dial); err == nil {
+		c.conn = c.fleet
+		c.serving.Go(func() { c.fleet.watch(c.ctx()) })
+	}
+	return err
+}
+
+// dial makes a connection, which connects when it's used. One of several is given up
+// sooner: there are others.
+func (o options) dial(address string, several bool) (*grpc.ClientConn, error) {
+	alive := keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}
+	opts := []grpc.DialOption{
+		grpc.WithTransportCredentials(o.creds),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(4 * window),
+		grpc.WithUnaryInterceptor(unary), grpc.WithStreamInterceptor(streaming),
+	}
+	if several {
+		alive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}
+		opts = append(opts, grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: downFirst, Multiplier: 1.6, Jitter: 0.2, MaxDelay: downMost},
+			MinConnectTimeout: time.Second,
+		}))
+	}
+	return grpc.NewClient(address, append(opts, grpc.WithKeepaliveParams(alive))...)
 }
 
 // address turns a plain path into gRPC's form.

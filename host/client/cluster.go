@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
@@ -16,21 +15,20 @@ func (c *Client) ClusterStatus(ctx context.Context) (*snakepitv1.ClusterStatusRe
 	return c.cluster().Status(ctx, &snakepitv1.ClusterStatusRequest{})
 }
 
-// NewClusterToken makes what a new node must show to join, good for ttl; zero: as
-// long as tokens are made. expires is zero for one that never ends.
-func (c *Client) NewClusterToken(ctx context.Context, ttl time.Duration) (token string, expires time.Time, err error) {
-	r, err := c.cluster().NewToken(ctx, &snakepitv1.ClusterNewTokenRequest{TtlUs: uint64(max(ttl, 0).Microseconds())}) //nolint:gosec // not negative
-	if t := r.GetExpiresAt(); t != nil {
-		expires = t.AsTime()
-	}
-	return r.GetToken(), expires, err
+// NewClusterToken makes what new nodes must show to join, for a day: so many of
+// them, zero for one. label says what it's for, in at most 256 bytes.
+func (c *Client) NewClusterToken(ctx context.Context, uses uint32, label string) (token string, err error) {
+	r, err := c.cluster().NewToken(ctx, &snakepitv1.ClusterNewTokenRequest{Uses: uses, Label: label})
+	return r.GetToken(), err
 }
 
 // LeaveCluster ends this client's node's membership, for good, and its host: its
 // calls end first, and its sessions go to others. progress (nil: nobody) is told of
-// each step. Once begun it goes on, whether or not ctx does.
-func (c *Client) LeaveCluster(ctx context.Context, progress func(*snakepitv1.ClusterLeaveResponse)) error {
-	stream, err := c.cluster().Leave(ctx, &snakepitv1.ClusterLeaveRequest{})
+// each step. Once begun it goes on, whether or not ctx does. Sessions for which nobody
+// has room keep it, with conflict, unless it's forced: then they wait for room, with
+// their replicated state alone.
+func (c *Client) LeaveCluster(ctx context.Context, force bool, progress func(*snakepitv1.ClusterLeaveResponse)) error {
+	stream, err := c.cluster().Leave(ctx, &snakepitv1.ClusterLeaveRequest{Force: force})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -46,17 +47,17 @@ func (n *fakeNode) Dial(_ context.Context, id string) (grpc.ClientConnInterface,
 	return nil, errdefs.New(errdefs.HostUnreachable, "nobody knows where node %q is", id)
 }
 
-func (n *fakeNode) NewToken(_ context.Context, ttl time.Duration) (rpc.ClusterToken, error) {
-	n.asked = append(n.asked, "token "+ttl.String())
-	return rpc.ClusterToken{Token: "secret", ExpiresAt: time.Unix(1000, 0)}, n.err
+func (n *fakeNode) NewToken(_ context.Context, uses int, label string) (string, error) {
+	n.asked = append(n.asked, fmt.Sprint("token ", uses, " ", label))
+	return "secret", n.err
 }
 
-func (n *fakeNode) Leave(ctx context.Context, step func(rpc.LeaveStep)) error {
+func (n *fakeNode) Leave(ctx context.Context, force bool, step func(rpc.LeaveStep)) error {
 	step(rpc.LeaveStep{Step: rpc.LeaveDraining, Sessions: 2})
 	if n.left != nil {
 		<-n.left
 	}
-	n.asked = append(n.asked, "leave")
+	n.asked = append(n.asked, fmt.Sprint("leave ", force))
 	step(rpc.LeaveStep{Step: rpc.LeaveLeft})
 	return errors.Join(n.err, ctx.Err())
 }
@@ -140,7 +141,7 @@ func TestNodesThatDontAnswerAreSaidSoWithinASecond(t *testing.T) {
 	c := startWith(t, rpc.Config{Cluster: a.parts()}, echo()).dial(t)
 	began := time.Now()
 	w, err := c.ClusterStatus(t.Context())
-	if err != nil || w.GetState() != string(members.NoQuorum) || !strings.HasPrefix(w.GetSummary(), "NO QUORUM: 1 of 3 voters answers na") {
+	if err != nil || w.GetState() != string(members.NoQuorum) || !strings.HasPrefix(w.GetSummary(), "NO QUORUM: 1 of 3 voters answers; ") {
 		t.Errorf("%v, %v", w, err)
 	}
 	if took := time.Since(began); took > 10*time.Second {
@@ -169,20 +170,21 @@ func TestWhatIsToChangeReachesTheNode(t *testing.T) {
 	n := &fakeNode{view: three("a")}
 	c := startWith(t, rpc.Config{Cluster: n.parts()}, echo()).dial(t)
 	ctx := t.Context()
-	token, expires, err := c.NewClusterToken(ctx, time.Hour)
-	if err != nil || token != "secret" || !expires.Equal(time.Unix(1000, 0)) {
-		t.Errorf("%q, %v, %v", token, expires, err)
+	for _, uses := range []uint32{0, 3} {
+		if token, err := c.NewClusterToken(ctx, uses, "for n4"); err != nil || token != "secret" {
+			t.Errorf("%q, %v", token, err)
+		}
 	}
 	var steps []string
 	for _, err := range []error{
 		c.RemoveNode(ctx, "b"), c.ForgetNode(ctx, "c"), c.TransferLeadership(ctx, ""),
-		c.LeaveCluster(ctx, func(s *snakepitv1.ClusterLeaveResponse) { steps = append(steps, s.GetStep()) }), c.LeaveCluster(ctx, nil),
+		c.LeaveCluster(ctx, true, func(s *snakepitv1.ClusterLeaveResponse) { steps = append(steps, s.GetStep()) }), c.LeaveCluster(ctx, false, nil),
 	} {
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	if want := []string{"token 1h0m0s", "remove b", "forget c", "transfer ", "leave", "leave"}; !slices.Equal(n.asked, want) {
+	if want := []string{"token 1 for n4", "token 3 for n4", "remove b", "forget c", "transfer ", "leave true", "leave false"}; !slices.Equal(n.asked, want) {
 		t.Errorf("asked %q, want %q", n.asked, want)
 	}
 	if !slices.Equal(steps, []string{"draining", "left"}) {
@@ -195,13 +197,13 @@ func TestNodeThatBeganToLeaveGoesOnWithoutItsCaller(t *testing.T) {
 	r := startWith(t, rpc.Config{Cluster: n.parts()}, echo())
 	c := r.dial(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := c.LeaveCluster(ctx, func(*snakepitv1.ClusterLeaveResponse) { cancel() })
+	err := c.LeaveCluster(ctx, false, func(*snakepitv1.ClusterLeaveResponse) { cancel() })
 	if errdefs.ReasonOf(err) != errdefs.Cancelled {
 		t.Errorf("%v", err)
 	}
 	close(n.left)
 	r.stop()
-	if !slices.Equal(n.asked, []string{"leave"}) {
+	if !slices.Equal(n.asked, []string{"leave false"}) {
 		t.Errorf("asked %q", n.asked)
 	}
 }
@@ -211,7 +213,7 @@ func TestRefusalsOfANodeArriveAsTheyAre(t *testing.T) {
 	refusal.Hint = "bring another one back first"
 	n := &fakeNode{view: three("a"), err: refusal}
 	c := startWith(t, rpc.Config{Cluster: n.parts()}, echo()).dial(t)
-	for _, err := range []error{c.RemoveNode(t.Context(), "b"), c.LeaveCluster(t.Context(), nil), c.Backup(t.Context(), io.Discard)} {
+	for _, err := range []error{c.RemoveNode(t.Context(), "b"), c.LeaveCluster(t.Context(), false, nil), c.Backup(t.Context(), io.Discard)} {
 		var got *errdefs.Error
 		if !errors.As(err, &got) || got.Reason != errdefs.Conflict || got.Message != refusal.Message || got.Hint != refusal.Hint {
 			t.Errorf("%v", err)
@@ -226,8 +228,8 @@ func TestHostThatIsNoNodeSaysHowItBecomesOne(t *testing.T) {
 	c := start(t, echo()).dial(t)
 	ctx := t.Context()
 	_, err := c.ClusterStatus(ctx)
-	_, _, terr := c.NewClusterToken(ctx, 0)
-	for _, err := range []error{err, terr, c.RemoveNode(ctx, "b"), c.ForgetNode(ctx, "b"), c.TransferLeadership(ctx, ""), c.LeaveCluster(ctx, nil)} {
+	_, terr := c.NewClusterToken(ctx, 0, "")
+	for _, err := range []error{err, terr, c.RemoveNode(ctx, "b"), c.ForgetNode(ctx, "b"), c.TransferLeadership(ctx, ""), c.LeaveCluster(ctx, false, nil)} {
 		var got *errdefs.Error
 		if !errors.As(err, &got) || got.Reason != errdefs.Conflict || !strings.Contains(got.Hint, "--cluster-listen") {
 			t.Errorf("%v", err)

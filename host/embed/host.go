@@ -29,6 +29,7 @@ type Host struct {
 	dirs     *dirs
 	ledger   *ledger.Ledger
 	registry *cluster.Node // nil: in memory
+	node     *node         // nil: this host is none of several
 	engine   *host.Host
 	record   Record
 
@@ -39,6 +40,7 @@ type Host struct {
 	complete  chan struct{}        // closed when every pool has its workers
 	from      *inheritance         // nil: nobody's place was taken
 	upgrading atomic.Bool          // a new process is being started, or has taken over
+	leaving   atomic.Bool          // the membership ends with the host
 	heir      atomic.Pointer[heir] // nil: nobody takes over
 
 	quit     chan struct{} // closed by the first Shutdown
@@ -127,6 +129,12 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
 		return err
 	}
+	if h.node != nil {
+		h.node.tenure.bind(h.engine)
+		if err := h.forsakeStrangers(ctx); err != nil {
+			return err
+		}
+	}
 	if err := h.openWatchers(); err != nil {
 		return err
 	}
@@ -135,6 +143,9 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 
 // openRegistry opens the record of sessions; a private host keeps its own in memory.
 func (h *Host) openRegistry(ctx context.Context) (err error) {
+	if h.set.host.ClusterListen != "" {
+		return h.openNode(ctx)
+	}
 	if h.dirs.data == "" {
 		return nil
 	}
@@ -169,6 +180,7 @@ func (h *Host) closeFiles() error {
 	if h.registry != nil {
 		errs = append(errs, h.registry.Close())
 	}
+	h.node.stop()
 	if h.ledger != nil {
 		errs = append(errs, h.ledger.Close())
 	}
@@ -287,6 +299,7 @@ func (h *Host) run(forced context.Context) {
 	parts.Go(func() { engineDone <- h.engine.Run(engineCtx) })
 
 	parts.Go(func() { _ = h.watch(engineCtx) }) // what can't be closed is gone
+	parts.Go(func() { h.serveNode(launching) })
 
 	apiCtx, endAPI := context.WithCancel(forced)
 	apiDone := make(chan error, 1)
@@ -295,7 +308,9 @@ func (h *Host) run(forced context.Context) {
 	var err error
 	select {
 	case <-h.quit:
+		h.depart(forced)
 	case <-forced.Done():
+	case err = <-h.node.failed():
 	case err = <-engineDone:
 		engineDone <- nil
 	case err = <-apiDone:
@@ -310,6 +325,7 @@ func (h *Host) run(forced context.Context) {
 	}
 	endEngine() // drains: calls under way finish, and their answers still go out
 	err = errors.Join(err, <-engineDone)
+	err = errors.Join(err, h.resign(forced))
 	endAPI()
 	err = errors.Join(err, <-apiDone)
 	if h.Heir() != 0 {
@@ -330,14 +346,27 @@ func (h *Host) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		return h.closeListener()
 	}
-	if h.listener == nil {
+	listeners := h.listeners()
+	if len(listeners) == 0 {
 		<-ctx.Done()
 		return nil
 	}
 	return rpc.NewServer(h.engine, rpc.Config{
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
 		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout, ReloadConfig: h.ReloadConfig,
-	}).Serve(ctx, h.listener)
+		Owner: h.ownerOf(),
+	}).Serve(ctx, listeners...)
+}
+
+// listeners are where clients arrive.
+func (h *Host) listeners() (all []net.Listener) {
+	if h.listener != nil {
+		all = append(all, h.listener)
+	}
+	if l := h.node.api(); l != nil {
+		all = append(all, l)
+	}
+	return all
 }
 
 func (h *Host) upgradeFunc() func(context.Context) (int, error) {

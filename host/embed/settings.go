@@ -1,7 +1,6 @@
 package embed
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/config"
-	"github.com/snakepit-go/snakepit/plugin/proc"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -109,7 +107,7 @@ func (h *Host) engineConfig(l host.Launcher) host.Config {
 		CallTimeout: k.CallTimeout, StreamTimeout: k.StreamTimeout, ShutdownTimeout: k.ShutdownTimeout, LeaveWait: k.UpgradeWait,
 		SessionTTL: unbounded(k.SessionTTL, config.Forever, -1), MaxSessions: k.MaxSessions,
 		LaunchLimit: k.LaunchLimit, HostToolLimit: k.HostToolLimit,
-		Machine: host.MachineID{Machine: cmp.Or(k.MachineID, proc.MachineID()), Boot: proc.BootID(), PIDNamespace: proc.PIDNamespace()},
+		Machine: h.machine(), Peers: h.reach(),
 	}
 	if h.registry != nil {
 		cfg.Registry = h.registry

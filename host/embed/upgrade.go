@@ -20,6 +20,8 @@ const (
 	goLine       = "go\n"
 	// prepareTimeout is how long a new process may take to its word.
 	prepareTimeout = 30 * time.Second
+	// resignWait bounds what it takes to end a membership.
+	resignWait = 30 * time.Second
 	// heirGrace is the least time that workers wait for the new process.
 	heirGrace = 30 * time.Second
 )
@@ -56,6 +58,9 @@ func (h *Host) Upgrade(ctx context.Context) (pid int, err error) {
 	if err != nil {
 		h.upgrading.Store(false)
 		return 0, err
+	}
+	if err := h.pausing(ctx); err != nil {
+		h.logger.Warn("other nodes may take this one's sessions over meanwhile", "error", err)
 	}
 	h.logger.Info("another process takes over", "pid", next.pid)
 	h.heir.Store(next)

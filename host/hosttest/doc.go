@@ -1,8 +1,8 @@
 // Package hosttest has what those need who test against the engine's interfaces:
 // a [Launcher] whose workers are Go functions in memory, which works inside a
 // testing/synctest bubble, and contract tests for whoever implements
-// host.Registry ([TestRegistry]), host.ProcessRegistry ([TestProcessRegistry]) or
-// host.Launcher ([TestLauncher], and [TestReattacher] where workers outlive a host).
+// host.Registry ([TestRegistry]), host.ProcessRegistry ([TestProcessRegistry]),
+// host.StateRegistry ([TestStateRegistry]) or host.Launcher ([TestLauncher], and [TestReattacher] where workers outlive a host).
 //
 // # Concurrency
 //

@@ -2,7 +2,9 @@ package hosttest
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +19,13 @@ const firstPID = 1000
 type Launcher struct {
 	Tools []Tool // what every worker offers
 	Slots int    // of every worker; zero: 1
-	Deaf  bool   // workers don't answer the cancel of a call that waits in them for a slot
+	// Hooks are what the adapter has of them, by the capability that says so, such as
+	// session_open. They see a call of a tool whose name begins with "snakepit.".
+	Hooks map[string]func(ctx context.Context, call *Call) ([]byte, error)
+	// Lease reports whether the host's lease holds: else no session's call starts, and
+	// no worker is pinned. Nil: it has no end.
+	Lease func() bool
+	Deaf  bool // workers don't answer the cancel of a call that waits in them for a slot
 	// OnLaunch runs at each launch, which it may fail or delay; nil: nothing. n counts from 1.
 	OnLaunch func(ctx context.Context, spec host.Spec, n int) error
 	// OnReattach runs at each reattaching, which it may fail or delay; nil: nothing.
@@ -97,7 +105,14 @@ func (l *Launcher) Worker(id host.WorkerID) *Worker {
 	return nil
 }
 
+func (l *Launcher) holds() bool { return l.Lease == nil || l.Lease() }
+
+func (l *Launcher) capabilities() []string { return slices.Sorted(maps.Keys(l.Hooks)) }
+
 func (l *Launcher) find(name string) *Tool {
+	if hook, ok := strings.CutPrefix(name, "snakepit.session."); ok && l.Hooks["session_"+hook] != nil {
+		return &Tool{Run: l.Hooks["session_"+hook]}
+	}
 	for i := range l.Tools {
 		if l.Tools[i].Name == name {
 			return &l.Tools[i]

@@ -12,7 +12,8 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
-// Worker is one fake worker. It's a host.Killer, a host.Leaver and a host.Weigher.
+// Worker is one fake worker. It's a host.Killer, a host.Leaver, a host.Pinner and a
+// host.Weigher.
 type Worker struct {
 	Spec host.Spec
 
@@ -29,6 +30,7 @@ type Worker struct {
 	waiting []*running            // for a slot, in order of arrival
 	most    int
 	stopped bool
+	pins    int
 	left    bool // to another host; as far as this one is concerned it's dead
 }
 
@@ -44,7 +46,7 @@ func (w *Worker) Description() host.Description {
 	}
 	slices.SortFunc(tools, func(a, b host.Tool) int { return strings.Compare(a.Name, b.Name) })
 	return host.Description{
-		Adapter: "fake", Tools: tools, SDK: "0", Runtime: "go", Slots: w.slots(),
+		Adapter: "fake", Tools: tools, SDK: "0", Runtime: "go", Slots: w.slots(), Capabilities: w.launcher.capabilities(),
 		Process: host.Process{PID: w.pid},
 	}
 }
@@ -57,6 +59,9 @@ func (w *Worker) Start(_ context.Context, inv host.Invocation) (host.Running, er
 		if err := w.launcher.OnStart(w, inv); err != nil {
 			return nil, err
 		}
+	}
+	if inv.Session != "" && !w.launcher.holds() {
+		return nil, errdefs.New(errdefs.Fenced, "the lease has ended")
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,6 +107,31 @@ func (w *Worker) Stop(context.Context) error {
 
 // Kill implements host.Killer.
 func (w *Worker) Kill(cause error) { w.die(cause) }
+
+// Pin implements host.Pinner.
+func (w *Worker) Pin() bool {
+	if !w.launcher.holds() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pins++
+	return true
+}
+
+// Unpin implements host.Pinner.
+func (w *Worker) Unpin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pins--
+}
+
+// Pins says how often the worker is pinned.
+func (w *Worker) Pins() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pins
+}
 
 // RSS implements host.Weigher.
 func (w *Worker) RSS() uint64 {

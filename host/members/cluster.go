@@ -18,6 +18,7 @@ type Cluster struct {
 
 	State    State
 	Summary  string // a sentence
+	Advice   string // what to do where it doesn't work; empty where it does
 	Warnings []Warning
 }
 
@@ -45,7 +46,7 @@ type Node struct {
 	Name        string // for people
 	Address     string // where other nodes reach it
 	API         string // where clients reach it; empty: only on its machine
-	Status      string // "up", "draining", "down" or "left"
+	Status      string // "up", "draining", "pausing", "down" or "left"
 	Member      bool   // "left", or being added, where it isn't
 	Voter       bool
 	Leader      bool
@@ -76,7 +77,7 @@ type Warning struct {
 	Hint string // what to do
 }
 
-// Label is what people call the node.
+// Label is what people call the node; others may be called the same.
 func (n Node) Label() string {
 	if n.Name != "" {
 		return n.Name
@@ -84,8 +85,20 @@ func (n Node) Label() string {
 	return n.ID
 }
 
+// Reference is what names a node to a command: its name where no other has that, else its id.
+func (c Cluster) Reference(n Node) string {
+	for _, other := range c.Nodes {
+		if n.Name == "" || other.Name == n.Name && other.ID != n.ID {
+			return n.ID
+		}
+	}
+	return n.Label()
+}
+
 // serves reports whether it may own sessions, as the registry has it.
-func (n Node) serves() bool { return n.Status == "up" || n.Status == "draining" }
+func (n Node) serves() bool {
+	return n.Status == "up" || n.Status == "draining" || n.Status == "pausing"
+}
 
 // Node finds a node by its id.
 func (c Cluster) Node(id string) (Node, bool) {

@@ -9,7 +9,8 @@ import (
 // maxLag is how many entries of commands a node may be behind and still vote.
 const maxLag = 1024
 
-// Judge says how the cluster is: it sets State, Summary and Warnings, and sorts the nodes.
+// Judge says how the cluster is: it sets State, Summary, Advice and Warnings, and
+// sorts the nodes.
 func (c *Cluster) Judge() {
 	slices.SortFunc(c.Nodes, func(a, b Node) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Label(), b.Label()), strings.Compare(a.ID, b.ID))
@@ -18,10 +19,10 @@ func (c *Cluster) Judge() {
 	c.Warnings = c.warnings(v)
 	switch {
 	case v.answering < v.majority():
-		c.State, c.Summary = NoQuorum, c.noQuorum(v)
-		c.Warnings = slices.DeleteFunc(c.Warnings, func(w Warning) bool { return w.Kind == Unreachable || w.Kind == NoSpare }) // the summary has it
+		c.State, c.Summary, c.Advice = NoQuorum, "NO QUORUM: "+c.failing(v), c.bringBack(v)
+		c.Warnings = slices.DeleteFunc(c.Warnings, func(w Warning) bool { return w.Kind == NoSpare || v.lost(w.Node) }) // the advice has it
 	case !c.led():
-		c.State, c.Summary = NoLeader, c.noLeader(v)
+		c.State, c.Summary, c.Advice = NoLeader, "NO LEADER: "+c.failing(v), "look again in two seconds; if it stays so, look at the network between them"
 	case len(c.Warnings) > 0:
 		c.State, c.Summary = Degraded, c.works(v)
 	default:
@@ -47,6 +48,11 @@ func (v voting) majority() int { return len(v.voters)/2 + 1 }
 
 // spare is how many voters that are there may be lost.
 func (v voting) spare() int { return v.answering - v.majority() }
+
+// lost reports whether a node votes, and doesn't answer.
+func (v voting) lost(id string) bool {
+	return slices.ContainsFunc(v.voters, func(n Node) bool { return n.ID == id && !n.Answers })
+}
 
 func (c *Cluster) voting() voting {
 	var v voting

@@ -86,6 +86,10 @@ func scenes() []scene {
 		{"an upgrade half way", 3, func(c *members.Cluster) { c.Nodes[2].Version, c.Nodes[2].Rules = "1.5.0", 4 }},
 		{"one is behind", 3, func(c *members.Cluster) { c.Applied, c.Nodes[0].Applied, c.Nodes[1].Applied = 9000, 9000, 9000 }},
 		{"one drains, one has no lease", 3, func(c *members.Cluster) { c.Nodes[1].Status, c.Nodes[2].LeaseHeld = "draining", false }},
+		{"one is being started anew", 3, func(c *members.Cluster) {
+			gone(c, false, 2)
+			c.Nodes[1].Status = "pausing"
+		}},
 		{"disks", 3, func(c *members.Cluster) { c.Nodes[1].Disk.Free, c.Nodes[2].Disk.Write = 12<<20, 3*time.Second }},
 		{"all on one machine", 3, func(c *members.Cluster) {
 			for i := range c.Nodes {
@@ -106,6 +110,9 @@ func TestVerdictsAreAsRecorded(t *testing.T) {
 		s.make(&c)
 		c.Judge()
 		fmt.Fprintf(&b, "## %s\n%s: %s\n", s.name, c.State, c.Summary)
+		if c.Advice != "" {
+			fmt.Fprintf(&b, "  do: %s\n", c.Advice)
+		}
 		for _, w := range c.Warnings {
 			fmt.Fprintf(&b, "  %s %s: %s\n    do: %s\n", w.Kind, w.Node, w.Text, w.Hint)
 		}

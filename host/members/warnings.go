@@ -14,6 +14,7 @@ const (
 	Unreachable = "unreachable" // it's up, and doesn't answer the node that tells
 	NoLease     = "no_lease"    // it's there, and may own no session
 	Draining    = "draining"    // it gets no new sessions
+	Pausing     = "pausing"     // it is being started anew, and keeps its sessions
 	Behind      = "behind"      // it can't keep up with the log
 	DiskLow     = "disk_low"    // there's hardly room for the registry
 	DiskSlow    = "disk_slow"   // writes to it hang
@@ -47,13 +48,16 @@ func (c *Cluster) aboutNode(n Node) []Warning {
 	warn := func(kind, text, hint string) { all = append(all, Warning{kind, n.ID, n.Label() + " " + text, hint}) }
 	if n.Unverified > 0 {
 		warn(Unverified, "has left "+processes(n.Unverified)+" that nobody has seen end",
-			"start a host on its machine, which ends them; or, once that machine is off for certain: `snakepit cluster forget "+n.Label()+"`")
+			"start a host on its machine, which ends them; or, once that machine is off for certain: `snakepit cluster forget "+c.Reference(n)+"`")
 	}
 	switch {
 	case !n.Member:
 		return all
 	case n.Status == "down":
-		warn(NodeDown, "is down"+vote(n), "start it again; when it's lost for good: `snakepit cluster remove "+n.Label()+"`")
+		warn(NodeDown, "is down"+vote(n), "start it again; when it's lost for good: `snakepit cluster remove "+c.Reference(n)+"`")
+		return all
+	case n.Status == "pausing":
+		warn(Pausing, "is being started anew, and keeps its sessions meanwhile", "nothing: they move to others if it isn't back in time")
 		return all
 	case !n.Answers:
 		warn(Unreachable, "doesn't answer "+c.label(c.Self)+", and isn't known to be down"+vote(n), "look at the network between them, and whether it runs at "+n.Address)

@@ -40,36 +40,33 @@ func (c *Cluster) survives(v voting) string {
 	return "it survives no further loss"
 }
 
-func (c *Cluster) noQuorum(v voting) string {
-	text := fmt.Sprintf("NO QUORUM: %s; %s; sessionless calls go on. Do: start ", answer(v, c.label(c.Self)), c.stopped())
+// failing says who is there of those that are needed, and what doesn't work.
+func (c *Cluster) failing(v voting) string {
+	text := fmt.Sprintf("%d of %s answer", v.answering, plural(len(v.voters), "voter"))
+	switch {
+	case len(v.voters) == 1 && v.answering == 0:
+		text = v.voters[0].Label() + ", which alone votes, doesn't answer"
+	case v.answering >= v.majority():
+		text += ", and nobody leads them yet"
+	case v.answering == 1:
+		text += "s"
+	}
+	return text + "; " + c.stopped() + "; sessionless calls go on"
+}
+
+// bringBack says whose return would make it work again.
+func (c *Cluster) bringBack(v voting) string {
 	var lost []string
 	for _, n := range v.voters {
 		if !n.Answers {
 			lost = append(lost, n.Label()+" ("+n.Address+")")
 		}
 	}
-	text += list(lost, "or") + ", or mend the network to it"
-	if v.majority()-v.answering > 1 {
-		text = strings.TrimSuffix(text, " to it") + fmt.Sprintf(": %d of them are needed", v.majority()-v.answering)
+	network := "or mend the network to it"
+	if needed := v.majority() - v.answering; needed > 1 {
+		network = fmt.Sprintf("or mend the network: %d of them are needed", needed)
 	}
-	return text + ". If they are lost for good: `snakepit cluster recover`"
-}
-
-func (c *Cluster) noLeader(v voting) string {
-	return fmt.Sprintf("NO LEADER: %s, and nobody leads them yet; %s; sessionless calls go on. Do: look again in two seconds; if it stays so, look at the network between them",
-		answer(v, c.label(c.Self)), c.stopped())
-}
-
-// answer is "1 of 3 voters answers n1".
-func answer(v voting, self string) string {
-	if len(v.voters) == 1 && v.answering == 0 {
-		return v.voters[0].Label() + ", which alone votes, doesn't answer " + self
-	}
-	verb := "answer"
-	if v.answering == 1 {
-		verb = "answers"
-	}
-	return fmt.Sprintf("%d of %s %s %s", v.answering, plural(len(v.voters), "voter"), verb, self)
+	return fmt.Sprintf("start %s, %s. When they are lost for good: `snakepit cluster recover --help`", list(lost, "or"), network)
 }
 
 // stopped says what became of the sessions of the node that tells.

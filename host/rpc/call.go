@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -24,6 +25,7 @@ func (a *api) Call(ctx context.Context, req *snakepitv1.HostCallRequest) (*snake
 		return nil, err
 	}
 	call, err := a.engine.Open(ctx, r)
+	a.tellOwner(r, func(md metadata.MD) error { return grpc.SetHeader(ctx, md) })
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +43,19 @@ func (a *api) Call(ctx context.Context, req *snakepitv1.HostCallRequest) (*snake
 			return nil, err
 		}
 		return &snakepitv1.HostCallResponse{Payload: payload, CallId: call.ID(), Worker: string(call.Worker())}, nil
+	}
+}
+
+// ownerHeader tells a client where its session's calls go directly.
+const ownerHeader = "snakepit-owner"
+
+// tellOwner adds that to an answer, where it's another node.
+func (a *api) tellOwner(r host.Request, set func(metadata.MD) error) {
+	if a.cfg.Owner == nil || r.Session == "" {
+		return
+	}
+	if address := a.cfg.Owner(r.Session); address != "" {
+		_ = set(metadata.Pairs(ownerHeader, address)) // a hint: the next answer has another
 	}
 }
 
@@ -68,6 +83,7 @@ func (a *api) Stream(ss hostStream) error {
 	}
 	r.Stream, r.Input = !open.GetGather(), open.GetInput()
 	call, err := a.engine.Open(ss.Context(), r)
+	a.tellOwner(r, ss.SetHeader)
 	if err != nil {
 		return err
 	}

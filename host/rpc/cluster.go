@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"io"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -29,11 +28,12 @@ type ClusterView interface {
 
 // A ClusterAdmin changes who is a member. Each blocks until it's so.
 type ClusterAdmin interface {
-	// NewToken makes a token to join with; ttl zero: as long as they're made.
-	NewToken(ctx context.Context, ttl time.Duration) (ClusterToken, error)
+	// NewToken makes a token with which so many nodes may join; label is for people.
+	NewToken(ctx context.Context, uses int, label string) (token string, err error)
 	// Leave drains this node and ends its membership; step is told how far it is.
-	// The host ends afterwards, by itself.
-	Leave(ctx context.Context, step func(LeaveStep)) error
+	// The host ends afterwards, by itself. With force it leaves though sessions are
+	// left for which nobody else has room; else that's a conflict, and it stays.
+	Leave(ctx context.Context, force bool, step func(LeaveStep)) error
 	// Remove ends another node's membership.
 	Remove(ctx context.Context, node string) error
 	// Forget removes the record of a node that is no member any more.
@@ -45,12 +45,6 @@ type ClusterAdmin interface {
 // A ClusterBackup writes down the registry as it is now.
 type ClusterBackup interface {
 	Backup(ctx context.Context, w io.Writer) error
-}
-
-// ClusterToken is what a new node shows to join.
-type ClusterToken struct {
-	Token     string
-	ExpiresAt time.Time // zero: never
 }
 
 // LeaveStep is how far a node that leaves has come.
@@ -108,21 +102,20 @@ func (m *membership) NewToken(ctx context.Context, r *snakepitv1.ClusterNewToken
 	if m.cluster.Admin == nil {
 		return nil, noNode()
 	}
-	const most = 10 * 365 * 24 * time.Hour
-	token, err := m.cluster.Admin.NewToken(ctx, time.Duration(min(r.GetTtlUs(), uint64(most.Microseconds())))*time.Microsecond) //nolint:gosec // bounded
+	token, err := m.cluster.Admin.NewToken(ctx, int(max(r.GetUses(), 1)), r.GetLabel())
 	if err != nil {
 		return nil, err
 	}
-	return &snakepitv1.ClusterNewTokenResponse{Token: token.Token, ExpiresAt: stamp(token.ExpiresAt)}, nil
+	return &snakepitv1.ClusterNewTokenResponse{Token: token}, nil
 }
 
 // Leave implements snakepitv1.ClusterServer. Once begun it goes on, whether or not
 // somebody listens: a node that has drained and stays would be of no use.
-func (m *membership) Leave(_ *snakepitv1.ClusterLeaveRequest, stream grpc.ServerStreamingServer[snakepitv1.ClusterLeaveResponse]) error {
+func (m *membership) Leave(r *snakepitv1.ClusterLeaveRequest, stream grpc.ServerStreamingServer[snakepitv1.ClusterLeaveResponse]) error {
 	if m.cluster.Admin == nil {
 		return noNode()
 	}
-	return m.cluster.Admin.Leave(context.WithoutCancel(stream.Context()), func(s LeaveStep) {
+	return m.cluster.Admin.Leave(context.WithoutCancel(stream.Context()), r.GetForce(), func(s LeaveStep) {
 		_ = stream.Send(&snakepitv1.ClusterLeaveResponse{Step: s.Step, Sessions: s.Sessions}) // fails only when nobody listens any more
 	})
 }

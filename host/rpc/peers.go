@@ -63,7 +63,7 @@ func (p *peers) ServeTool(ctx context.Context, node string, inv host.Invocation)
 		return nil, peerError(ctx, node, err, false)
 	}
 	sent := false
-	first := &snakepitv1.PeerServeToolRequest{Invocation: peerInvocationOf(inv)}
+	first := &snakepitv1.PeerServeToolRequest{Invocation: peerInvocationOf(inv, host.Ancestors(ctx))}
 	err = split(inv.Payload, func(part []byte, more bool) error {
 		first.Payload, first.More, sent = part, more, !more
 		err := s.Send(first)

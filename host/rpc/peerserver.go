@@ -15,37 +15,13 @@ import (
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
-// PeerEngine is an engine as other nodes ask it.
-type PeerEngine interface {
-	// OpenForwarded runs a call that another node hands on; ctx bounds all of it.
-	OpenForwarded(ctx context.Context, f host.Forwarded) (ForwardedCall, host.Place, error)
-	// ServePeerTool runs a host tool for a worker of another node.
-	ServePeerTool(ctx context.Context, inv host.Invocation) ([]byte, error)
-	// CloseSession ends a session that this node owns.
-	CloseSession(ctx context.Context, id host.SessionID) error
-	// TakeSaved keeps what was saved of a session that this node is about to own.
-	TakeSaved(ctx context.Context, s host.SavedSession) error
-}
-
-// ForwardedCall is a call that this node runs for another.
-type ForwardedCall interface {
-	// Recv blocks until the next message.
-	Recv(ctx context.Context) (host.Message, error)
-	// Send hands a chunk to the tool.
-	Send(ctx context.Context, payload []byte) error
-	// CloseSend ends the chunks.
-	CloseSend() error
-	// Close cancels the call when it hasn't ended.
-	Close()
-}
-
 // PeerServer answers the other nodes of a cluster. It may be registered before
 // there's an engine: until then it refuses everything with pool_starting.
 type PeerServer struct {
 	snakepitv1.UnimplementedPeerServer
 
 	log     hclog.Logger
-	engine  atomic.Pointer[PeerEngine]
+	engine  atomic.Pointer[host.Host]
 	readers sync.WaitGroup // of streams, beside their handlers
 }
 
@@ -61,15 +37,15 @@ func NewPeerServer(log hclog.Logger) *PeerServer {
 func (s *PeerServer) Register(r grpc.ServiceRegistrar) { snakepitv1.RegisterPeerServer(r, s) }
 
 // Bind names the engine that answers from now on.
-func (s *PeerServer) Bind(engine PeerEngine) { s.engine.Store(&engine) }
+func (s *PeerServer) Bind(engine *host.Host) { s.engine.Store(engine) }
 
 // Wait returns once the last goroutine has ended, after the gRPC server has.
 func (s *PeerServer) Wait() { s.readers.Wait() }
 
 // bound is the engine, once there's one.
-func (s *PeerServer) bound() (PeerEngine, error) {
+func (s *PeerServer) bound() (*host.Host, error) {
 	if e := s.engine.Load(); e != nil {
-		return *e, nil
+		return e, nil
 	}
 	e := errdefs.New(errdefs.PoolStarting, "the node is starting")
 	e.Hint = "try another node, or this one in a moment"
@@ -95,12 +71,12 @@ func (s *PeerServer) Open(ss peerStream) (err error) {
 		return err
 	}
 	f := forwardedOf(first.GetCall(), payload)
-	call, place, err := engine.OpenForwarded(ss.Context(), f)
+	call, err := engine.OpenForwarded(ss.Context(), f)
 	if err != nil {
 		return err
 	}
 	defer call.Close()
-	if err := ss.Send(&snakepitv1.PeerOpenResponse{Kind: &snakepitv1.PeerOpenResponse_Opened{Opened: peerPlaceOf(place)}}); err != nil {
+	if err := ss.Send(&snakepitv1.PeerOpenResponse{Kind: &snakepitv1.PeerOpenResponse_Opened{Opened: peerPlaceOf(call.Place())}}); err != nil {
 		return err
 	}
 	return s.carry(ss, call, f.Input)
@@ -110,7 +86,7 @@ type peerStream = grpc.BidiStreamingServer[snakepitv1.PeerOpenRequest, snakepitv
 
 // carry moves chunks both ways until the call ends. A message is taken from the
 // tool only when the one before has been handed to gRPC, whose window is bounded.
-func (s *PeerServer) carry(ss peerStream, call ForwardedCall, input bool) error {
+func (s *PeerServer) carry(ss peerStream, call *host.Call, input bool) error {
 	var inputErr inputFailure
 	if input {
 		s.readers.Go(func() { feedPeer(ss, call, &inputErr) })
@@ -149,7 +125,7 @@ func sendPeer(ss peerStream, m host.Message) error {
 }
 
 // feedPeer hands the caller's chunks to the tool.
-func feedPeer(ss peerStream, call ForwardedCall, failure *inputFailure) {
+func feedPeer(ss peerStream, call *host.Call, failure *inputFailure) {
 	for {
 		var chunk []byte
 		first, err := ss.Recv()
@@ -188,11 +164,8 @@ func (s *PeerServer) ServeTool(ss grpc.BidiStreamingServer[snakepitv1.PeerServeT
 	if err != nil {
 		return err
 	}
-	inv := invocationFrom(first.GetInvocation(), payload)
-	if d, ok := ss.Context().Deadline(); ok {
-		inv.Deadline = d
-	}
-	result, err := engine.ServePeerTool(ss.Context(), inv)
+	w := first.GetInvocation()
+	result, err := engine.ServePeerTool(host.WithAncestors(ss.Context(), sessionIDs(w.GetAncestors())), invocationFrom(w, payload))
 	if err != nil {
 		return err
 	}
@@ -208,7 +181,7 @@ func (s *PeerServer) CloseSession(ctx context.Context, req *snakepitv1.PeerClose
 	if err != nil {
 		return nil, err
 	}
-	if err := engine.CloseSession(ctx, host.SessionID(req.GetSession())); err != nil {
+	if err := engine.CloseForwarded(ctx, host.SessionID(req.GetSession())); err != nil {
 		return nil, err
 	}
 	return &snakepitv1.PeerCloseSessionResponse{}, nil
@@ -230,7 +203,7 @@ func (s *PeerServer) HandOver(ss grpc.ClientStreamingServer[snakepitv1.PeerHandO
 		return err
 	}
 	saved := host.SavedSession{ID: host.SessionID(first.GetSaved().GetSession()), Epoch: first.GetSaved().GetEpoch(), Saved: payload}
-	if err := engine.TakeSaved(ss.Context(), saved); err != nil {
+	if err := engine.TakeSaved(saved); err != nil {
 		return err
 	}
 	return ss.SendAndClose(&snakepitv1.PeerHandOverResponse{})

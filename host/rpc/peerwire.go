@@ -13,28 +13,22 @@ func peerCallOf(f host.Forwarded) *snakepitv1.PeerCall {
 			Concurrent: f.Concurrent,
 		},
 		Stream: f.Stream, Input: f.Input, Id: f.ID, From: f.From, Epoch: f.Epoch,
-	}
-	for _, id := range f.Ancestors {
-		w.Ancestors = append(w.Ancestors, string(id))
+		Ancestors: texts(f.Ancestors),
 	}
 	return w
 }
 
 func forwardedOf(w *snakepitv1.PeerCall, payload []byte) host.Forwarded {
 	inv := w.GetInvocation()
-	f := host.Forwarded{
+	return host.Forwarded{
 		Request: host.Request{
 			Tool: inv.GetTool(), Payload: payload, Pool: inv.GetPool(), Session: host.SessionID(inv.GetSession()),
 			MustExist: inv.GetMustExist(), Idempotent: inv.GetIdempotent(), Stream: w.GetStream(), Input: w.GetInput(),
 			Metadata: inv.GetMetadata(), Caller: inv.GetCaller(), Priority: host.Priority(inv.GetPriority()),
 			Affinity: host.Affinity(inv.GetAffinity()), Concurrent: inv.GetConcurrent(),
 		},
-		ID: w.GetId(), From: w.GetFrom(), Epoch: w.GetEpoch(),
+		ID: w.GetId(), From: w.GetFrom(), Epoch: w.GetEpoch(), Ancestors: sessionIDs(w.GetAncestors()),
 	}
-	for _, id := range w.GetAncestors() {
-		f.Ancestors = append(f.Ancestors, host.SessionID(id))
-	}
-	return f
 }
 
 func peerPlaceOf(p host.Place) *snakepitv1.PeerPlace {
@@ -45,13 +39,15 @@ func placeOf(w *snakepitv1.PeerPlace) host.Place {
 	return host.Place{Node: w.GetNode(), Worker: host.WorkerID(w.GetWorker()), Epoch: w.GetEpoch(), Home: w.GetHome()}
 }
 
-func peerInvocationOf(inv host.Invocation) *snakepitv1.PeerInvocation {
+func peerInvocationOf(inv host.Invocation, ancestors []host.SessionID) *snakepitv1.PeerInvocation {
 	return &snakepitv1.PeerInvocation{
 		Id: inv.ID, Tool: inv.Tool, Session: string(inv.Session), Epoch: inv.Epoch, Metadata: inv.Metadata,
+		Ancestors: texts(ancestors),
 	}
 }
 
-// invocationFrom is what a worker of another node calls; its deadline is the request's.
+// invocationFrom is what a worker of another node calls. Its deadline is the
+// request's.
 func invocationFrom(w *snakepitv1.PeerInvocation, payload []byte) host.Invocation {
 	return host.Invocation{
 		ID: w.GetId(), Tool: w.GetTool(), Payload: payload, Session: host.SessionID(w.GetSession()), Epoch: w.GetEpoch(),
@@ -61,4 +57,18 @@ func invocationFrom(w *snakepitv1.PeerInvocation, payload []byte) host.Invocatio
 
 func progressToWire(p *host.Progress) *snakepitv1.Progress {
 	return &snakepitv1.Progress{Done: p.Done, Total: p.Total, Message: p.Message}
+}
+
+func texts(ids []host.SessionID) (all []string) {
+	for _, id := range ids {
+		all = append(all, string(id))
+	}
+	return all
+}
+
+func sessionIDs(all []string) (ids []host.SessionID) {
+	for _, id := range all {
+		ids = append(ids, host.SessionID(id))
+	}
+	return ids
 }

@@ -40,6 +40,9 @@ type Config struct {
 	Upgrade func(ctx context.Context) (pid int, err error)
 	// ReloadConfig reads the host's configuration again; nil: it has none to read.
 	ReloadConfig func(ctx context.Context) (config.Reload, error)
+	// Owner says where clients reach the node that owns a session; empty where that is
+	// this one, or nobody knows. Nil: there's only one node.
+	Owner func(session host.SessionID) (address string)
 	// StopTimeout says how long running calls may still use the API once Serve's ctx
 	// has ended; nil: 2 s.
 	StopTimeout func() time.Duration

@@ -12,6 +12,11 @@ import (
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
+// Ping implements snakepitv1.HostServer.
+func (a *api) Ping(context.Context, *snakepitv1.HostPingRequest) (*snakepitv1.HostPingResponse, error) {
+	return &snakepitv1.HostPingResponse{}, nil
+}
+
 // Status implements snakepitv1.HostServer.
 func (a *api) Status(context.Context, *snakepitv1.StatusRequest) (*snakepitv1.StatusResponse, error) {
 	st := a.engine.Status()

@@ -9,7 +9,6 @@ package snakepitv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -99,7 +98,9 @@ type ClusterStatusResponse struct {
 	// How it is, in a sentence for people.
 	Summary string `protobuf:"bytes,13,opt,name=summary,proto3" json:"summary,omitempty"`
 	// What's wrong, and what to do.
-	Warnings      []*ClusterWarning `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []*ClusterWarning `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// What to do where it doesn't work, for people; empty where it does.
+	Advice        string `protobuf:"bytes,15,opt,name=advice,proto3" json:"advice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +233,13 @@ func (x *ClusterStatusResponse) GetWarnings() []*ClusterWarning {
 	return nil
 }
 
+func (x *ClusterStatusResponse) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
 // ClusterLease is a node's right to own sessions.
 type ClusterLease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -307,7 +315,7 @@ type ClusterNode struct {
 	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
 	// Where clients reach it; empty: nowhere but on its machine.
 	ApiAddress string `protobuf:"bytes,4,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
-	// "up", "draining", "down" or "left".
+	// "up", "draining", "pausing" (it's being started anew), "down" or "left".
 	Status string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
 	// It's a member.
 	Member bool `protobuf:"varint,6,opt,name=member,proto3" json:"member,omitempty"`
@@ -645,8 +653,10 @@ func (x *ClusterWarning) GetHint() string {
 // ClusterNewTokenRequest asks for a token.
 type ClusterNewTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How long it's good for, in microseconds; 0: as long as the node makes them.
-	TtlUs         uint64 `protobuf:"varint,1,opt,name=ttl_us,json=ttlUs,proto3" json:"ttl_us,omitempty"`
+	// How many nodes may join with it; 0: one.
+	Uses uint32 `protobuf:"varint,1,opt,name=uses,proto3" json:"uses,omitempty"`
+	// What it's for, for people; at most 256 bytes.
+	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,20 +691,25 @@ func (*ClusterNewTokenRequest) Descriptor() ([]byte, []int) {
 	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *ClusterNewTokenRequest) GetTtlUs() uint64 {
+func (x *ClusterNewTokenRequest) GetUses() uint32 {
 	if x != nil {
-		return x.TtlUs
+		return x.Uses
 	}
 	return 0
+}
+
+func (x *ClusterNewTokenRequest) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
 }
 
 // ClusterNewTokenResponse has it.
 type ClusterNewTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The token. It's as good as a password.
-	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// When it ends; absent: never.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The token. It's as good as a password, for a day.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -736,16 +751,12 @@ func (x *ClusterNewTokenResponse) GetToken() string {
 	return ""
 }
 
-func (x *ClusterNewTokenResponse) GetExpiresAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpiresAt
-	}
-	return nil
-}
-
 // ClusterLeaveRequest asks this node to leave.
 type ClusterLeaveRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It leaves though sessions are left for which nobody else has room: they wait
+	// for it, with their replicated state alone.
+	Force         bool `protobuf:"varint,1,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +789,13 @@ func (x *ClusterLeaveRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ClusterLeaveRequest.ProtoReflect.Descriptor instead.
 func (*ClusterLeaveRequest) Descriptor() ([]byte, []int) {
 	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ClusterLeaveRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 // ClusterLeaveResponse tells how far it has come.
@@ -1171,9 +1189,9 @@ var File_snakepit_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x19snakepit/v1/cluster.proto\x12\vsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n" +
+	"\x19snakepit/v1/cluster.proto\x12\vsnakepit.v1\"3\n" +
 	"\x14ClusterStatusRequest\x12\x1b\n" +
-	"\there_only\x18\x01 \x01(\bR\bhereOnly\"\xaf\x03\n" +
+	"\there_only\x18\x01 \x01(\bR\bhereOnly\"\xc7\x03\n" +
 	"\x15ClusterStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
@@ -1189,7 +1207,8 @@ const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\x05nodes\x18\v \x03(\v2\x18.snakepit.v1.ClusterNodeR\x05nodes\x12\x14\n" +
 	"\x05state\x18\f \x01(\tR\x05state\x12\x18\n" +
 	"\asummary\x18\r \x01(\tR\asummary\x127\n" +
-	"\bwarnings\x18\x0e \x03(\v2\x1b.snakepit.v1.ClusterWarningR\bwarnings\"U\n" +
+	"\bwarnings\x18\x0e \x03(\v2\x1b.snakepit.v1.ClusterWarningR\bwarnings\x12\x16\n" +
+	"\x06advice\x18\x0f \x01(\tR\x06advice\"U\n" +
 	"\fClusterLease\x12\x12\n" +
 	"\x04held\x18\x01 \x01(\bR\x04held\x12\x18\n" +
 	"\aendless\x18\x02 \x01(\bR\aendless\x12\x17\n" +
@@ -1231,14 +1250,14 @@ const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x12\n" +
-	"\x04hint\x18\x04 \x01(\tR\x04hint\"/\n" +
-	"\x16ClusterNewTokenRequest\x12\x15\n" +
-	"\x06ttl_us\x18\x01 \x01(\x04R\x05ttlUs\"j\n" +
+	"\x04hint\x18\x04 \x01(\tR\x04hint\"B\n" +
+	"\x16ClusterNewTokenRequest\x12\x12\n" +
+	"\x04uses\x18\x01 \x01(\rR\x04uses\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\"/\n" +
 	"\x17ClusterNewTokenResponse\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
-	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x15\n" +
-	"\x13ClusterLeaveRequest\"F\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"+\n" +
+	"\x13ClusterLeaveRequest\x12\x14\n" +
+	"\x05force\x18\x01 \x01(\bR\x05force\"F\n" +
 	"\x14ClusterLeaveResponse\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1a\n" +
 	"\bsessions\x18\x02 \x01(\x04R\bsessions\"*\n" +
@@ -1295,33 +1314,31 @@ var file_snakepit_v1_cluster_proto_goTypes = []any{
 	(*ClusterTransferResponse)(nil), // 15: snakepit.v1.ClusterTransferResponse
 	(*ClusterBackupRequest)(nil),    // 16: snakepit.v1.ClusterBackupRequest
 	(*ClusterBackupResponse)(nil),   // 17: snakepit.v1.ClusterBackupResponse
-	(*timestamppb.Timestamp)(nil),   // 18: google.protobuf.Timestamp
 }
 var file_snakepit_v1_cluster_proto_depIdxs = []int32{
 	2,  // 0: snakepit.v1.ClusterStatusResponse.lease:type_name -> snakepit.v1.ClusterLease
 	3,  // 1: snakepit.v1.ClusterStatusResponse.nodes:type_name -> snakepit.v1.ClusterNode
 	5,  // 2: snakepit.v1.ClusterStatusResponse.warnings:type_name -> snakepit.v1.ClusterWarning
 	4,  // 3: snakepit.v1.ClusterNode.disk:type_name -> snakepit.v1.ClusterDisk
-	18, // 4: snakepit.v1.ClusterNewTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 5: snakepit.v1.Cluster.Status:input_type -> snakepit.v1.ClusterStatusRequest
-	6,  // 6: snakepit.v1.Cluster.NewToken:input_type -> snakepit.v1.ClusterNewTokenRequest
-	8,  // 7: snakepit.v1.Cluster.Leave:input_type -> snakepit.v1.ClusterLeaveRequest
-	10, // 8: snakepit.v1.Cluster.Remove:input_type -> snakepit.v1.ClusterRemoveRequest
-	12, // 9: snakepit.v1.Cluster.Forget:input_type -> snakepit.v1.ClusterForgetRequest
-	14, // 10: snakepit.v1.Cluster.Transfer:input_type -> snakepit.v1.ClusterTransferRequest
-	16, // 11: snakepit.v1.Cluster.Backup:input_type -> snakepit.v1.ClusterBackupRequest
-	1,  // 12: snakepit.v1.Cluster.Status:output_type -> snakepit.v1.ClusterStatusResponse
-	7,  // 13: snakepit.v1.Cluster.NewToken:output_type -> snakepit.v1.ClusterNewTokenResponse
-	9,  // 14: snakepit.v1.Cluster.Leave:output_type -> snakepit.v1.ClusterLeaveResponse
-	11, // 15: snakepit.v1.Cluster.Remove:output_type -> snakepit.v1.ClusterRemoveResponse
-	13, // 16: snakepit.v1.Cluster.Forget:output_type -> snakepit.v1.ClusterForgetResponse
-	15, // 17: snakepit.v1.Cluster.Transfer:output_type -> snakepit.v1.ClusterTransferResponse
-	17, // 18: snakepit.v1.Cluster.Backup:output_type -> snakepit.v1.ClusterBackupResponse
-	12, // [12:19] is the sub-list for method output_type
-	5,  // [5:12] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	0,  // 4: snakepit.v1.Cluster.Status:input_type -> snakepit.v1.ClusterStatusRequest
+	6,  // 5: snakepit.v1.Cluster.NewToken:input_type -> snakepit.v1.ClusterNewTokenRequest
+	8,  // 6: snakepit.v1.Cluster.Leave:input_type -> snakepit.v1.ClusterLeaveRequest
+	10, // 7: snakepit.v1.Cluster.Remove:input_type -> snakepit.v1.ClusterRemoveRequest
+	12, // 8: snakepit.v1.Cluster.Forget:input_type -> snakepit.v1.ClusterForgetRequest
+	14, // 9: snakepit.v1.Cluster.Transfer:input_type -> snakepit.v1.ClusterTransferRequest
+	16, // 10: snakepit.v1.Cluster.Backup:input_type -> snakepit.v1.ClusterBackupRequest
+	1,  // 11: snakepit.v1.Cluster.Status:output_type -> snakepit.v1.ClusterStatusResponse
+	7,  // 12: snakepit.v1.Cluster.NewToken:output_type -> snakepit.v1.ClusterNewTokenResponse
+	9,  // 13: snakepit.v1.Cluster.Leave:output_type -> snakepit.v1.ClusterLeaveResponse
+	11, // 14: snakepit.v1.Cluster.Remove:output_type -> snakepit.v1.ClusterRemoveResponse
+	13, // 15: snakepit.v1.Cluster.Forget:output_type -> snakepit.v1.ClusterForgetResponse
+	15, // 16: snakepit.v1.Cluster.Transfer:output_type -> snakepit.v1.ClusterTransferResponse
+	17, // 17: snakepit.v1.Cluster.Backup:output_type -> snakepit.v1.ClusterBackupResponse
+	11, // [11:18] is the sub-list for method output_type
+	4,  // [4:11] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_cluster_proto_init() }

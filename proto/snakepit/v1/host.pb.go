@@ -1008,6 +1008,80 @@ func (x *ServeCall) GetSession() string {
 	return ""
 }
 
+// HostPingRequest asks for an answer.
+type HostPingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostPingRequest) Reset() {
+	*x = HostPingRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostPingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostPingRequest) ProtoMessage() {}
+
+func (x *HostPingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostPingRequest.ProtoReflect.Descriptor instead.
+func (*HostPingRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{12}
+}
+
+// HostPingResponse is one.
+type HostPingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostPingResponse) Reset() {
+	*x = HostPingResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostPingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostPingResponse) ProtoMessage() {}
+
+func (x *HostPingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostPingResponse.ProtoReflect.Descriptor instead.
+func (*HostPingResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{13}
+}
+
 // StatusRequest asks how the host is.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1017,7 +1091,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[12]
+	mi := &file_snakepit_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1103,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[12]
+	mi := &file_snakepit_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1116,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 // StatusResponse is how the host is.
@@ -1072,7 +1146,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[13]
+	mi := &file_snakepit_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1158,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[13]
+	mi := &file_snakepit_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1171,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -1229,7 +1303,7 @@ type PoolStatus struct {
 
 func (x *PoolStatus) Reset() {
 	*x = PoolStatus{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[14]
+	mi := &file_snakepit_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1315,7 @@ func (x *PoolStatus) String() string {
 func (*PoolStatus) ProtoMessage() {}
 
 func (x *PoolStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[14]
+	mi := &file_snakepit_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1328,7 @@ func (x *PoolStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolStatus.ProtoReflect.Descriptor instead.
 func (*PoolStatus) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PoolStatus) GetName() string {
@@ -1470,7 +1544,7 @@ type Histogram struct {
 
 func (x *Histogram) Reset() {
 	*x = Histogram{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	mi := &file_snakepit_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1556,7 @@ func (x *Histogram) String() string {
 func (*Histogram) ProtoMessage() {}
 
 func (x *Histogram) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[15]
+	mi := &file_snakepit_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1569,7 @@ func (x *Histogram) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Histogram.ProtoReflect.Descriptor instead.
 func (*Histogram) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Histogram) GetCount() uint64 {
@@ -1562,7 +1636,7 @@ type HistogramBucket struct {
 
 func (x *HistogramBucket) Reset() {
 	*x = HistogramBucket{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	mi := &file_snakepit_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1648,7 @@ func (x *HistogramBucket) String() string {
 func (*HistogramBucket) ProtoMessage() {}
 
 func (x *HistogramBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[16]
+	mi := &file_snakepit_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1661,7 @@ func (x *HistogramBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistogramBucket.ProtoReflect.Descriptor instead.
 func (*HistogramBucket) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistogramBucket) GetFromUs() uint64 {
@@ -1626,7 +1700,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	mi := &file_snakepit_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1712,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[17]
+	mi := &file_snakepit_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1725,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{17}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Breaker) GetState() string {
@@ -1694,7 +1768,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	mi := &file_snakepit_v1_host_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1780,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[18]
+	mi := &file_snakepit_v1_host_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1793,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{18}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Event) GetKind() string {
@@ -1768,7 +1842,7 @@ type ListToolsRequest struct {
 
 func (x *ListToolsRequest) Reset() {
 	*x = ListToolsRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[19]
+	mi := &file_snakepit_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1854,7 @@ func (x *ListToolsRequest) String() string {
 func (*ListToolsRequest) ProtoMessage() {}
 
 func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[19]
+	mi := &file_snakepit_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1867,7 @@ func (x *ListToolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsRequest.ProtoReflect.Descriptor instead.
 func (*ListToolsRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{19}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListToolsRequest) GetPool() string {
@@ -1814,7 +1888,7 @@ type ListToolsResponse struct {
 
 func (x *ListToolsResponse) Reset() {
 	*x = ListToolsResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[20]
+	mi := &file_snakepit_v1_host_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +1900,7 @@ func (x *ListToolsResponse) String() string {
 func (*ListToolsResponse) ProtoMessage() {}
 
 func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[20]
+	mi := &file_snakepit_v1_host_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +1913,7 @@ func (x *ListToolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListToolsResponse.ProtoReflect.Descriptor instead.
 func (*ListToolsResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{20}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListToolsResponse) GetTools() []*OfferedTool {
@@ -1864,7 +1938,7 @@ type OfferedTool struct {
 
 func (x *OfferedTool) Reset() {
 	*x = OfferedTool{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[21]
+	mi := &file_snakepit_v1_host_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +1950,7 @@ func (x *OfferedTool) String() string {
 func (*OfferedTool) ProtoMessage() {}
 
 func (x *OfferedTool) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[21]
+	mi := &file_snakepit_v1_host_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +1963,7 @@ func (x *OfferedTool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedTool.ProtoReflect.Descriptor instead.
 func (*OfferedTool) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{21}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OfferedTool) GetTool() *Tool {
@@ -1924,7 +1998,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[22]
+	mi := &file_snakepit_v1_host_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2010,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[22]
+	mi := &file_snakepit_v1_host_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2023,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{22}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListWorkersRequest) GetPool() string {
@@ -1970,7 +2044,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[23]
+	mi := &file_snakepit_v1_host_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2056,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[23]
+	mi := &file_snakepit_v1_host_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2069,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{23}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*WorkerStatus {
@@ -2044,7 +2118,7 @@ type WorkerStatus struct {
 
 func (x *WorkerStatus) Reset() {
 	*x = WorkerStatus{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[24]
+	mi := &file_snakepit_v1_host_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2130,7 @@ func (x *WorkerStatus) String() string {
 func (*WorkerStatus) ProtoMessage() {}
 
 func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[24]
+	mi := &file_snakepit_v1_host_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2143,7 @@ func (x *WorkerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerStatus.ProtoReflect.Descriptor instead.
 func (*WorkerStatus) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{24}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WorkerStatus) GetId() string {
@@ -2188,7 +2262,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[25]
+	mi := &file_snakepit_v1_host_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2274,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[25]
+	mi := &file_snakepit_v1_host_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2287,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{25}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListSessionsRequest) GetPool() string {
@@ -2234,7 +2308,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[26]
+	mi := &file_snakepit_v1_host_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2320,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[26]
+	mi := &file_snakepit_v1_host_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2333,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{26}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionStatus {
@@ -2292,7 +2366,7 @@ type SessionStatus struct {
 
 func (x *SessionStatus) Reset() {
 	*x = SessionStatus{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[27]
+	mi := &file_snakepit_v1_host_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2378,7 @@ func (x *SessionStatus) String() string {
 func (*SessionStatus) ProtoMessage() {}
 
 func (x *SessionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[27]
+	mi := &file_snakepit_v1_host_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2391,7 @@ func (x *SessionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStatus.ProtoReflect.Descriptor instead.
 func (*SessionStatus) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{27}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionStatus) GetId() string {
@@ -2380,7 +2454,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[28]
+	mi := &file_snakepit_v1_host_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2392,7 +2466,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[28]
+	mi := &file_snakepit_v1_host_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2405,7 +2479,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{28}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CloseSessionRequest) GetSession() string {
@@ -2424,7 +2498,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[29]
+	mi := &file_snakepit_v1_host_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2510,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[29]
+	mi := &file_snakepit_v1_host_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2523,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{29}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{31}
 }
 
 // UpgradeRequest asks a host to let a new process take over.
@@ -2461,7 +2535,7 @@ type UpgradeRequest struct {
 
 func (x *UpgradeRequest) Reset() {
 	*x = UpgradeRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[30]
+	mi := &file_snakepit_v1_host_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2547,7 @@ func (x *UpgradeRequest) String() string {
 func (*UpgradeRequest) ProtoMessage() {}
 
 func (x *UpgradeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[30]
+	mi := &file_snakepit_v1_host_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2560,7 @@ func (x *UpgradeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeRequest.ProtoReflect.Descriptor instead.
 func (*UpgradeRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{30}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{32}
 }
 
 // UpgradeResponse says who takes over.
@@ -2500,7 +2574,7 @@ type UpgradeResponse struct {
 
 func (x *UpgradeResponse) Reset() {
 	*x = UpgradeResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[31]
+	mi := &file_snakepit_v1_host_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2586,7 @@ func (x *UpgradeResponse) String() string {
 func (*UpgradeResponse) ProtoMessage() {}
 
 func (x *UpgradeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[31]
+	mi := &file_snakepit_v1_host_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2599,7 @@ func (x *UpgradeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeResponse.ProtoReflect.Descriptor instead.
 func (*UpgradeResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{31}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UpgradeResponse) GetPid() int32 {
@@ -2546,7 +2620,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[32]
+	mi := &file_snakepit_v1_host_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2558,7 +2632,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[32]
+	mi := &file_snakepit_v1_host_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2571,7 +2645,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{32}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReloadRequest) GetPool() string {
@@ -2598,7 +2672,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[33]
+	mi := &file_snakepit_v1_host_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2684,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[33]
+	mi := &file_snakepit_v1_host_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2697,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{33}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReloadResponse) GetPool() string {
@@ -2665,7 +2739,7 @@ type DrainWorkerRequest struct {
 
 func (x *DrainWorkerRequest) Reset() {
 	*x = DrainWorkerRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[34]
+	mi := &file_snakepit_v1_host_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2751,7 @@ func (x *DrainWorkerRequest) String() string {
 func (*DrainWorkerRequest) ProtoMessage() {}
 
 func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[34]
+	mi := &file_snakepit_v1_host_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2764,7 @@ func (x *DrainWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorkerRequest.ProtoReflect.Descriptor instead.
 func (*DrainWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{34}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DrainWorkerRequest) GetWorker() string {
@@ -2709,7 +2783,7 @@ type DrainWorkerResponse struct {
 
 func (x *DrainWorkerResponse) Reset() {
 	*x = DrainWorkerResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[35]
+	mi := &file_snakepit_v1_host_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2721,7 +2795,7 @@ func (x *DrainWorkerResponse) String() string {
 func (*DrainWorkerResponse) ProtoMessage() {}
 
 func (x *DrainWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[35]
+	mi := &file_snakepit_v1_host_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2734,7 +2808,7 @@ func (x *DrainWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainWorkerResponse.ProtoReflect.Descriptor instead.
 func (*DrainWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{35}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{37}
 }
 
 // KillWorkerRequest says which worker is to go.
@@ -2748,7 +2822,7 @@ type KillWorkerRequest struct {
 
 func (x *KillWorkerRequest) Reset() {
 	*x = KillWorkerRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[36]
+	mi := &file_snakepit_v1_host_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +2834,7 @@ func (x *KillWorkerRequest) String() string {
 func (*KillWorkerRequest) ProtoMessage() {}
 
 func (x *KillWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[36]
+	mi := &file_snakepit_v1_host_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +2847,7 @@ func (x *KillWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillWorkerRequest.ProtoReflect.Descriptor instead.
 func (*KillWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{36}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KillWorkerRequest) GetWorker() string {
@@ -2792,7 +2866,7 @@ type KillWorkerResponse struct {
 
 func (x *KillWorkerResponse) Reset() {
 	*x = KillWorkerResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[37]
+	mi := &file_snakepit_v1_host_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2804,7 +2878,7 @@ func (x *KillWorkerResponse) String() string {
 func (*KillWorkerResponse) ProtoMessage() {}
 
 func (x *KillWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[37]
+	mi := &file_snakepit_v1_host_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2817,7 +2891,7 @@ func (x *KillWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillWorkerResponse.ProtoReflect.Descriptor instead.
 func (*KillWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{37}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{39}
 }
 
 // ReloadConfigRequest asks a host to read its configuration again.
@@ -2829,7 +2903,7 @@ type ReloadConfigRequest struct {
 
 func (x *ReloadConfigRequest) Reset() {
 	*x = ReloadConfigRequest{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[38]
+	mi := &file_snakepit_v1_host_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2915,7 @@ func (x *ReloadConfigRequest) String() string {
 func (*ReloadConfigRequest) ProtoMessage() {}
 
 func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[38]
+	mi := &file_snakepit_v1_host_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2928,7 @@ func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
 func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{38}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{40}
 }
 
 // ReloadConfigResponse says what came of it.
@@ -2872,7 +2946,7 @@ type ReloadConfigResponse struct {
 
 func (x *ReloadConfigResponse) Reset() {
 	*x = ReloadConfigResponse{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[39]
+	mi := &file_snakepit_v1_host_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +2958,7 @@ func (x *ReloadConfigResponse) String() string {
 func (*ReloadConfigResponse) ProtoMessage() {}
 
 func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[39]
+	mi := &file_snakepit_v1_host_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +2971,7 @@ func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
 func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{39}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReloadConfigResponse) GetChanges() []*ConfigChange {
@@ -2941,7 +3015,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_snakepit_v1_host_proto_msgTypes[40]
+	mi := &file_snakepit_v1_host_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3027,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_snakepit_v1_host_proto_msgTypes[40]
+	mi := &file_snakepit_v1_host_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3040,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{40}
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ConfigChange) GetPool() string {
@@ -3082,7 +3156,9 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\apayload\x18\x03 \x01(\fR\apayload\x12\x1d\n" +
 	"\n" +
 	"timeout_us\x18\x04 \x01(\x04R\ttimeoutUs\x12\x18\n" +
-	"\asession\x18\x05 \x01(\tR\asession\"\x0f\n" +
+	"\asession\x18\x05 \x01(\tR\asession\"\x11\n" +
+	"\x0fHostPingRequest\"\x12\n" +
+	"\x10HostPingResponse\"\x0f\n" +
 	"\rStatusRequest\"\x90\x03\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x10\n" +
@@ -3230,11 +3306,12 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x04knob\x18\x02 \x01(\tR\x04knob\x12\x10\n" +
 	"\x03old\x18\x03 \x01(\tR\x03old\x12\x10\n" +
 	"\x03new\x18\x04 \x01(\tR\x03new\x12\x16\n" +
-	"\x06effect\x18\x05 \x01(\tR\x06effect2\xea\a\n" +
+	"\x06effect\x18\x05 \x01(\tR\x06effect2\xaf\b\n" +
 	"\x04Host\x12C\n" +
 	"\x04Call\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n" +
 	"\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x010\x01\x12B\n" +
-	"\x05Serve\x12\x19.snakepit.v1.ServeRequest\x1a\x1a.snakepit.v1.ServeResponse(\x010\x01\x12A\n" +
+	"\x05Serve\x12\x19.snakepit.v1.ServeRequest\x1a\x1a.snakepit.v1.ServeResponse(\x010\x01\x12C\n" +
+	"\x04Ping\x12\x1c.snakepit.v1.HostPingRequest\x1a\x1d.snakepit.v1.HostPingResponse\x12A\n" +
 	"\x06Status\x12\x1a.snakepit.v1.StatusRequest\x1a\x1b.snakepit.v1.StatusResponse\x12J\n" +
 	"\tListTools\x12\x1d.snakepit.v1.ListToolsRequest\x1a\x1e.snakepit.v1.ListToolsResponse\x12P\n" +
 	"\vListWorkers\x12\x1f.snakepit.v1.ListWorkersRequest\x1a .snakepit.v1.ListWorkersResponse\x12S\n" +
@@ -3259,7 +3336,7 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_snakepit_v1_host_proto_goTypes = []any{
 	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
 	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
@@ -3273,106 +3350,110 @@ var file_snakepit_v1_host_proto_goTypes = []any{
 	(*ServeResponse)(nil),         // 9: snakepit.v1.ServeResponse
 	(*OfferRefused)(nil),          // 10: snakepit.v1.OfferRefused
 	(*ServeCall)(nil),             // 11: snakepit.v1.ServeCall
-	(*StatusRequest)(nil),         // 12: snakepit.v1.StatusRequest
-	(*StatusResponse)(nil),        // 13: snakepit.v1.StatusResponse
-	(*PoolStatus)(nil),            // 14: snakepit.v1.PoolStatus
-	(*Histogram)(nil),             // 15: snakepit.v1.Histogram
-	(*HistogramBucket)(nil),       // 16: snakepit.v1.HistogramBucket
-	(*Breaker)(nil),               // 17: snakepit.v1.Breaker
-	(*Event)(nil),                 // 18: snakepit.v1.Event
-	(*ListToolsRequest)(nil),      // 19: snakepit.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 20: snakepit.v1.ListToolsResponse
-	(*OfferedTool)(nil),           // 21: snakepit.v1.OfferedTool
-	(*ListWorkersRequest)(nil),    // 22: snakepit.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),   // 23: snakepit.v1.ListWorkersResponse
-	(*WorkerStatus)(nil),          // 24: snakepit.v1.WorkerStatus
-	(*ListSessionsRequest)(nil),   // 25: snakepit.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),  // 26: snakepit.v1.ListSessionsResponse
-	(*SessionStatus)(nil),         // 27: snakepit.v1.SessionStatus
-	(*CloseSessionRequest)(nil),   // 28: snakepit.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),  // 29: snakepit.v1.CloseSessionResponse
-	(*UpgradeRequest)(nil),        // 30: snakepit.v1.UpgradeRequest
-	(*UpgradeResponse)(nil),       // 31: snakepit.v1.UpgradeResponse
-	(*ReloadRequest)(nil),         // 32: snakepit.v1.ReloadRequest
-	(*ReloadResponse)(nil),        // 33: snakepit.v1.ReloadResponse
-	(*DrainWorkerRequest)(nil),    // 34: snakepit.v1.DrainWorkerRequest
-	(*DrainWorkerResponse)(nil),   // 35: snakepit.v1.DrainWorkerResponse
-	(*KillWorkerRequest)(nil),     // 36: snakepit.v1.KillWorkerRequest
-	(*KillWorkerResponse)(nil),    // 37: snakepit.v1.KillWorkerResponse
-	(*ReloadConfigRequest)(nil),   // 38: snakepit.v1.ReloadConfigRequest
-	(*ReloadConfigResponse)(nil),  // 39: snakepit.v1.ReloadConfigResponse
-	(*ConfigChange)(nil),          // 40: snakepit.v1.ConfigChange
-	nil,                           // 41: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 42: snakepit.v1.StatusResponse.RefusedEntry
-	nil,                           // 43: snakepit.v1.PoolStatus.ErrorsEntry
-	nil,                           // 44: snakepit.v1.PoolStatus.RecycledEntry
-	(*Progress)(nil),              // 45: snakepit.v1.Progress
-	(*Tool)(nil),                  // 46: snakepit.v1.Tool
-	(*Error)(nil),                 // 47: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*HostPingRequest)(nil),       // 12: snakepit.v1.HostPingRequest
+	(*HostPingResponse)(nil),      // 13: snakepit.v1.HostPingResponse
+	(*StatusRequest)(nil),         // 14: snakepit.v1.StatusRequest
+	(*StatusResponse)(nil),        // 15: snakepit.v1.StatusResponse
+	(*PoolStatus)(nil),            // 16: snakepit.v1.PoolStatus
+	(*Histogram)(nil),             // 17: snakepit.v1.Histogram
+	(*HistogramBucket)(nil),       // 18: snakepit.v1.HistogramBucket
+	(*Breaker)(nil),               // 19: snakepit.v1.Breaker
+	(*Event)(nil),                 // 20: snakepit.v1.Event
+	(*ListToolsRequest)(nil),      // 21: snakepit.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),     // 22: snakepit.v1.ListToolsResponse
+	(*OfferedTool)(nil),           // 23: snakepit.v1.OfferedTool
+	(*ListWorkersRequest)(nil),    // 24: snakepit.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),   // 25: snakepit.v1.ListWorkersResponse
+	(*WorkerStatus)(nil),          // 26: snakepit.v1.WorkerStatus
+	(*ListSessionsRequest)(nil),   // 27: snakepit.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),  // 28: snakepit.v1.ListSessionsResponse
+	(*SessionStatus)(nil),         // 29: snakepit.v1.SessionStatus
+	(*CloseSessionRequest)(nil),   // 30: snakepit.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),  // 31: snakepit.v1.CloseSessionResponse
+	(*UpgradeRequest)(nil),        // 32: snakepit.v1.UpgradeRequest
+	(*UpgradeResponse)(nil),       // 33: snakepit.v1.UpgradeResponse
+	(*ReloadRequest)(nil),         // 34: snakepit.v1.ReloadRequest
+	(*ReloadResponse)(nil),        // 35: snakepit.v1.ReloadResponse
+	(*DrainWorkerRequest)(nil),    // 36: snakepit.v1.DrainWorkerRequest
+	(*DrainWorkerResponse)(nil),   // 37: snakepit.v1.DrainWorkerResponse
+	(*KillWorkerRequest)(nil),     // 38: snakepit.v1.KillWorkerRequest
+	(*KillWorkerResponse)(nil),    // 39: snakepit.v1.KillWorkerResponse
+	(*ReloadConfigRequest)(nil),   // 40: snakepit.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),  // 41: snakepit.v1.ReloadConfigResponse
+	(*ConfigChange)(nil),          // 42: snakepit.v1.ConfigChange
+	nil,                           // 43: snakepit.v1.Invocation.MetadataEntry
+	nil,                           // 44: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                           // 45: snakepit.v1.PoolStatus.ErrorsEntry
+	nil,                           // 46: snakepit.v1.PoolStatus.RecycledEntry
+	(*Progress)(nil),              // 47: snakepit.v1.Progress
+	(*Tool)(nil),                  // 48: snakepit.v1.Tool
+	(*Error)(nil),                 // 49: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	41, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	43, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	45, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	47, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	46, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	47, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	48, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	49, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	47, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	48, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	14, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	42, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
-	43, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
-	15, // 16: snakepit.v1.PoolStatus.queue_time:type_name -> snakepit.v1.Histogram
-	15, // 17: snakepit.v1.PoolStatus.run_time:type_name -> snakepit.v1.Histogram
-	17, // 18: snakepit.v1.PoolStatus.breaker:type_name -> snakepit.v1.Breaker
-	44, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
-	18, // 20: snakepit.v1.PoolStatus.events:type_name -> snakepit.v1.Event
-	16, // 21: snakepit.v1.Histogram.buckets:type_name -> snakepit.v1.HistogramBucket
-	48, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	48, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
-	21, // 24: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	46, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
-	24, // 26: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	48, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
-	27, // 28: snakepit.v1.ListSessionsResponse.sessions:type_name -> snakepit.v1.SessionStatus
-	48, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
-	48, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
-	40, // 31: snakepit.v1.ReloadConfigResponse.changes:type_name -> snakepit.v1.ConfigChange
-	47, // 32: snakepit.v1.ReloadConfigResponse.failures:type_name -> snakepit.v1.Error
+	49, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	50, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	16, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
+	44, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	45, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	17, // 16: snakepit.v1.PoolStatus.queue_time:type_name -> snakepit.v1.Histogram
+	17, // 17: snakepit.v1.PoolStatus.run_time:type_name -> snakepit.v1.Histogram
+	19, // 18: snakepit.v1.PoolStatus.breaker:type_name -> snakepit.v1.Breaker
+	46, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
+	20, // 20: snakepit.v1.PoolStatus.events:type_name -> snakepit.v1.Event
+	18, // 21: snakepit.v1.Histogram.buckets:type_name -> snakepit.v1.HistogramBucket
+	50, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	50, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
+	23, // 24: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
+	48, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	26, // 26: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
+	50, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	29, // 28: snakepit.v1.ListSessionsResponse.sessions:type_name -> snakepit.v1.SessionStatus
+	50, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
+	50, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
+	42, // 31: snakepit.v1.ReloadConfigResponse.changes:type_name -> snakepit.v1.ConfigChange
+	49, // 32: snakepit.v1.ReloadConfigResponse.failures:type_name -> snakepit.v1.Error
 	1,  // 33: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
 	3,  // 34: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
 	6,  // 35: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
-	12, // 36: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
-	19, // 37: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
-	22, // 38: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
-	25, // 39: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
-	28, // 40: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	30, // 41: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
-	38, // 42: snakepit.v1.Host.ReloadConfig:input_type -> snakepit.v1.ReloadConfigRequest
-	32, // 43: snakepit.v1.Host.Reload:input_type -> snakepit.v1.ReloadRequest
-	34, // 44: snakepit.v1.Host.DrainWorker:input_type -> snakepit.v1.DrainWorkerRequest
-	36, // 45: snakepit.v1.Host.KillWorker:input_type -> snakepit.v1.KillWorkerRequest
-	2,  // 46: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 47: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 48: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 49: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	20, // 50: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	23, // 51: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	26, // 52: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
-	29, // 53: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	31, // 54: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
-	39, // 55: snakepit.v1.Host.ReloadConfig:output_type -> snakepit.v1.ReloadConfigResponse
-	33, // 56: snakepit.v1.Host.Reload:output_type -> snakepit.v1.ReloadResponse
-	35, // 57: snakepit.v1.Host.DrainWorker:output_type -> snakepit.v1.DrainWorkerResponse
-	37, // 58: snakepit.v1.Host.KillWorker:output_type -> snakepit.v1.KillWorkerResponse
-	46, // [46:59] is the sub-list for method output_type
-	33, // [33:46] is the sub-list for method input_type
+	12, // 36: snakepit.v1.Host.Ping:input_type -> snakepit.v1.HostPingRequest
+	14, // 37: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
+	21, // 38: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
+	24, // 39: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
+	27, // 40: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
+	30, // 41: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
+	32, // 42: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
+	40, // 43: snakepit.v1.Host.ReloadConfig:input_type -> snakepit.v1.ReloadConfigRequest
+	34, // 44: snakepit.v1.Host.Reload:input_type -> snakepit.v1.ReloadRequest
+	36, // 45: snakepit.v1.Host.DrainWorker:input_type -> snakepit.v1.DrainWorkerRequest
+	38, // 46: snakepit.v1.Host.KillWorker:input_type -> snakepit.v1.KillWorkerRequest
+	2,  // 47: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 48: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 49: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 50: snakepit.v1.Host.Ping:output_type -> snakepit.v1.HostPingResponse
+	15, // 51: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	22, // 52: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	25, // 53: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	28, // 54: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
+	31, // 55: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	33, // 56: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
+	41, // 57: snakepit.v1.Host.ReloadConfig:output_type -> snakepit.v1.ReloadConfigResponse
+	35, // 58: snakepit.v1.Host.Reload:output_type -> snakepit.v1.ReloadResponse
+	37, // 59: snakepit.v1.Host.DrainWorker:output_type -> snakepit.v1.DrainWorkerResponse
+	39, // 60: snakepit.v1.Host.KillWorker:output_type -> snakepit.v1.KillWorkerResponse
+	47, // [47:61] is the sub-list for method output_type
+	33, // [33:47] is the sub-list for method input_type
 	33, // [33:33] is the sub-list for extension type_name
 	33, // [33:33] is the sub-list for extension extendee
 	0,  // [0:33] is the sub-list for field type_name
@@ -3411,7 +3492,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

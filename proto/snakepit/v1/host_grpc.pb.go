@@ -22,6 +22,7 @@ const (
 	Host_Call_FullMethodName         = "/snakepit.v1.Host/Call"
 	Host_Stream_FullMethodName       = "/snakepit.v1.Host/Stream"
 	Host_Serve_FullMethodName        = "/snakepit.v1.Host/Serve"
+	Host_Ping_FullMethodName         = "/snakepit.v1.Host/Ping"
 	Host_Status_FullMethodName       = "/snakepit.v1.Host/Status"
 	Host_ListTools_FullMethodName    = "/snakepit.v1.Host/ListTools"
 	Host_ListWorkers_FullMethodName  = "/snakepit.v1.Host/ListWorkers"
@@ -49,6 +50,8 @@ type HostClient interface {
 	// Serve offers the caller's own functions as host tools, as long as the
 	// stream lives.
 	Serve(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ServeRequest, ServeResponse], error)
+	// Ping answers at once: whoever waits for a long call learns that the host lives.
+	Ping(ctx context.Context, in *HostPingRequest, opts ...grpc.CallOption) (*HostPingResponse, error)
 	// Status tells how the host is.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// ListTools lists what can be called.
@@ -123,6 +126,16 @@ func (c *hostClient) Serve(ctx context.Context, opts ...grpc.CallOption) (grpc.B
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Host_ServeClient = grpc.BidiStreamingClient[ServeRequest, ServeResponse]
+
+func (c *hostClient) Ping(ctx context.Context, in *HostPingRequest, opts ...grpc.CallOption) (*HostPingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HostPingResponse)
+	err := c.cc.Invoke(ctx, Host_Ping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *hostClient) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -248,6 +261,8 @@ type HostServer interface {
 	// Serve offers the caller's own functions as host tools, as long as the
 	// stream lives.
 	Serve(grpc.BidiStreamingServer[ServeRequest, ServeResponse]) error
+	// Ping answers at once: whoever waits for a long call learns that the host lives.
+	Ping(context.Context, *HostPingRequest) (*HostPingResponse, error)
 	// Status tells how the host is.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// ListTools lists what can be called.
@@ -295,6 +310,9 @@ func (UnimplementedHostServer) Stream(grpc.BidiStreamingServer[HostStreamRequest
 }
 func (UnimplementedHostServer) Serve(grpc.BidiStreamingServer[ServeRequest, ServeResponse]) error {
 	return status.Error(codes.Unimplemented, "method Serve not implemented")
+}
+func (UnimplementedHostServer) Ping(context.Context, *HostPingRequest) (*HostPingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ping not implemented")
 }
 func (UnimplementedHostServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
@@ -378,6 +396,24 @@ func _Host_Serve_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Host_ServeServer = grpc.BidiStreamingServer[ServeRequest, ServeResponse]
+
+func _Host_Ping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HostPingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).Ping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_Ping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).Ping(ctx, req.(*HostPingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Host_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StatusRequest)
@@ -562,6 +598,10 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Call",
 			Handler:    _Host_Call_Handler,
+		},
+		{
+			MethodName: "Ping",
+			Handler:    _Host_Ping_Handler,
 		},
 		{
 			MethodName: "Status",

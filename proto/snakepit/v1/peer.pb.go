@@ -100,7 +100,8 @@ type PeerCall struct {
 	From string `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
 	// The session's epoch, as that one knows it; 0: no session, or none yet.
 	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The sessions of the calls that this one is nested in, the nearest first.
+	// The sessions of the calls that this one is nested in, each once; empty stands for
+	// those without. None: it isn't nested.
 	Ancestors     []string `protobuf:"bytes,7,rep,name=ancestors,proto3" json:"ancestors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -547,7 +548,9 @@ type PeerInvocation struct {
 	// The epoch of that session; 0: none.
 	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// W3C trace context and the like; at most 16 entries and 4 KiB.
-	Metadata      map[string]string `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The sessions of the calls that the call is nested in, that one's own included.
+	Ancestors     []string `protobuf:"bytes,6,rep,name=ancestors,proto3" json:"ancestors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +616,13 @@ func (x *PeerInvocation) GetEpoch() uint64 {
 func (x *PeerInvocation) GetMetadata() map[string]string {
 	if x != nil {
 		return x.Metadata
+	}
+	return nil
+}
+
+func (x *PeerInvocation) GetAncestors() []string {
+	if x != nil {
+		return x.Ancestors
 	}
 	return nil
 }
@@ -951,13 +961,14 @@ const file_snakepit_v1_peer_proto_rawDesc = "" +
 	"invocation\x18\x01 \x01(\v2\x1b.snakepit.v1.PeerInvocationR\n" +
 	"invocation\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\bR\x04more\"\xe8\x01\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\x86\x02\n" +
 	"\x0ePeerInvocation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\tR\x04tool\x12\x18\n" +
 	"\asession\x18\x03 \x01(\tR\asession\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12E\n" +
-	"\bmetadata\x18\x05 \x03(\v2).snakepit.v1.PeerInvocation.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\x05 \x03(\v2).snakepit.v1.PeerInvocation.MetadataEntryR\bmetadata\x12\x1c\n" +
+	"\tancestors\x18\x06 \x03(\tR\tancestors\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"E\n" +

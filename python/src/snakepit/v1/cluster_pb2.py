@@ -22,10 +22,9 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19snakepit/v1/cluster.proto\x12\x0bsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x14\x43lusterStatusRequest\x12\x11\n\there_only\x18\x01 \x01(\x08\"\xc4\x02\n\x15\x43lusterStatusResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x0c\n\x04last\x18\x05 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x06 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x07 \x01(\x04\x12\r\n\x05level\x18\x08 \x01(\r\x12\x0e\n\x06tokens\x18\t \x01(\r\x12(\n\x05lease\x18\n \x01(\x0b\x32\x19.snakepit.v1.ClusterLease\x12\'\n\x05nodes\x18\x0b \x03(\x0b\x32\x18.snakepit.v1.ClusterNode\x12\r\n\x05state\x18\x0c \x01(\t\x12\x0f\n\x07summary\x18\r \x01(\t\x12-\n\x08warnings\x18\x0e \x03(\x0b\x32\x1b.snakepit.v1.ClusterWarning\">\n\x0c\x43lusterLease\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ndless\x18\x02 \x01(\x08\x12\x0f\n\x07left_us\x18\x03 \x01(\x04\"\xfe\x02\n\x0b\x43lusterNode\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x0e\n\x06member\x18\x06 \x01(\x08\x12\r\n\x05voter\x18\x07 \x01(\x08\x12\x0e\n\x06leader\x18\x08 \x01(\x08\x12\x13\n\x0bincarnation\x18\t \x01(\x04\x12\x10\n\x08sessions\x18\n \x01(\x04\x12\x0f\n\x07\x61nswers\x18\x0b \x01(\x08\x12\x0f\n\x07\x61pplied\x18\x0c \x01(\x04\x12\x17\n\nrenewed_us\x18\r \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\r\n\x05rules\x18\x0f \x01(\r\x12\x0f\n\x07machine\x18\x10 \x01(\t\x12\x12\n\nunverified\x18\x11 \x01(\r\x12&\n\x04\x64isk\x18\x12 \x01(\x0b\x32\x18.snakepit.v1.ClusterDisk\x12\x12\n\nlease_held\x18\x13 \x01(\x08\x42\r\n\x0b_renewed_us\"G\n\x0b\x43lusterDisk\x12\x12\n\nfree_bytes\x18\x01 \x01(\x04\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x10\n\x08write_us\x18\x03 \x01(\x04\"H\n\x0e\x43lusterWarning\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"(\n\x16\x43lusterNewTokenRequest\x12\x0e\n\x06ttl_us\x18\x01 \x01(\x04\"X\n\x17\x43lusterNewTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x15\n\x13\x43lusterLeaveRequest\"6\n\x14\x43lusterLeaveResponse\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x10\n\x08sessions\x18\x02 \x01(\x04\"$\n\x14\x43lusterRemoveRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterRemoveResponse\"$\n\x14\x43lusterForgetRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterForgetResponse\"&\n\x16\x43lusterTransferRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x19\n\x17\x43lusterTransferResponse\"\x16\n\x14\x43lusterBackupRequest\"%\n\x15\x43lusterBackupResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xcd\x04\n\x07\x43luster\x12O\n\x06Status\x12!.snakepit.v1.ClusterStatusRequest\x1a\".snakepit.v1.ClusterStatusResponse\x12U\n\x08NewToken\x12#.snakepit.v1.ClusterNewTokenRequest\x1a$.snakepit.v1.ClusterNewTokenResponse\x12N\n\x05Leave\x12 .snakepit.v1.ClusterLeaveRequest\x1a!.snakepit.v1.ClusterLeaveResponse0\x01\x12O\n\x06Remove\x12!.snakepit.v1.ClusterRemoveRequest\x1a\".snakepit.v1.ClusterRemoveResponse\x12O\n\x06\x46orget\x12!.snakepit.v1.ClusterForgetRequest\x1a\".snakepit.v1.ClusterForgetResponse\x12U\n\x08Transfer\x12#.snakepit.v1.ClusterTransferRequest\x1a$.snakepit.v1.ClusterTransferResponse\x12Q\n\x06\x42\x61\x63kup\x12!.snakepit.v1.ClusterBackupRequest\x1a\".snakepit.v1.ClusterBackupResponse0\x01\x42>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19snakepit/v1/cluster.proto\x12\x0bsnakepit.v1\")\n\x14\x43lusterStatusRequest\x12\x11\n\there_only\x18\x01 \x01(\x08\"\xd4\x02\n\x15\x43lusterStatusResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x0c\n\x04last\x18\x05 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x06 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x07 \x01(\x04\x12\r\n\x05level\x18\x08 \x01(\r\x12\x0e\n\x06tokens\x18\t \x01(\r\x12(\n\x05lease\x18\n \x01(\x0b\x32\x19.snakepit.v1.ClusterLease\x12\'\n\x05nodes\x18\x0b \x03(\x0b\x32\x18.snakepit.v1.ClusterNode\x12\r\n\x05state\x18\x0c \x01(\t\x12\x0f\n\x07summary\x18\r \x01(\t\x12-\n\x08warnings\x18\x0e \x03(\x0b\x32\x1b.snakepit.v1.ClusterWarning\x12\x0e\n\x06\x61\x64vice\x18\x0f \x01(\t\">\n\x0c\x43lusterLease\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ndless\x18\x02 \x01(\x08\x12\x0f\n\x07left_us\x18\x03 \x01(\x04\"\xfe\x02\n\x0b\x43lusterNode\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x0e\n\x06member\x18\x06 \x01(\x08\x12\r\n\x05voter\x18\x07 \x01(\x08\x12\x0e\n\x06leader\x18\x08 \x01(\x08\x12\x13\n\x0bincarnation\x18\t \x01(\x04\x12\x10\n\x08sessions\x18\n \x01(\x04\x12\x0f\n\x07\x61nswers\x18\x0b \x01(\x08\x12\x0f\n\x07\x61pplied\x18\x0c \x01(\x04\x12\x17\n\nrenewed_us\x18\r \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\r\n\x05rules\x18\x0f \x01(\r\x12\x0f\n\x07machine\x18\x10 \x01(\t\x12\x12\n\nunverified\x18\x11 \x01(\r\x12&\n\x04\x64isk\x18\x12 \x01(\x0b\x32\x18.snakepit.v1.ClusterDisk\x12\x12\n\nlease_held\x18\x13 \x01(\x08\x42\r\n\x0b_renewed_us\"G\n\x0b\x43lusterDisk\x12\x12\n\nfree_bytes\x18\x01 \x01(\x04\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x10\n\x08write_us\x18\x03 \x01(\x04\"H\n\x0e\x43lusterWarning\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"5\n\x16\x43lusterNewTokenRequest\x12\x0c\n\x04uses\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\"(\n\x17\x43lusterNewTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\"$\n\x13\x43lusterLeaveRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"6\n\x14\x43lusterLeaveResponse\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x10\n\x08sessions\x18\x02 \x01(\x04\"$\n\x14\x43lusterRemoveRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterRemoveResponse\"$\n\x14\x43lusterForgetRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterForgetResponse\"&\n\x16\x43lusterTransferRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x19\n\x17\x43lusterTransferResponse\"\x16\n\x14\x43lusterBackupRequest\"%\n\x15\x43lusterBackupResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xcd\x04\n\x07\x43luster\x12O\n\x06Status\x12!.snakepit.v1.ClusterStatusRequest\x1a\".snakepit.v1.ClusterStatusResponse\x12U\n\x08NewToken\x12#.snakepit.v1.ClusterNewTokenRequest\x1a$.snakepit.v1.ClusterNewTokenResponse\x12N\n\x05Leave\x12 .snakepit.v1.ClusterLeaveRequest\x1a!.snakepit.v1.ClusterLeaveResponse0\x01\x12O\n\x06Remove\x12!.snakepit.v1.ClusterRemoveRequest\x1a\".snakepit.v1.ClusterRemoveResponse\x12O\n\x06\x46orget\x12!.snakepit.v1.ClusterForgetRequest\x1a\".snakepit.v1.ClusterForgetResponse\x12U\n\x08Transfer\x12#.snakepit.v1.ClusterTransferRequest\x1a$.snakepit.v1.ClusterTransferResponse\x12Q\n\x06\x42\x61\x63kup\x12!.snakepit.v1.ClusterBackupRequest\x1a\".snakepit.v1.ClusterBackupResponse0\x01\x42>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,42 +32,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'snakepit.v1.cluster_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1'
-  _globals['_CLUSTERSTATUSREQUEST']._serialized_start=75
-  _globals['_CLUSTERSTATUSREQUEST']._serialized_end=116
-  _globals['_CLUSTERSTATUSRESPONSE']._serialized_start=119
-  _globals['_CLUSTERSTATUSRESPONSE']._serialized_end=443
-  _globals['_CLUSTERLEASE']._serialized_start=445
-  _globals['_CLUSTERLEASE']._serialized_end=507
-  _globals['_CLUSTERNODE']._serialized_start=510
-  _globals['_CLUSTERNODE']._serialized_end=892
-  _globals['_CLUSTERDISK']._serialized_start=894
-  _globals['_CLUSTERDISK']._serialized_end=965
-  _globals['_CLUSTERWARNING']._serialized_start=967
-  _globals['_CLUSTERWARNING']._serialized_end=1039
-  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_start=1041
-  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_end=1081
-  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_start=1083
-  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_end=1171
-  _globals['_CLUSTERLEAVEREQUEST']._serialized_start=1173
-  _globals['_CLUSTERLEAVEREQUEST']._serialized_end=1194
-  _globals['_CLUSTERLEAVERESPONSE']._serialized_start=1196
-  _globals['_CLUSTERLEAVERESPONSE']._serialized_end=1250
-  _globals['_CLUSTERREMOVEREQUEST']._serialized_start=1252
-  _globals['_CLUSTERREMOVEREQUEST']._serialized_end=1288
-  _globals['_CLUSTERREMOVERESPONSE']._serialized_start=1290
-  _globals['_CLUSTERREMOVERESPONSE']._serialized_end=1313
-  _globals['_CLUSTERFORGETREQUEST']._serialized_start=1315
-  _globals['_CLUSTERFORGETREQUEST']._serialized_end=1351
-  _globals['_CLUSTERFORGETRESPONSE']._serialized_start=1353
-  _globals['_CLUSTERFORGETRESPONSE']._serialized_end=1376
-  _globals['_CLUSTERTRANSFERREQUEST']._serialized_start=1378
-  _globals['_CLUSTERTRANSFERREQUEST']._serialized_end=1416
-  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_start=1418
-  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_end=1443
-  _globals['_CLUSTERBACKUPREQUEST']._serialized_start=1445
-  _globals['_CLUSTERBACKUPREQUEST']._serialized_end=1467
-  _globals['_CLUSTERBACKUPRESPONSE']._serialized_start=1469
-  _globals['_CLUSTERBACKUPRESPONSE']._serialized_end=1506
-  _globals['_CLUSTER']._serialized_start=1509
-  _globals['_CLUSTER']._serialized_end=2098
+  _globals['_CLUSTERSTATUSREQUEST']._serialized_start=42
+  _globals['_CLUSTERSTATUSREQUEST']._serialized_end=83
+  _globals['_CLUSTERSTATUSRESPONSE']._serialized_start=86
+  _globals['_CLUSTERSTATUSRESPONSE']._serialized_end=426
+  _globals['_CLUSTERLEASE']._serialized_start=428
+  _globals['_CLUSTERLEASE']._serialized_end=490
+  _globals['_CLUSTERNODE']._serialized_start=493
+  _globals['_CLUSTERNODE']._serialized_end=875
+  _globals['_CLUSTERDISK']._serialized_start=877
+  _globals['_CLUSTERDISK']._serialized_end=948
+  _globals['_CLUSTERWARNING']._serialized_start=950
+  _globals['_CLUSTERWARNING']._serialized_end=1022
+  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_start=1024
+  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_end=1077
+  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_start=1079
+  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_end=1119
+  _globals['_CLUSTERLEAVEREQUEST']._serialized_start=1121
+  _globals['_CLUSTERLEAVEREQUEST']._serialized_end=1157
+  _globals['_CLUSTERLEAVERESPONSE']._serialized_start=1159
+  _globals['_CLUSTERLEAVERESPONSE']._serialized_end=1213
+  _globals['_CLUSTERREMOVEREQUEST']._serialized_start=1215
+  _globals['_CLUSTERREMOVEREQUEST']._serialized_end=1251
+  _globals['_CLUSTERREMOVERESPONSE']._serialized_start=1253
+  _globals['_CLUSTERREMOVERESPONSE']._serialized_end=1276
+  _globals['_CLUSTERFORGETREQUEST']._serialized_start=1278
+  _globals['_CLUSTERFORGETREQUEST']._serialized_end=1314
+  _globals['_CLUSTERFORGETRESPONSE']._serialized_start=1316
+  _globals['_CLUSTERFORGETRESPONSE']._serialized_end=1339
+  _globals['_CLUSTERTRANSFERREQUEST']._serialized_start=1341
+  _globals['_CLUSTERTRANSFERREQUEST']._serialized_end=1379
+  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_start=1381
+  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_end=1406
+  _globals['_CLUSTERBACKUPREQUEST']._serialized_start=1408
+  _globals['_CLUSTERBACKUPREQUEST']._serialized_end=1430
+  _globals['_CLUSTERBACKUPRESPONSE']._serialized_start=1432
+  _globals['_CLUSTERBACKUPRESPONSE']._serialized_end=1469
+  _globals['_CLUSTER']._serialized_start=1472
+  _globals['_CLUSTER']._serialized_end=2061
 # @@protoc_insertion_point(module_scope)

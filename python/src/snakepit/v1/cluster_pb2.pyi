@@ -1,6 +1,3 @@
-import datetime
-
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -16,7 +13,7 @@ class ClusterStatusRequest(_message.Message):
     def __init__(self, here_only: _Optional[bool] = ...) -> None: ...
 
 class ClusterStatusResponse(_message.Message):
-    __slots__ = ("cluster", "node", "leader", "term", "last", "commit", "applied", "level", "tokens", "lease", "nodes", "state", "summary", "warnings")
+    __slots__ = ("cluster", "node", "leader", "term", "last", "commit", "applied", "level", "tokens", "lease", "nodes", "state", "summary", "warnings", "advice")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +28,7 @@ class ClusterStatusResponse(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     node: str
     leader: str
@@ -45,7 +43,8 @@ class ClusterStatusResponse(_message.Message):
     state: str
     summary: str
     warnings: _containers.RepeatedCompositeFieldContainer[ClusterWarning]
-    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., leader: _Optional[str] = ..., term: _Optional[int] = ..., last: _Optional[int] = ..., commit: _Optional[int] = ..., applied: _Optional[int] = ..., level: _Optional[int] = ..., tokens: _Optional[int] = ..., lease: _Optional[_Union[ClusterLease, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[ClusterNode, _Mapping]]] = ..., state: _Optional[str] = ..., summary: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[ClusterWarning, _Mapping]]] = ...) -> None: ...
+    advice: str
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., leader: _Optional[str] = ..., term: _Optional[int] = ..., last: _Optional[int] = ..., commit: _Optional[int] = ..., applied: _Optional[int] = ..., level: _Optional[int] = ..., tokens: _Optional[int] = ..., lease: _Optional[_Union[ClusterLease, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[ClusterNode, _Mapping]]] = ..., state: _Optional[str] = ..., summary: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[ClusterWarning, _Mapping]]] = ..., advice: _Optional[str] = ...) -> None: ...
 
 class ClusterLease(_message.Message):
     __slots__ = ("held", "endless", "left_us")
@@ -122,22 +121,24 @@ class ClusterWarning(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., node: _Optional[str] = ..., text: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
 
 class ClusterNewTokenRequest(_message.Message):
-    __slots__ = ("ttl_us",)
-    TTL_US_FIELD_NUMBER: _ClassVar[int]
-    ttl_us: int
-    def __init__(self, ttl_us: _Optional[int] = ...) -> None: ...
+    __slots__ = ("uses", "label")
+    USES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    uses: int
+    label: str
+    def __init__(self, uses: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
 
 class ClusterNewTokenResponse(_message.Message):
-    __slots__ = ("token", "expires_at")
+    __slots__ = ("token",)
     TOKEN_FIELD_NUMBER: _ClassVar[int]
-    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     token: str
-    expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, token: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
 
 class ClusterLeaveRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("force",)
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    force: bool
+    def __init__(self, force: _Optional[bool] = ...) -> None: ...
 
 class ClusterLeaveResponse(_message.Message):
     __slots__ = ("step", "sessions")

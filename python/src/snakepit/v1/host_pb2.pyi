@@ -153,6 +153,14 @@ class ServeCall(_message.Message):
     session: str
     def __init__(self, id: _Optional[int] = ..., tool: _Optional[str] = ..., payload: _Optional[bytes] = ..., timeout_us: _Optional[int] = ..., session: _Optional[str] = ...) -> None: ...
 
+class HostPingRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HostPingResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class StatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -51,6 +51,11 @@ class HostStub:
                 request_serializer=snakepit_dot_v1_dot_host__pb2.ServeRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_host__pb2.ServeResponse.FromString,
                 _registered_method=True)
+        self.Ping = channel.unary_unary(
+                '/snakepit.v1.Host/Ping',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.HostPingRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.HostPingResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/snakepit.v1.Host/Status',
                 request_serializer=snakepit_dot_v1_dot_host__pb2.StatusRequest.SerializeToString,
@@ -126,6 +131,13 @@ class HostServicer:
     def Serve(self, request_iterator, context):
         """Serve offers the caller's own functions as host tools, as long as the
         stream lives.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Ping(self, request, context):
+        """Ping answers at once: whoever waits for a long call learns that the host lives.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -227,6 +239,11 @@ def add_HostServicer_to_server(servicer, server):
                     servicer.Serve,
                     request_deserializer=snakepit_dot_v1_dot_host__pb2.ServeRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_host__pb2.ServeResponse.SerializeToString,
+            ),
+            'Ping': grpc.unary_unary_rpc_method_handler(
+                    servicer.Ping,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.HostPingRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.HostPingResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -362,6 +379,33 @@ class Host:
             '/snakepit.v1.Host/Serve',
             snakepit_dot_v1_dot_host__pb2.ServeRequest.SerializeToString,
             snakepit_dot_v1_dot_host__pb2.ServeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Ping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/Ping',
+            snakepit_dot_v1_dot_host__pb2.HostPingRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.HostPingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,7 +26,7 @@ from snakepit.v1 import host_pb2 as snakepit_dot_v1_dot_host__pb2
 from snakepit.v1 import lane_pb2 as snakepit_dot_v1_dot_lane__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/peer.proto\x12\x0bsnakepit.v1\x1a\x16snakepit/v1/host.proto\x1a\x16snakepit/v1/lane.proto\"U\n\x0fPeerOpenRequest\x12#\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x15.snakepit.v1.PeerCall\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\x92\x01\n\x08PeerCall\x12+\n\ninvocation\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.Invocation\x12\x0e\n\x06stream\x18\x02 \x01(\x08\x12\r\n\x05input\x18\x03 \x01(\x08\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0c\n\x04\x66rom\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\x11\n\tancestors\x18\x07 \x03(\t\"\xe2\x01\n\x10PeerOpenResponse\x12(\n\x06opened\x18\x01 \x01(\x0b\x32\x16.snakepit.v1.PeerPlaceH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.snakepit.v1.ProgressH\x00\x12\'\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x16.snakepit.v1.PeerChunkH\x00\x12)\n\x06result\x18\x04 \x01(\x0b\x32\x17.snakepit.v1.PeerResultH\x00\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x0c\n\x04more\x18\x06 \x01(\x08\x42\x06\n\x04kind\"\x0b\n\tPeerChunk\"\x0c\n\nPeerResult\"F\n\tPeerPlace\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0c\n\x04home\x18\x04 \x01(\x08\"f\n\x14PeerServeToolRequest\x12/\n\ninvocation\x18\x01 \x01(\x0b\x32\x1b.snakepit.v1.PeerInvocation\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xb8\x01\n\x0ePeerInvocation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12;\n\x08metadata\x18\x05 \x03(\x0b\x32).snakepit.v1.PeerInvocation.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\x15PeerServeToolResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0c\n\x04more\x18\x02 \x01(\x08\"*\n\x17PeerCloseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x1a\n\x18PeerCloseSessionResponse\"[\n\x13PeerHandOverRequest\x12%\n\x05saved\x18\x01 \x01(\x0b\x32\x16.snakepit.v1.PeerSaved\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"+\n\tPeerSaved\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\x16\n\x14PeerHandOverResponse2\xd7\x02\n\x04Peer\x12G\n\x04Open\x12\x1c.snakepit.v1.PeerOpenRequest\x1a\x1d.snakepit.v1.PeerOpenResponse(\x01\x30\x01\x12V\n\tServeTool\x12!.snakepit.v1.PeerServeToolRequest\x1a\".snakepit.v1.PeerServeToolResponse(\x01\x30\x01\x12[\n\x0c\x43loseSession\x12$.snakepit.v1.PeerCloseSessionRequest\x1a%.snakepit.v1.PeerCloseSessionResponse\x12Q\n\x08HandOver\x12 .snakepit.v1.PeerHandOverRequest\x1a!.snakepit.v1.PeerHandOverResponse(\x01\x42>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/peer.proto\x12\x0bsnakepit.v1\x1a\x16snakepit/v1/host.proto\x1a\x16snakepit/v1/lane.proto\"U\n\x0fPeerOpenRequest\x12#\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x15.snakepit.v1.PeerCall\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\x92\x01\n\x08PeerCall\x12+\n\ninvocation\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.Invocation\x12\x0e\n\x06stream\x18\x02 \x01(\x08\x12\r\n\x05input\x18\x03 \x01(\x08\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0c\n\x04\x66rom\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\x11\n\tancestors\x18\x07 \x03(\t\"\xe2\x01\n\x10PeerOpenResponse\x12(\n\x06opened\x18\x01 \x01(\x0b\x32\x16.snakepit.v1.PeerPlaceH\x00\x12)\n\x08progress\x18\x02 \x01(\x0b\x32\x15.snakepit.v1.ProgressH\x00\x12\'\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x16.snakepit.v1.PeerChunkH\x00\x12)\n\x06result\x18\x04 \x01(\x0b\x32\x17.snakepit.v1.PeerResultH\x00\x12\x0f\n\x07payload\x18\x05 \x01(\x0c\x12\x0c\n\x04more\x18\x06 \x01(\x08\x42\x06\n\x04kind\"\x0b\n\tPeerChunk\"\x0c\n\nPeerResult\"F\n\tPeerPlace\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0c\n\x04home\x18\x04 \x01(\x08\"f\n\x14PeerServeToolRequest\x12/\n\ninvocation\x18\x01 \x01(\x0b\x32\x1b.snakepit.v1.PeerInvocation\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xcb\x01\n\x0ePeerInvocation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12;\n\x08metadata\x18\x05 \x03(\x0b\x32).snakepit.v1.PeerInvocation.MetadataEntry\x12\x11\n\tancestors\x18\x06 \x03(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"6\n\x15PeerServeToolResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x0c\n\x04more\x18\x02 \x01(\x08\"*\n\x17PeerCloseSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\x1a\n\x18PeerCloseSessionResponse\"[\n\x13PeerHandOverRequest\x12%\n\x05saved\x18\x01 \x01(\x0b\x32\x16.snakepit.v1.PeerSaved\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"+\n\tPeerSaved\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\x16\n\x14PeerHandOverResponse2\xd7\x02\n\x04Peer\x12G\n\x04Open\x12\x1c.snakepit.v1.PeerOpenRequest\x1a\x1d.snakepit.v1.PeerOpenResponse(\x01\x30\x01\x12V\n\tServeTool\x12!.snakepit.v1.PeerServeToolRequest\x1a\".snakepit.v1.PeerServeToolResponse(\x01\x30\x01\x12[\n\x0c\x43loseSession\x12$.snakepit.v1.PeerCloseSessionRequest\x1a%.snakepit.v1.PeerCloseSessionResponse\x12Q\n\x08HandOver\x12 .snakepit.v1.PeerHandOverRequest\x1a!.snakepit.v1.PeerHandOverResponse(\x01\x42>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,21 +51,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PEERSERVETOOLREQUEST']._serialized_start=651
   _globals['_PEERSERVETOOLREQUEST']._serialized_end=753
   _globals['_PEERINVOCATION']._serialized_start=756
-  _globals['_PEERINVOCATION']._serialized_end=940
-  _globals['_PEERINVOCATION_METADATAENTRY']._serialized_start=893
-  _globals['_PEERINVOCATION_METADATAENTRY']._serialized_end=940
-  _globals['_PEERSERVETOOLRESPONSE']._serialized_start=942
-  _globals['_PEERSERVETOOLRESPONSE']._serialized_end=996
-  _globals['_PEERCLOSESESSIONREQUEST']._serialized_start=998
-  _globals['_PEERCLOSESESSIONREQUEST']._serialized_end=1040
-  _globals['_PEERCLOSESESSIONRESPONSE']._serialized_start=1042
-  _globals['_PEERCLOSESESSIONRESPONSE']._serialized_end=1068
-  _globals['_PEERHANDOVERREQUEST']._serialized_start=1070
-  _globals['_PEERHANDOVERREQUEST']._serialized_end=1161
-  _globals['_PEERSAVED']._serialized_start=1163
-  _globals['_PEERSAVED']._serialized_end=1206
-  _globals['_PEERHANDOVERRESPONSE']._serialized_start=1208
-  _globals['_PEERHANDOVERRESPONSE']._serialized_end=1230
-  _globals['_PEER']._serialized_start=1233
-  _globals['_PEER']._serialized_end=1576
+  _globals['_PEERINVOCATION']._serialized_end=959
+  _globals['_PEERINVOCATION_METADATAENTRY']._serialized_start=912
+  _globals['_PEERINVOCATION_METADATAENTRY']._serialized_end=959
+  _globals['_PEERSERVETOOLRESPONSE']._serialized_start=961
+  _globals['_PEERSERVETOOLRESPONSE']._serialized_end=1015
+  _globals['_PEERCLOSESESSIONREQUEST']._serialized_start=1017
+  _globals['_PEERCLOSESESSIONREQUEST']._serialized_end=1059
+  _globals['_PEERCLOSESESSIONRESPONSE']._serialized_start=1061
+  _globals['_PEERCLOSESESSIONRESPONSE']._serialized_end=1087
+  _globals['_PEERHANDOVERREQUEST']._serialized_start=1089
+  _globals['_PEERHANDOVERREQUEST']._serialized_end=1180
+  _globals['_PEERSAVED']._serialized_start=1182
+  _globals['_PEERSAVED']._serialized_end=1225
+  _globals['_PEERHANDOVERRESPONSE']._serialized_start=1227
+  _globals['_PEERHANDOVERRESPONSE']._serialized_end=1249
+  _globals['_PEER']._serialized_start=1252
+  _globals['_PEER']._serialized_end=1595
 # @@protoc_insertion_point(module_scope)

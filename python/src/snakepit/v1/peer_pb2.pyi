@@ -82,7 +82,7 @@ class PeerServeToolRequest(_message.Message):
     def __init__(self, invocation: _Optional[_Union[PeerInvocation, _Mapping]] = ..., payload: _Optional[bytes] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class PeerInvocation(_message.Message):
-    __slots__ = ("id", "tool", "session", "epoch", "metadata")
+    __slots__ = ("id", "tool", "session", "epoch", "metadata", "ancestors")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -95,12 +95,14 @@ class PeerInvocation(_message.Message):
     SESSION_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    ANCESTORS_FIELD_NUMBER: _ClassVar[int]
     id: str
     tool: str
     session: str
     epoch: int
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[str] = ..., tool: _Optional[str] = ..., session: _Optional[str] = ..., epoch: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    ancestors: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., tool: _Optional[str] = ..., session: _Optional[str] = ..., epoch: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., ancestors: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PeerServeToolResponse(_message.Message):
     __slots__ = ("payload", "more")
