@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/cluster/link"
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -98,7 +99,11 @@ func dial(ctx context.Context, o order) (*client.Client, error) {
 	if o.TLS == "" {
 		return client.Dial(ctx, o.Hosts)
 	}
-	return client.Dial(ctx, o.Hosts, client.WithTLS(o.TLS))
+	files, err := link.ClientTLS(link.ClientFiles(o.TLS))
+	if err != nil {
+		return nil, err
+	}
+	return client.Dial(ctx, o.Hosts, client.WithTLS(files))
 }
 
 // printer writes lines, whole.

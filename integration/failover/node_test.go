@@ -32,6 +32,7 @@ type site struct {
 	book    string // the workers' own record
 	lan     *lan
 	detour  *detour // nil: nodes reach each other directly
+	client  string  // the folder of the client's certificate; empty: it isn't made yet
 	nodes   []*node
 	machine func(name string) string // each one's knob machine_id; they look like different machines
 }
@@ -86,7 +87,7 @@ func newSite(t *testing.T) *site {
 func (s *site) start() {
 	s.t.Helper()
 	first := s.nodes[0]
-	first.tool("cluster", "init-tls")
+	first.tool("cluster", "init-tls", "--dir", first.tls)
 	first.begin()
 	first.await()
 	for _, n := range s.nodes[1:] {
@@ -116,11 +117,17 @@ func (s *site) hosts() string {
 
 // clientTLS is the folder with the client's certificate.
 func (s *site) clientTLS() string {
-	dir := filepath.Join(s.dir, "client")
-	if _, err := os.Stat(dir); err != nil {
-		s.nodes[0].tool("cluster", "init-tls", "--client", "load", "--out", dir)
+	if s.client == "" {
+		var made struct {
+			Dir string `json:"client_dir"`
+		}
+		out := s.nodes[0].tool("cluster", "init-tls", "--dir", s.nodes[0].tls, "--client", "load", "-o", "json")
+		if err := json.Unmarshal([]byte(out), &made); err != nil {
+			s.t.Fatalf("%v: %s", err, out)
+		}
+		s.client = made.Dir
 	}
-	return dir
+	return s.client
 }
 
 // begin starts the program, and doesn't wait for it.
