@@ -487,3 +487,26 @@ func TestCallWhoseStartIsNotAnsweredMayHaveRun(t *testing.T) {
 		}
 	})
 }
+
+func TestForwardedCallOfASessionThatIsTakenAwayIsFenced(t *testing.T) {
+	among(t, 3, nil, func(n *nodes) {
+		n.opened("s", "n1")
+		for i, idempotent := range []bool{false, true} {
+			from, to := []string{"n1", "n3"}[i], []string{"n3", "n1"}[i]
+			after(n.T, 500*time.Millisecond, func() { n.move("s", to) })
+			c := n.rigs["n2"].open(host.Request{Tool: "work", Session: "s", Idempotent: idempotent})
+			if at := c.Place().Node; at != from {
+				n.Fatalf("it began on %s", at)
+			}
+			_, err := c.Recv(n.Context())
+			if idempotent {
+				if err != nil || c.Place().Node != to {
+					n.Errorf("on %s: %v", c.Place().Node, err)
+				}
+			} else {
+				n.rigs["n2"].wantRan(n.rigs["n2"].wantReason(err, errdefs.Fenced), true)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
