@@ -98,6 +98,9 @@ func (m *machine) Restore(source io.ReadCloser) error {
 	if err == nil {
 		err = knownTo(m.knows, s.level())
 	}
+	if errdefs.ReasonOf(err) == errdefs.VersionMismatch {
+		m.halt(err) // Raft would ask for it again, and not say why
+	}
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,14 @@ package cluster
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
@@ -26,12 +28,41 @@ func furnished(tb testing.TB) *bench {
 	b.apply(tb, forgetSession("b", true), bindSession("a", "w2", 1), bindSession("c", "w2", 77))
 	b.apply(tb, raiseGeneration(3), claimProcess(host.ProcessRecord{Worker: "w1", Node: "n1", Process: host.Process{PID: 7, StartTime: 8}}))
 	b.apply(tb, openSession(named("d"), 10), claimProcess(host.ProcessRecord{Worker: "w2"}), releaseProcess("w9"))
-	b.apply(tb, setFeatureLevel(2, "c1", 0))
-	m := b.apply(tb, registerNode(Member{ID: "n1", Nonce: "x", MinVersion: 1, MaxVersion: 2}, 0))[0].node
-	b.apply(tb, registerNode(Member{ID: "n2", MinVersion: 1, MaxVersion: 2}, 0))
+	b.apply(tb, setFeatureLevel(rulesVersion, "c1", 0))
+	m := b.apply(tb, registerNode(Member{ID: "n1", Nonce: "x", MinVersion: 1, MaxVersion: rulesVersion, RehomeAfter: time.Minute}, 0))[0].node
+	b.apply(tb, registerNode(Member{ID: "n2", MinVersion: 1, MaxVersion: rulesVersion}, 0))
 	o := b.apply(tb, openOwned(named("e"), Owner{Node: "n1", Incarnation: m.Incarnation}, 10))[0].session
 	b.apply(tb, setState("e", o.Epoch, []*snakepitv1.StateChange{{Key: "k", Value: []byte("v")}, {Key: "l", Value: []byte{}}}))
+	furnishMembers(tb, b, Owner{Node: "n1", Incarnation: m.Incarnation})
 	return b
+}
+
+// furnishMembers adds something of all that came with version 3.
+func furnishMembers(tb testing.TB, b *bench, n1 Owner) {
+	tb.Helper()
+	one, two := toolsOf(tb, "ml", "echo", "add"), toolsOf(tb, "", "log")
+	b.apply(tb, storeTools(n1, one))
+	b.apply(tb, offerTools(n1, []sum{sha256.Sum256(one)}))
+	b.apply(tb, storeTools(n1, two))
+	local := named("l")
+	local.Availability = host.AvailabilityLocal
+	b.apply(tb, openOwned(local, n1, 10), claimProcess(host.ProcessRecord{Worker: "w3", Node: "one", Owner: n1}))
+	b.apply(tb, addToken(sum{1}, 2, "for somebody"), addToken(sum{2}, 1, ""), setPoolOverride("ml", map[string]string{"max": "9", "min": "1"}))
+	b.apply(tb, spendToken(sum{1}, "n2"), pauseNode(n1, time.Minute))
+}
+
+// toolsOf is the content of a set.
+func toolsOf(tb testing.TB, pool string, tools ...string) []byte {
+	tb.Helper()
+	set := &snakepitv1.ToolSet{}
+	for _, name := range tools {
+		set.Tools = append(set.Tools, offeredToWire(host.OfferedTool{Pool: pool, Tool: host.Tool{Name: name, Stream: true}}))
+	}
+	content, err := toolSetToWire(set)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return content
 }
 
 func TestCommandThatComesAgainIsNotRunAgain(t *testing.T) {
@@ -282,22 +313,29 @@ func TestRowsCrossTheWire(t *testing.T) {
 	}
 	m := Member{
 		ID: "n", Name: "one", Address: "a:1", API: "a:2", Machine: host.MachineID{Machine: "m", Boot: "b", PIDNamespace: "p"},
-		Process: host.Process{PID: 1 << 22, StartTime: 1<<63 + 7}, Incarnation: 1<<63 + 5, Nonce: "x", MinVersion: 1, MaxVersion: 2, Status: StatusDraining,
+		Process: host.Process{PID: 1 << 22, StartTime: 1<<63 + 7}, Incarnation: 1<<63 + 5, Nonce: "x", MinVersion: 1, MaxVersion: 2, Status: StatusPausing,
+		RehomeAfter: time.Minute, Pause: time.Second,
 	}
 	if d := cmp.Diff(m, memberFromWire(memberToWire(m))); d != "" {
 		t.Errorf("member (-want +got):\n%s", d)
 	}
 	row := sessionRow{Session: named("s"), values: map[string]Value{"a": {Bytes: []byte("1"), Version: 9}, "b": {Version: 8}}}
-	row.Owner = Owner{Node: "n", Incarnation: 7}
+	row.Owner, row.Availability = Owner{Node: "n", Incarnation: 7}, host.AvailabilityLocal
 	if d := cmp.Diff(row, rowFromWire(savedSession(&row)), cmp.AllowUnexported(sessionRow{})); d != "" {
 		t.Errorf("row (-want +got):\n%s", d)
 	}
 	p := host.ProcessRecord{
 		Worker: "w", Pool: "p", Node: "n", Epoch: 1<<63 + 5, Process: host.Process{PID: 1 << 22, StartTime: 1<<63 + 7},
-		Machine: host.MachineID{Machine: "m", Boot: "b", PIDNamespace: "p"},
+		Machine: host.MachineID{Machine: "m", Boot: "b", PIDNamespace: "p"}, Owner: Owner{Node: "n", Incarnation: 7},
 	}
 	if d := cmp.Diff(p, processFromWire(processToWire(p))); d != "" {
 		t.Errorf("process (-want +got):\n%s", d)
+	}
+	tool := host.OfferedTool{Pool: "p", Exposed: true, Tool: host.Tool{
+		Name: "t", Description: "d", InputSchema: "i", OutputSchema: "o", Stream: true, InputStream: "s", Idempotent: true, Cancel: "kill",
+	}}
+	if d := cmp.Diff(tool, offeredFromWire(offeredToWire(tool))); d != "" {
+		t.Errorf("tool (-want +got):\n%s", d)
 	}
 	refusal := refused(errdefs.New(errdefs.SessionQuota, "no"))
 	refusal.err.Hint = "go"

@@ -60,10 +60,7 @@ func (s *state) setNodeStatus(c *snakepitv1.SetNodeStatus, at position) outcome 
 
 func (s *state) forgetNode(c *snakepitv1.ForgetNode) outcome {
 	known := s.nodes[c.GetId()]
-	if known == nil {
-		return outcome{}
-	}
-	if known.serves() {
+	if known != nil && known.serves() {
 		return refused(errdefs.New(errdefs.Conflict, "node %q is %s", names.Cut(c.GetId()), known.Status))
 	}
 	delete(s.nodes, c.GetId())

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -21,6 +23,12 @@ func FuzzEntry(f *testing.F) {
 	f.Add(b.entry(f, setFeatureLevel(2, "c", 0)))
 	f.Add(b.entry(f, rehome([]*snakepitv1.MoveSession{move("a", 1, Owner{Node: "n1", Incarnation: 1})}, 0)))
 	f.Add(b.entry(f, setState("a", 1, []*snakepitv1.StateChange{{Key: "k", Value: []byte("v")}})))
+	n1 := Owner{Node: "n1", Incarnation: 3<<generationShift + 7}
+	f.Add(b.entry(f, storeTools(n1, toolsOf(f, "ml", "add")), addToken(sum{3}, 1, "x"), setPoolOverride("web", map[string]string{"max": "1"})))
+	f.Add(b.entry(f, offerTools(n1, []sum{sha256.Sum256(toolsOf(f, "", "log"))}), dropToken(sum{1}, 0, 0), spendToken(sum{2}, "n4")))
+	f.Add(b.entry(f, pauseNode(n1, time.Second)))
+	f.Add(b.entry(f, setRehomeAfter(n1, time.Second, 0)))
+	f.Add(b.entry(f, registerNode(Member{ID: "n1", Nonce: "x", MaxVersion: rulesVersion}, 0)))
 	for _, data := range future(f) {
 		f.Add(data)
 	}

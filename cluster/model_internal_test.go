@@ -23,6 +23,7 @@ type registryModel struct {
 	nodes      map[string]Member
 	owners     map[host.SessionID]Owner
 	values     map[host.SessionID]map[string]Value
+	memberModel
 }
 
 // TestStateMachineFollowsTheModel applies random entries to a machine, to a second
@@ -36,6 +37,7 @@ func TestStateMachineFollowsTheModel(t *testing.T) {
 			sessions: map[host.SessionID]host.Session{}, expired: map[host.SessionID]bool{},
 			processes: map[host.WorkerID]int{}, highest: map[string]uint64{},
 			nodes: map[string]Member{}, owners: map[host.SessionID]Owner{}, values: map[host.SessionID]map[string]Value{},
+			memberModel: newMemberModel(),
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"entry": func(rt *rapid.T) {
@@ -92,7 +94,7 @@ func drawCommands(rt *rapid.T, m *registryModel) []*snakepitv1.RegistryCommand {
 func drawCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand {
 	id := host.SessionID(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "id"))
 	worker := host.WorkerID(rapid.SampledFrom([]string{"w1", "w2", "w3"}).Draw(rt, "worker"))
-	switch rapid.IntRange(0, 18).Draw(rt, "verb") {
+	switch rapid.IntRange(0, 28).Draw(rt, "verb") {
 	case 0, 1, 2:
 		return openSession(host.Session{ID: id, Pool: "ml", Home: worker}, rapid.IntRange(1, 4).Draw(rt, "limit"))
 	case 3, 4:
@@ -104,7 +106,8 @@ func drawCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand {
 	case 5, 6:
 		return forgetSession(id, rapid.IntRange(0, 5).Draw(rt, "expired") == 0)
 	case 7:
-		return claimProcess(host.ProcessRecord{Worker: worker, Process: host.Process{PID: rapid.IntRange(1, 99).Draw(rt, "pid")}})
+		by := rapid.SampledFrom([]Owner{{}, drawOwner(rt, m)}).Draw(rt, "by")
+		return claimProcess(host.ProcessRecord{Worker: worker, Owner: by, Process: host.Process{PID: rapid.IntRange(1, 99).Draw(rt, "pid")}})
 	case 8:
 		return releaseProcess(worker)
 	case 9, 10:
@@ -114,7 +117,10 @@ func drawCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand {
 	case 14, 15:
 		return setState(id, m.sessions[id].Epoch, []*snakepitv1.StateChange{drawChange(rt, m.values[id])})
 	case 16, 17:
-		return openOwned(host.Session{ID: id, Pool: "ml"}, drawOwner(rt, m), 4)
+		local := rapid.SampledFrom([]host.Availability{"", host.AvailabilityLocal}).Draw(rt, "availability")
+		return openOwned(host.Session{ID: id, Pool: "ml", Availability: local}, drawOwner(rt, m), 4)
+	case 18, 19, 20, 21, 22, 23, 24, 25, 26, 27:
+		return drawMemberCommand(rt, m)
 	}
 	return raiseGeneration(rapid.Uint64Range(0, 3).Draw(rt, "generation"))
 }
@@ -136,7 +142,8 @@ func (m *registryModel) check(rt *rapid.T, c *snakepitv1.RegistryCommand, got ou
 		}
 		m.forget(id)
 	case *snakepitv1.RegistryCommand_ClaimProcess:
-		m.processes[host.WorkerID(c.ClaimProcess.GetProcess().GetWorker())] = int(c.ClaimProcess.GetProcess().GetPid())
+		p := processFromWire(c.ClaimProcess.GetProcess())
+		m.processes[p.Worker], m.claims[p.Worker] = p.Process.PID, p.Owner
 	case *snakepitv1.RegistryCommand_ReleaseProcess:
 		delete(m.processes, host.WorkerID(c.ReleaseProcess.GetWorker()))
 	case *snakepitv1.RegistryCommand_RaiseGeneration:
@@ -237,6 +244,7 @@ func (m *registryModel) compare(rt *rapid.T, b *bench) {
 	if fmt.Sprint(pids) != fmt.Sprint(m.processes) {
 		rt.Fatalf("processes %v, want %v", pids, m.processes)
 	}
+	m.compareMembers(rt, b)
 	if ids := b.state.expired.oldestFirst(); len(ids) != len(m.expired) || slices.ContainsFunc(ids, func(id host.SessionID) bool { return !m.expired[id] }) {
 		rt.Fatalf("expired %v, want %v", ids, m.expired)
 	}

@@ -22,7 +22,8 @@ func drawNodeCommand(rt *rapid.T, m *registryModel) *snakepitv1.RegistryCommand 
 	case 1:
 		return forgetNode(id)
 	}
-	return registerNode(Member{ID: id, MinVersion: 1, MaxVersion: 2}, term)
+	start := rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "start")
+	return registerNode(Member{ID: id, Nonce: start, MinVersion: 1, MaxVersion: rulesVersion}, term)
 }
 
 func drawOwner(rt *rapid.T, m *registryModel) Owner {
@@ -57,8 +58,8 @@ func (m *registryModel) forget(id host.SessionID) {
 }
 
 // checkNode moves the model on for a command that came with several nodes.
-func (m *registryModel) checkNode(rt *rapid.T, c *snakepitv1.RegistryCommand, epoch uint64) errdefs.Reason {
-	switch c := c.GetCommand().(type) {
+func (m *registryModel) checkNode(rt *rapid.T, whole *snakepitv1.RegistryCommand, epoch uint64) errdefs.Reason {
+	switch c := whole.GetCommand().(type) {
 	case *snakepitv1.RegistryCommand_RegisterNode:
 		return m.register(memberFromWire(c.RegisterNode.GetNode()), c.RegisterNode.GetTerm(), epoch)
 	case *snakepitv1.RegistryCommand_SetNodeStatus:
@@ -69,6 +70,12 @@ func (m *registryModel) checkNode(rt *rapid.T, c *snakepitv1.RegistryCommand, ep
 			return errdefs.Conflict
 		}
 		delete(m.nodes, c.ForgetNode.GetId())
+		m.withdraw(c.ForgetNode.GetId())
+		for worker, o := range m.claims {
+			if o.Node != "" && o.Node == c.ForgetNode.GetId() {
+				delete(m.processes, worker)
+			}
+		}
 	case *snakepitv1.RegistryCommand_Rehome:
 		done := map[string]bool{}
 		for _, mv := range c.Rehome.GetMoves() {
@@ -79,6 +86,8 @@ func (m *registryModel) checkNode(rt *rapid.T, c *snakepitv1.RegistryCommand, ep
 		}
 	case *snakepitv1.RegistryCommand_SetState:
 		return m.set(c.SetState, epoch)
+	default:
+		return m.checkMember(whole)
 	}
 	return ""
 }
@@ -91,6 +100,9 @@ func (m *registryModel) register(n Member, term, epoch uint64) errdefs.Reason {
 		return errdefs.NodeRemoved
 	}
 	n.Incarnation, n.Status = epoch, StatusUp
+	if was, known := m.nodes[n.ID]; known {
+		m.takeBack(was, n)
+	}
 	m.nodes[n.ID] = n
 	return ""
 }
@@ -108,7 +120,10 @@ func (m *registryModel) status(c *snakepitv1.SetNodeStatus) errdefs.Reason {
 	case n.Status == StatusDown && to == StatusUp:
 		return errdefs.Conflict
 	}
-	n.Status = to
+	if to == StatusLeft {
+		m.withdraw(n.ID)
+	}
+	n.Status, n.Pause = to, 0
 	m.nodes[n.ID] = n
 	return ""
 }
@@ -118,7 +133,7 @@ func (m *registryModel) move(rt *rapid.T, c *snakepitv1.MoveSession, epoch uint6
 	id := host.SessionID(c.GetId())
 	s, known := m.sessions[id]
 	to := Owner{Node: c.GetNode(), Incarnation: c.GetIncarnation()}
-	if !known || s.Epoch != c.GetFromEpoch() || !m.up(to) {
+	if !known || s.Epoch != c.GetFromEpoch() || !m.up(to) || m.stays(id, to) {
 		return
 	}
 	if epoch <= s.Epoch {

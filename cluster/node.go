@@ -81,6 +81,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		n.mesh = newMesh(n)
 	}
 	if err := n.startRaft(); err != nil {
+		if n.trans != nil {
+			_ = n.trans.Close() // Raft's own, which it leaves open
+		}
 		n.cfg.Transport.close()
 		return nil, openError(cfg.Dir, firstOf(n.failure(), err, n.disk.close()))
 	}

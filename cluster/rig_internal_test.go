@@ -33,6 +33,9 @@ type rigNode struct {
 	rate    float64
 	machine string
 	room    uint32 // for sessions of pool ml
+	rules   uint32 // that it knows; zero: all
+
+	rehomeAfter time.Duration
 	*Node
 
 	mu     sync.Mutex // guards all below
@@ -90,7 +93,7 @@ func (r *rig) config(name string) Config {
 		Node: name, memory: node.memory, Dir: node.dir, Transport: r.net.transport(name, node.address),
 		Machine: host.MachineID{Machine: node.machine}, Clock: rated{time.Now(), node.rate},
 		Pools:   func() map[string]uint32 { return map[string]uint32{"ml": node.room} },
-		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T),
+		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T), MaxRules: node.rules, RehomeAfter: node.rehomeAfter,
 	}
 	if node.memory != nil {
 		cfg.Dir = ""

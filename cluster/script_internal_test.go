@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -130,15 +132,15 @@ func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
 	to := Owner{Node: args["node"], Incarnation: number("inc", 0)}
 	switch words[0] {
 	case "open-for":
-		return openOwned(host.Session{ID: host.SessionID(words[1]), Pool: args["pool"]}, to, 100)
+		return openOwned(host.Session{ID: host.SessionID(words[1]), Pool: args["pool"], Home: host.WorkerID(args["home"]), Availability: host.Availability(args["availability"])}, to, 100)
 	case "register":
-		return registerNode(Member{ID: words[1], MinVersion: 1, MaxVersion: uint32(number("knows", 2))}, number("term", 0))
+		return registerNode(Member{ID: words[1], Nonce: args["start"], MinVersion: 1, MaxVersion: uint32(number("knows", 2))}, number("term", 0))
 	case "status":
 		return setNodeStatus(words[1], number("inc", 0), Status(args["to"]), number("term", 0))
 	case "forget":
 		return forgetNode(words[1])
 	case "level":
-		return setFeatureLevel(2, args["cluster"], number("term", 0))
+		return setFeatureLevel(uint32(number("to", 2)), args["cluster"], number("term", 0))
 	case "move":
 		return moveSession(host.SessionID(words[1]), number("from", 0), to)
 	case "rehome":
@@ -163,7 +165,10 @@ func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
 	case "close":
 		return forgetFrom(host.SessionID(words[1]), args["expired"] != "", number("from", 0))
 	case "claim":
-		return claimProcess(host.ProcessRecord{Worker: host.WorkerID(words[1]), Node: args["node"], Process: host.Process{PID: int(number("pid", 1))}})
+		return claimProcess(host.ProcessRecord{
+			Worker: host.WorkerID(words[1]), Node: args["node"], Process: host.Process{PID: int(number("pid", 1))},
+			Owner: Owner{Node: args["by"], Incarnation: number("inc", 0)},
+		})
 	case "release":
 		return releaseProcess(host.WorkerID(words[1]))
 	case "generation":
@@ -172,6 +177,49 @@ func parsed(t *testing.T, line string) *snakepitv1.RegistryCommand {
 			t.Fatal(err)
 		}
 		return raiseGeneration(n)
+	}
+	return parsedMember(t, words, args, number)
+}
+
+// parsedMember reads a command of version 3.
+func parsedMember(t *testing.T, words []string, args map[string]string, number func(string, uint64) uint64) *snakepitv1.RegistryCommand {
+	t.Helper()
+	by := Owner{Node: words[1], Incarnation: number("inc", 0)}
+	span := func(text string) time.Duration {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	switch words[0] {
+	case "pause":
+		return pauseNode(by, span(args["within"]))
+	case "patience":
+		return setRehomeAfter(by, span(args["after"]), number("term", 0))
+	case "store":
+		return storeTools(by, toolsOf(t, args["pool"], strings.Split(args["tools"], ",")...))
+	case "offer":
+		var sets []sum
+		for _, key := range []string{"first", "second"} {
+			if args[key] != "" {
+				sets = append(sets, sha256.Sum256(toolsOf(t, args["pool"], strings.Split(args[key], ",")...)))
+			}
+		}
+		return offerTools(by, sets)
+	case "token":
+		return addToken(sha256.Sum256([]byte(words[1])), uint32(number("uses", 1)), args["label"])
+	case "untoken":
+		return dropToken(sha256.Sum256([]byte(words[1])), number("added", 0), number("term", 0))
+	case "spend":
+		return spendToken(sha256.Sum256([]byte(words[1])), args["for"])
+	case "knobs":
+		knobs := map[string]string{}
+		for _, word := range words[2:] {
+			key, value, _ := strings.Cut(word, "=")
+			knobs[key] = value
+		}
+		return setPoolOverride(words[1], knobs)
 	}
 	t.Fatalf("no command %q", words[0])
 	return nil
@@ -203,6 +251,9 @@ func sessionLine(s sessionRow) string {
 	if s.Owner != (Owner{}) {
 		line += fmt.Sprintf(" owner=%s@%s", s.Owner.Node, epochText(s.Owner.Incarnation))
 	}
+	if s.Availability != "" {
+		line += " " + string(s.Availability)
+	}
 	var values strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(s.values)) {
 		fmt.Fprintf(&values, " %s=%q@%s", key, s.values[key].Bytes, epochText(s.values[key].Version))
@@ -211,15 +262,47 @@ func sessionLine(s sessionRow) string {
 }
 
 func nodeLine(m Member) string {
-	return fmt.Sprintf("node %s %s incarnation=%s", m.ID, m.Status, epochText(m.Incarnation))
+	line := fmt.Sprintf("node %s %s incarnation=%s", m.ID, m.Status, epochText(m.Incarnation))
+	if m.Pause != 0 {
+		line += " pause=" + m.Pause.String()
+	}
+	if m.RehomeAfter != 0 {
+		line += " rehome_after=" + m.RehomeAfter.String()
+	}
+	return line
 }
 
 func processLine(p host.ProcessRecord) string {
-	return fmt.Sprintf("process %s node=%s pid=%d epoch=%s", p.Worker, p.Node, p.Process.PID, epochText(p.Epoch))
+	line := fmt.Sprintf("process %s node=%s pid=%d epoch=%s", p.Worker, p.Node, p.Process.PID, epochText(p.Epoch))
+	if p.Owner != (Owner{}) {
+		line += fmt.Sprintf(" by=%s@%s", p.Owner.Node, epochText(p.Owner.Incarnation))
+	}
+	if p.Unverified {
+		line += " unverified"
+	}
+	return line
 }
 
 func epochText(epoch uint64) string {
 	return fmt.Sprintf("%d:%d", epoch>>generationShift, epoch&(1<<generationShift-1))
+}
+
+// memberRows has what came with version 3, and the tools as node "nobody" sees them.
+func memberRows(m *machine) []string {
+	var rows []string
+	for _, t := range m.nodeTools("nobody") {
+		rows = append(rows, fmt.Sprintf("tool %s/%s on %s", t.Pool, t.Name, t.Node))
+	}
+	if n := len(m.state.toolSets); n > 0 {
+		rows = append(rows, fmt.Sprintf("tool sets: %d", n))
+	}
+	for _, t := range m.tokens() {
+		rows = append(rows, fmt.Sprintf("token %x label=%s added=%s spent=%d/%d %v", t.hash[:2], t.label, epochText(t.added), len(t.spent), t.uses, t.spent))
+	}
+	for pool, knobs := range m.state.overrides {
+		rows = append(rows, fmt.Sprintf("pool %s %v", pool, knobs))
+	}
+	return rows
 }
 
 func (s *scripted) show() []string {
@@ -234,6 +317,7 @@ func (s *scripted) show() []string {
 	for _, m := range s.members() {
 		rows = append(rows, nodeLine(*m))
 	}
+	rows = append(rows, memberRows(s.machine)...)
 	slices.Sort(rows)
 	lines = append(lines, rows...)
 	for _, id := range s.state.expired.oldestFirst() {

@@ -73,6 +73,7 @@ func (p *program) clusterSubcommands() []*cobra.Command {
 	return []*cobra.Command{
 		p.clusterStatusCommand(), p.clusterTokenCommand(), p.clusterLeaveCommand(), p.clusterRemoveCommand(),
 		p.clusterTransferCommand(), p.clusterForgetCommand(), p.clusterBackupCommand(),
+		p.clusterInitTLSCommand(),
 	}
 }
 
