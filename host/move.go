@@ -120,7 +120,7 @@ func (m *move) done(late bool) {
 	if late {
 		m.withdraw()
 	}
-	m.host.sessions.drop(m.session, m.to)
+	m.host.sessions.drop(m.session, true)
 	m.session.pass()
 }
 

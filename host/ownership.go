@@ -17,7 +17,7 @@ func (h *Host) OwnerChanged(c OwnerChange) {
 		h.own(c.Session)
 	case !h.sessions.mine(c.Session.ID):
 		if s := h.sessions.find(c.Session.ID); s != nil && s.before(c) {
-			h.sessions.drop(s, c.Owner)
+			h.sessions.drop(s, c.Owner != Owner{})
 		}
 	}
 	h.routes.wake()
@@ -68,7 +68,7 @@ func (t *sessions) renews(s *session, record Session) bool {
 	if known == phaseNew || record.Home != "" || record.Epoch <= epoch {
 		return false
 	}
-	t.drop(s, record.Owner)
+	t.drop(s, true)
 	return true
 }
 

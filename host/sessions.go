@@ -130,7 +130,7 @@ func (t *sessions) expire(ctx context.Context, s *session, now time.Time) (expir
 		t.remove(s)
 		t.host.bid(f)
 	case errdefs.ReasonOf(err) == errdefs.Conflict:
-		t.drop(s, Owner{}) // another node's by now
+		t.drop(s, true) // it's another node's by now
 	default:
 		t.log.Warn("session could not be closed", "session", s.id, "error", err)
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -103,6 +104,14 @@ func (v *visit) settle(ctx context.Context, g *grant) (atHome bool, err error) {
 	if v == nil {
 		return true, nil
 	}
+	atHome, err = v.find(ctx, g)
+	if errors.Is(err, errTheirs) {
+		v.table.drop(v.session, true) // what's known of it here is out of date: who comes next looks it up
+	}
+	return atHome, err
+}
+
+func (v *visit) find(ctx context.Context, g *grant) (atHome bool, err error) {
 	m := g.member
 	for again := true; again; {
 		s := v.session.state()
