@@ -43,6 +43,7 @@ func newNodes(t *testing.T, count int, change func(id string, c *host.Config, l 
 				change(id, c, l)
 			}
 		})
+		m.OnOwner = r.OwnerChanged
 		m.Serve(r.Host)
 		n.rigs[id], n.members[id] = r, m
 	}

@@ -147,7 +147,7 @@ func (u *unrest) trouble(quiet <-chan struct{}) {
 			u.fail(id)
 			u.evacuate(id)
 		case 6:
-			u.mend(n)
+			u.mend(id)
 		case 7:
 			u.move(host.SessionID(fmt.Sprint("s", u.dice.IntN(4))), id)
 		}
@@ -166,7 +166,10 @@ func (u *unrest) evacuate(id string) {
 	}
 }
 
-func (u *unrest) mend(n *hosttest.Node) {
+// mend gives a node back, as a new start of it: its lease was gone for good.
+func (u *unrest) mend(id string) {
+	n := u.members[id]
+	u.rigs[id].Disown()
 	n.SetReachable(true)
 	n.SetHung(false)
 	n.SetDelay(0)
@@ -175,8 +178,8 @@ func (u *unrest) mend(n *hosttest.Node) {
 
 // calm mends everything, and gives each session to a node that is up as it is now.
 func (u *unrest) calm() {
-	for _, n := range u.members {
-		u.mend(n)
+	for id := range u.members {
+		u.mend(id)
 	}
 	for i := range 4 {
 		u.move(host.SessionID(fmt.Sprint("s", i)), fmt.Sprint("n", 1+i%3))

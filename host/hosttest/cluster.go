@@ -49,22 +49,23 @@ func (c *Cluster) Wait() { c.calls.Wait() }
 // Move gives a session to a node, under a new epoch and without a home, as a failover
 // does and a planned move. Who owned it and who does now are told.
 func (c *Cluster) Move(ctx context.Context, id host.SessionID, to *Node) (host.Session, error) {
-	record, from, err := c.move(ctx, id, 0, to)
-	if err == nil {
-		tellBoth(from, to, record)
-	}
-	return record, err
+	return c.move(ctx, id, 0, to)
 }
 
-func tellBoth(from, to *Node, record host.Session) {
-	if from != nil && from != to {
-		from.tell(host.OwnerChange{Session: record, Owner: record.Owner})
+// move changes the owner of a session at an epoch, zero for any.
+func (c *Cluster) move(ctx context.Context, id host.SessionID, at uint64, to *Node) (host.Session, error) {
+	record, from, err := c.give(ctx, id, at, to)
+	if err != nil {
+		return host.Session{}, err
 	}
-	to.tell(host.OwnerChange{Session: record, Owner: record.Owner, Mine: true})
+	if from != nil {
+		from.tell()
+	}
+	to.tell()
+	return record, nil
 }
 
-// move changes the owner of a session at an epoch, zero for any, and returns who it was.
-func (c *Cluster) move(ctx context.Context, id host.SessionID, at uint64, to *Node) (record host.Session, from *Node, err error) {
+func (c *Cluster) give(ctx context.Context, id host.SessionID, at uint64, to *Node) (record host.Session, from *Node, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	record, err = c.sessions.Session(ctx, id)
@@ -77,6 +78,10 @@ func (c *Cluster) move(ctx context.Context, id host.SessionID, at uint64, to *No
 	}
 	from = c.nodes[c.owners[id].Node]
 	c.owners[id], record.Owner = to.self, to.self
+	if from != nil && from != to {
+		from.changes = append(from.changes, host.OwnerChange{Session: record, Owner: record.Owner})
+	}
+	to.changes = append(to.changes, host.OwnerChange{Session: record, Owner: record.Owner, Mine: true})
 	return record, from, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -15,7 +16,8 @@ import (
 type Node struct {
 	*host.MemoryRegistry // the same for all: what has no owner
 
-	// OnOwner is told of each session that the node begins or ceases to own; nil: nobody.
+	// OnOwner is told of each session that the node begins or ceases to own, one after the
+	// other; nil: nobody.
 	// It's set before the first session is opened.
 	OnOwner func(host.OwnerChange)
 	// OnPublish may refuse what the node offers; nil: nothing is refused.
@@ -24,16 +26,18 @@ type Node struct {
 	cluster *Cluster
 	id      string
 	way     *way
+	telling sync.Mutex // held by who tells OnOwner
 
 	// The cluster's mutex guards these.
-	self   host.Owner
-	holds  bool
-	down   bool
-	engine *host.Host
-	tools  []host.OfferedTool
-	told   int
-	room   map[string]int
-	lags   map[host.SessionID]belief
+	changes []host.OwnerChange // that OnOwner isn't told of yet
+	self    host.Owner
+	holds   bool
+	down    bool
+	engine  *host.Host
+	tools   []host.OfferedTool
+	told    int
+	room    map[string]int
+	lags    map[host.SessionID]belief
 }
 
 // belief is what a node that lags behind takes for a session's owner; epoch zero: it
@@ -43,9 +47,23 @@ type belief struct {
 	epoch uint64
 }
 
-func (n *Node) tell(change host.OwnerChange) {
-	if n.OnOwner != nil {
-		n.OnOwner(change)
+// tell tells of the changes that there are, in their order and one at a time.
+func (n *Node) tell() {
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	for {
+		n.cluster.mu.Lock()
+		changes := n.changes
+		n.changes = nil
+		n.cluster.mu.Unlock()
+		if len(changes) == 0 {
+			return
+		}
+		for _, c := range changes {
+			if n.OnOwner != nil {
+				n.OnOwner(c)
+			}
+		}
 	}
 }
 
@@ -137,11 +155,7 @@ func (n *Node) MoveSession(ctx context.Context, id host.SessionID, from uint64, 
 	if next == nil {
 		return host.Session{}, errdefs.New(errdefs.Fenced, "node %s isn't up as %d", to.Node, to.Incarnation)
 	}
-	record, old, err := n.cluster.move(ctx, id, from, next)
-	if err == nil {
-		tellBoth(old, next, record)
-	}
-	return record, err
+	return n.cluster.move(ctx, id, from, next)
 }
 
 // up finds a node that is up under an incarnation; nil: none is.
@@ -211,13 +225,12 @@ func (n *Node) OpenSession(ctx context.Context, s host.Session) (host.Session, e
 	record, err := c.sessions.OpenSession(ctx, s)
 	opened := err == nil && missing != nil
 	if opened {
-		c.owners[s.ID] = n.self
+		c.owners[s.ID], record.Owner = n.self, n.self
+		n.changes = append(n.changes, host.OwnerChange{Session: record, Owner: n.self, Mine: true})
 	}
 	record.Owner = c.owners[s.ID]
 	c.mu.Unlock()
-	if opened {
-		n.tell(host.OwnerChange{Session: record, Owner: record.Owner, Mine: true})
-	}
+	n.tell()
 	return record, err
 }
 
@@ -249,12 +262,13 @@ func (n *Node) CloseSession(ctx context.Context, id host.SessionID, expired bool
 	c.mu.Lock()
 	owner := c.nodes[c.owners[id].Node]
 	err := c.sessions.CloseSession(ctx, id, expired)
-	if err == nil {
+	if err == nil && owner != nil {
 		delete(c.owners, id)
+		owner.changes = append(owner.changes, host.OwnerChange{Session: host.Session{ID: id}})
 	}
 	c.mu.Unlock()
-	if err == nil && owner != nil {
-		owner.tell(host.OwnerChange{Session: host.Session{ID: id}})
+	if owner != nil {
+		owner.tell()
 	}
 	return err
 }
