@@ -34,8 +34,8 @@ type office struct {
 	kick  chan struct{} // has room for one: look now
 
 	// Only run uses what follows.
-	tokens map[uint64]time.Duration // since when it has known each, by its epoch
-	downed map[string]downed
+	tokens   map[uint64]time.Duration // since when it has known each, by its epoch
+	orphaned map[Owner]time.Duration  // since when it has seen sessions of each that lost it
 
 	mu      sync.Mutex // guards all below
 	alone   bool       // no other node is a member
@@ -60,7 +60,7 @@ type watched struct {
 func newOffice(m *mesh) *office {
 	return &office{
 		m: m, gate: make(chan struct{}, 1), kick: make(chan struct{}, 1),
-		watched: map[string]*watched{}, until: map[Owner]time.Duration{}, downed: map[string]downed{}, paused: map[string]paused{},
+		watched: map[string]*watched{}, until: map[Owner]time.Duration{}, paused: map[string]paused{},
 	}
 }
 

@@ -84,3 +84,13 @@ func (m *machine) ids() map[host.SessionID]struct{} {
 	}
 	return all
 }
+
+// ExpireSession implements host.ExpiryRegistry: the session is ended only while it has
+// the epoch under which its time has run out.
+func (n *Node) ExpireSession(ctx context.Context, id host.SessionID, epoch uint64) error {
+	if err := validateSession(host.Session{ID: id}); err != nil {
+		return err
+	}
+	_, err := n.propose(ctx, forgetFrom(id, true, epoch))
+	return err
+}

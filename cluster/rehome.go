@@ -85,19 +85,22 @@ func (o *office) rehome(ctx context.Context) (next time.Duration) {
 	next = never
 	orphans := o.m.n.machine.orphans()
 	if len(orphans) == 0 {
+		clear(o.orphaned)
 		return next
 	}
 	candidates, now := o.candidates(), o.m.clock.Now()
+	o.noteOrphans(orphans, now)
 	var moves []*snakepitv1.MoveSession
 	size := 0
 	for _, lost := range orphans {
 		until := o.patience(lost)
 		to, ok := choose(lost, now < until || !o.over(lost), candidates)
-		if !ok {
-			next = min(next, max(now, until))
+		if ok || lost.row != nil && lost.row.serves() {
+			until = now
+		}
+		if next = min(next, max(now, until)); !ok {
 			continue
 		}
-		next = now
 		moves = append(moves, move(lost.id, lost.epoch, to))
 		size += len(lost.id) + len(to.Node) + 48
 		if len(moves) == maxMoves || size > maxEntry/4 {
@@ -111,24 +114,26 @@ func (o *office) rehome(ctx context.Context) (next time.Duration) {
 	return next
 }
 
-// downed is a node that this leader saw to be down.
-type downed struct {
-	row   *Member
-	since time.Duration
-}
-
-// patience is until when an orphan waits for its own node, which may come back: an
-// earlier leader's wait counts for nothing.
+// patience is until when an orphan waits for its own node, to be back and to have
+// room: an earlier leader's wait counts for nothing.
 func (o *office) patience(lost orphan) time.Duration {
-	if lost.row == nil || lost.row.Status != StatusDown || lost.row.RehomeAfter == 0 {
+	if lost.row == nil || lost.row.Status == StatusLeft || lost.row.RehomeAfter == 0 {
 		return 0
 	}
-	d, known := o.downed[lost.row.ID]
-	if !known || d.row != lost.row {
-		d = downed{lost.row, o.m.clock.Now()}
-		o.downed[lost.row.ID] = d
+	return o.orphaned[lost.owner] + lost.row.RehomeAfter
+}
+
+// noteOrphans remembers since when there are any of each owner.
+func (o *office) noteOrphans(orphans []orphan, now time.Duration) {
+	before := o.orphaned
+	o.orphaned = map[Owner]time.Duration{}
+	for _, lost := range orphans {
+		since, known := before[lost.owner]
+		if !known {
+			since = now
+		}
+		o.orphaned[lost.owner] = since
 	}
-	return d.since + lost.row.RehomeAfter
 }
 
 func (o *office) propose(ctx context.Context, moves []*snakepitv1.MoveSession) bool {

@@ -36,11 +36,13 @@ type rigNode struct {
 	rules   uint32 // that it knows; zero: all
 
 	rehomeAfter time.Duration
+	onOverrides func(map[string]map[string]string)
 	*Node
 
 	mu     sync.Mutex // guards all below
 	owned  map[host.SessionID]uint64
 	leases []Lease   // that it was told of
+	first  time.Time // when it was told of the first one of its start
 	told   time.Time // when it was told of a session that it owns
 }
 
@@ -88,12 +90,12 @@ func (r *rig) add(name string) {
 
 func (r *rig) config(name string) Config {
 	node := r.nodes[name]
-	node.owned = map[host.SessionID]uint64{}
+	node.owned, node.first = map[host.SessionID]uint64{}, time.Time{}
 	cfg := Config{
 		Node: name, memory: node.memory, Dir: node.dir, Transport: r.net.transport(name, node.address),
-		Machine: host.MachineID{Machine: node.machine}, Clock: rated{time.Now(), node.rate},
+		Machine: host.MachineID{Machine: node.machine, Boot: "b", PIDNamespace: "p"}, Clock: rated{time.Now(), node.rate},
 		Pools:   func() map[string]uint32 { return map[string]uint32{"ml": node.room} },
-		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T), MaxRules: node.rules, RehomeAfter: node.rehomeAfter,
+		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T), MaxRules: node.rules, RehomeAfter: node.rehomeAfter, OnOverrides: node.onOverrides,
 	}
 	if node.memory != nil {
 		cfg.Dir = ""
@@ -124,6 +126,9 @@ func (n *rigNode) leased(l Lease) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.leases = append(n.leases, l)
+	if n.first.IsZero() {
+		n.first = time.Now()
+	}
 }
 
 func (n *rigNode) owns(c OwnerChange) {

@@ -23,6 +23,21 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
+// BenchmarkCallAmongNodes is what a call costs more when there are other nodes, and it's
+// this one's: nothing but the look at its session's owner.
+func BenchmarkCallAmongNodes(b *testing.B) {
+	for name, session := range map[string]host.SessionID{"plain": "", "session": "s"} {
+		b.Run(name, func(b *testing.B) {
+			n := hosttest.NewCluster().Add("n1")
+			h := running(b, 2, func(c *host.Config) { c.Node, c.Registry, c.Peers = "n1", n, n.Peers() })
+			b.ReportAllocs()
+			for b.Loop() {
+				runOne(b.Context(), b, h, host.Request{Tool: "echo", Session: session})
+			}
+		})
+	}
+}
+
 // BenchmarkQueue has 64 callers for 2 workers: almost every call waits.
 func BenchmarkQueue(b *testing.B) {
 	h := running(b, 2)
@@ -59,12 +74,16 @@ func runOne(ctx context.Context, b *testing.B, h *host.Host, req host.Request) {
 	}
 }
 
-func running(b *testing.B, size int) *host.Host {
+func running(b *testing.B, size int, change ...func(*host.Config)) *host.Host {
 	b.Helper()
-	h, err := host.New(host.Config{
+	cfg := host.Config{
 		Launcher: &hosttest.Launcher{Tools: tools()},
 		Pools:    []host.PoolConfig{{Command: host.Command{Path: "fake"}, Size: size}},
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	h, err := host.New(cfg)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -10,7 +10,7 @@ func (v *visit) board(g *grant) (atHome bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err = s.stale(); err == nil {
-		err = v.table.owns(s.id, s.record.Owner)
+		err = v.table.own(s.record)
 	}
 	if err != nil {
 		return false, err
@@ -51,6 +51,13 @@ func (s *session) alight(g *grant) {
 		s.aboard[i], s.aboard[last] = s.aboard[last], nil
 		s.aboard = s.aboard[:last]
 	}
+}
+
+// busy reports whether something of the session is on a worker.
+func (s *session) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.aboard) > 0
 }
 
 // alight takes the call off a worker that it couldn't be started on.

@@ -92,12 +92,12 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 			c.gave(m)
 			return m, nil
 		}
-		a.mourn(err)
-		if err = a.blame(err); err != nil && c.retry(ctx, a, err) {
-			a.fail(err)
-			continue
-		}
 		if err != nil {
+			a.mourn(err)
+			if err = a.blame(err); c.retry(ctx, a, err) {
+				a.fail(err)
+				continue
+			}
 			err = c.failure(ctx, err)
 			a.run.Cancel(err)
 		}

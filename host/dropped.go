@@ -33,9 +33,9 @@ func (s *session) drop() *dropped {
 	return d
 }
 
-// drop takes away a session that another node owns now, or that's gone. The workers
+// drop takes away a session that has moved to another node, or else is gone. The workers
 // that run its calls are killed: those mustn't go on beside the new owner's.
-func (t *sessions) drop(s *session, to Owner) {
+func (t *sessions) drop(s *session, moved bool) {
 	d := s.drop()
 	if d == nil {
 		return
@@ -43,7 +43,7 @@ func (t *sessions) drop(s *session, to Owner) {
 	for _, g := range d.aboard {
 		t.host.killFor(g.member, "session "+strconv.Quote(names.Cut(string(s.id)))+" isn't this node's any more")
 	}
-	t.settleDrop(d, to != Owner{})
+	t.settleDrop(d, moved)
 }
 
 // settleDrop forgets the session once nothing of it can go on. Its home is told last,

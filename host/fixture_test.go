@@ -81,6 +81,7 @@ func tools() []hosttest.Tool {
 	}
 	return []hosttest.Tool{
 		plain("echo", func(_ context.Context, c *hosttest.Call) ([]byte, error) { return c.Payload, nil }),
+		plain("short", takes(100*time.Millisecond)),
 		plain("work", takes(time.Second)),
 		plain("busy", takes(10*time.Second)),
 		plain("stuck", func(_ context.Context, c *hosttest.Call) ([]byte, error) { <-c.Killed(); return nil, nil }),

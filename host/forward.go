@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/names"
@@ -90,18 +91,40 @@ func (h *Host) servePeer(ctx context.Context, inv Invocation) ([]byte, error) {
 		return nil, err
 	}
 	defer h.gate.leave()
-	ctx, cancel := context.WithCancelCause(ctx)
+	bounded, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	h.work.Go(func() { h.endWhenStopping(ctx, cancel) })
-	if !inv.Deadline.IsZero() {
-		var done context.CancelFunc
-		ctx, done = context.WithDeadline(ctx, inv.Deadline)
-		defer done()
-	}
+	h.work.Go(func() { h.endWhenStopping(bounded, cancel) })
+	ctx, done := until(bounded, inv.Deadline)
+	defer done()
 	if lineageOf(ctx) == nil {
 		ctx = withLineage(ctx, &lineage{session: inv.Session})
 	}
-	return h.tools.serve(ctx, inv.Tool, inv.Payload)
+	tool, err := h.tools.claim(inv.Tool)
+	if err != nil {
+		return nil, err
+	}
+	defer h.tools.unclaim()
+	result, err := h.tools.run(ctx, tool, inv.Payload)
+	return result, hasRun(err)
+}
+
+// hasRun marks what looks as if the tool had been refused, where it has run: it was a
+// call of its own that was.
+func hasRun(err error) error {
+	if err == nil || !mayTryNext(err) {
+		return err
+	}
+	e := *errdefs.Of(err)
+	e.MayHaveRun = true
+	return &e
+}
+
+// until is a context with a deadline, unless that is zero.
+func until(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	if deadline.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline)
 }
 
 func (h *Host) endWhenStopping(ctx context.Context, cancel context.CancelCauseFunc) {

@@ -235,11 +235,8 @@ func (h *Host) Offer(tool HostTool) (remove func(), err error) {
 // when this one has none of the name. Only exposed ones are there; what is called with the function's context shares its
 // deadline and may run while the host drains.
 func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]byte, error) {
-	if !inv.Deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, inv.Deadline)
-		defer cancel()
-	}
+	ctx, cancel := until(ctx, inv.Deadline)
+	defer cancel()
 	result, err := h.serveTool(ctx, h.descent(from, inv), inv)
 	if err != nil {
 		return nil, locate(err, errdefs.Where{

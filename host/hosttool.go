@@ -139,24 +139,35 @@ func namesOf(tools []*HostTool) iter.Seq[string] {
 	}
 }
 
-// serve runs an exposed tool for a worker. Too many at once are refused rather
-// than queued: one that waits for another would wait for itself.
+// serve runs an exposed tool for a worker.
 func (t *hostTools) serve(ctx context.Context, name string, args []byte) ([]byte, error) {
+	tool, err := t.claim(name)
+	if err != nil {
+		return nil, err
+	}
+	defer t.unclaim()
+	return t.run(ctx, tool, args)
+}
+
+// claim finds an exposed tool and lets it run, until unclaim. Too many at once are
+// refused rather than queued: one that waits for another would wait for itself.
+func (t *hostTools) claim(name string) (*HostTool, error) {
 	if err := names.CheckTool(name); err != nil {
 		return nil, err
 	}
 	tool := t.find(name)
 	if tool == nil || !tool.Exposed {
-		return nil, toolNotFound(name, "the host", namesOf(t.exposed()))
+		return nil, toolNotFound(name, "the host", t.callableNames())
 	}
 	select {
 	case t.running <- struct{}{}:
-		defer func() { <-t.running }()
+		return tool, nil
 	default:
 		return nil, errdefs.New(errdefs.QueueFull, "%d host tools run already", cap(t.running))
 	}
-	return t.run(ctx, tool, args)
 }
+
+func (t *hostTools) unclaim() { <-t.running }
 
 // run calls the function. It's the one place that recovers: the function is the
 // embedding program's, and a bug in it must fail one call, not every pool.

@@ -63,6 +63,7 @@ func (h *Host) openHere(wait, ctx context.Context, c *Call, accepted bool) error
 		return err
 	}
 	if c.target.pool == nil {
+		c.again = nil // a host tool runs once
 		return h.begin(wait, ctx, c, accepted)
 	}
 	if c.attempt.Load() != nil { // a further attempt, which the breaker needn't let through once more

@@ -17,18 +17,19 @@ func (h *Host) OwnerChanged(c OwnerChange) {
 		h.own(c.Session)
 	case !h.sessions.mine(c.Session.ID):
 		if s := h.sessions.find(c.Session.ID); s != nil && s.before(c) {
-			h.sessions.drop(s, c.Owner)
+			h.sessions.drop(s, c.Owner != Owner{})
 		}
 	}
+	h.routes.wake()
 }
 
 // mine reports whether this node owns a session, as far as the registry knows by now:
 // what was said of it may be older.
 func (t *sessions) mine(id SessionID) bool {
-	if t.owners == nil {
+	if t.routes == nil {
 		return false
 	}
-	owner, _, err := t.owners.Owner(context.Background(), id)
+	owner, _, err := t.routes.owners.Owner(context.Background(), id)
 	return err == nil && !t.others(owner)
 }
 
@@ -67,7 +68,7 @@ func (t *sessions) renews(s *session, record Session) bool {
 	if known == phaseNew || record.Home != "" || record.Epoch <= epoch {
 		return false
 	}
-	t.drop(s, record.Owner)
+	t.drop(s, true)
 	return true
 }
 
@@ -82,29 +83,13 @@ func (t *sessions) ownLate(s *session) {
 	}
 }
 
-// owns fails for what isn't this node's to use: with session_moved for another's
-// session, and with fenced while the lease doesn't hold.
-func (t *sessions) owns(id SessionID, owner Owner) error {
-	if t.owners == nil {
-		return nil
-	}
-	self, holds := t.owners.Self()
-	switch {
-	case owner != self:
-		return movedAway(id)
-	case !holds:
-		return leaseEnded()
-	}
-	return nil
-}
-
 // others reports whether an owner is another node, or an earlier start of this one.
 func (t *sessions) others(owner Owner) bool {
-	if t.owners == nil {
+	if t.routes == nil {
 		return false
 	}
-	self, _ := t.owners.Self()
-	return owner != self
+	w := t.routes.whose(owner)
+	return w == stale || w == theirs
 }
 
 // Disown gives up all sessions: the lease under which this node owned them is gone for
@@ -184,7 +169,7 @@ func (p *pool) mayServe() bool {
 }
 
 func movedAway(id SessionID) error {
-	e := errdefs.New(errdefs.SessionMoved, "session %q isn't this node's any more", names.Cut(string(id)))
+	e := errdefs.Wrap(errdefs.SessionMoved, errTheirs, "session %q isn't this node's any more", names.Cut(string(id)))
 	e.Hint = "call again: its owner answers"
 	return e
 }

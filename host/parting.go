@@ -123,11 +123,26 @@ func (h *Host) runHook(ctx context.Context, r hookRun) ([]byte, error) {
 	h.work.Go(func() { a.watch(ctx) })
 	result, err := lastOf(ctx, a.run)
 	a.mourn(err)
+	if err != nil && r.session != nil {
+		h.awaitEnd(a.run)
+	}
+	a.releaseIfDone()
 	if err != nil {
 		return nil, hookFailed(r.hook, r.pool, r.home, err)
 	}
-	a.releaseIfDone()
 	return result, nil
+}
+
+// awaitEnd waits for a run that was cancelled, which takes a grace at most, and then
+// its worker's end.
+func (h *Host) awaitEnd(run Running) {
+	t := time.NewTimer(killWait)
+	defer t.Stop()
+	select {
+	case <-run.Done():
+	case <-t.C:
+	case <-h.stopping:
+	}
 }
 
 // startHook hands a hook to a worker that has a slot for it.

@@ -7,6 +7,9 @@ type Peers interface {
 	// Open hands a call to a node, and blocks until that one has started it, or refused
 	// it. An error without may_have_run means that the call hasn't run; host_unreachable,
 	// that the node wasn't reached; session_moved, that it isn't the session's owner.
+	// An error at the end of ctx says itself whether the call may have run, whatever the
+	// cause of that end says.
+	//
 	// ctx bounds the whole call, and so does its end: once it's over, Recv fails and Done
 	// is closed, whether the node answers or not. A node that is lost while the call runs
 	// ends it with host_unreachable and may_have_run.

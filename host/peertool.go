@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"iter"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -37,6 +38,16 @@ func (t *hostTools) callable() []OfferedTool {
 	}
 	sortTools(list)
 	return list
+}
+
+func (t *hostTools) callableNames() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, x := range t.callable() {
+			if !yield(x.Name) {
+				return
+			}
+		}
+	}
 }
 
 // exposed lists the nodes that offer a host tool to workers.

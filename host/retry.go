@@ -67,31 +67,38 @@ func (c *Call) rest(ctx context.Context, d time.Duration) bool {
 }
 
 // retry gives a call to a worker once more, when the one that had it never ran it,
-// or crashed and the call is idempotent.
+// or crashed and the call is idempotent. Among several nodes, so it does when the
+// session or its node is gone.
 func (c *Call) retry(ctx context.Context, a *attempt, err error) bool {
 	again := c.again
-	if again == nil || !c.mayRerun(err) {
+	if again == nil || !c.mayRerun(a, err) {
 		return false
 	}
 	a.releaseIfDone()
-	if a.away() || movedOn(err) {
+	if a.away() || c.strays(err) {
 		a.run.Cancel(err)
 		return c.host.routes.pause(ctx, c) && again(ctx) == nil
 	}
 	return c.pause(ctx, a.grant.member.id, err, false) && again(ctx) == nil
 }
 
-// mayRerun decides; a rerun is counted.
-func (c *Call) mayRerun(err error) bool {
-	routed := c.host.routes != nil && !c.handed && movedOn(err)
-	if neverReached(err) || routed && !errdefs.MayHaveRun(err) {
+// strays reports whether err says that the call is to be tried on another node.
+func (c *Call) strays(err error) bool { return c.host.routes != nil && !c.handed && movedOn(err) }
+
+// mayRerun decides; a rerun is counted. What another node has started it has also
+// retried, and rerun, as far as it could: it's for what is lost with that node.
+func (c *Call) mayRerun(a *attempt, err error) bool {
+	if a.away() {
+		return movedOn(err) && c.idempotent() && c.rerun()
+	}
+	if neverReached(err) || c.strays(err) && !errdefs.MayHaveRun(err) {
 		return true
 	}
-	r := errdefs.ReasonOf(err)
-	if !routed && (c.attempt.Load().away() || r != errdefs.WorkerCrashed && r != errdefs.WorkerHung) {
-		return false // another node has rerun what it could
+	switch errdefs.ReasonOf(err) { //nolint:exhaustive // the rest were the call's own fault
+	case errdefs.WorkerCrashed, errdefs.WorkerHung:
+		return c.idempotent() && c.rerun()
 	}
-	return c.idempotent() && c.rerun()
+	return c.strays(err) && c.idempotent() && c.rerun()
 }
 
 // rerun counts another run of a call that may have run, unless there were enough.

@@ -32,6 +32,13 @@ func newRoutes(h *Host) *routes {
 	return &routes{host: h, owners: owners, tools: tools, peers: h.cfg.Peers, news: make(chan struct{})}
 }
 
+func (r *routes) forwarded() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.handed.Load()
+}
+
 // open runs a call where it belongs, and waits while that is nowhere.
 func (r *routes) open(ctx context.Context, c *Call, nested bool) error {
 	if !c.req.Input {
@@ -69,19 +76,19 @@ func (r *routes) try(wait, ctx context.Context, c *Call, accepted bool) (node st
 		return r.toTool(wait, ctx, c, accepted)
 	}
 	owner, epoch, err := r.owners.Owner(wait, c.req.Session)
-	unknown := errdefs.ReasonOf(err) == errdefs.SessionNotFound && !c.req.MustExist
-	whose := r.whose(owner)
-	switch {
-	case err == nil && whose == ours, r.hasHostTool(c.req):
+	if err == nil && r.whose(owner) == ours || r.hasHostTool(c.req) {
 		return "", r.here(wait, ctx, c, accepted)
-	case unknown:
-		return r.toTool(wait, ctx, c, accepted)
-	case err != nil:
-		return "", err
-	case whose == theirs:
-		return owner.Node, r.forward(wait, ctx, c, handOff{node: owner.Node, epoch: epoch, pool: c.req.Pool, accepted: accepted})
 	}
-	return "", whose.refuse(c.req.Session, owner)
+	if err != nil {
+		if errdefs.ReasonOf(err) == errdefs.SessionNotFound && !c.req.MustExist {
+			return r.toTool(wait, ctx, c, accepted)
+		}
+		return "", err
+	}
+	if whose := r.whose(owner); whose != theirs {
+		return "", whose.refuse(c.req.Session, owner)
+	}
+	return owner.Node, r.forward(wait, ctx, c, handOff{node: owner.Node, epoch: epoch, pool: c.req.Pool, accepted: accepted})
 }
 
 // here runs the call on this node.
@@ -126,6 +133,7 @@ const (
 func (r *routes) pause(ctx context.Context, c *Call) bool {
 	d := min(lookFirst<<min(c.tries.looks, 8), lookMost)
 	c.tries.looks++
+	c.tries.offers = 0
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -9,7 +9,7 @@ import (
 
 const (
 	// savedKept is how long a node keeps what was saved of a session that doesn't come.
-	savedKept = 30 * time.Second
+	savedKept = 15 * time.Second
 	// maxSavedBytes is how much of it there may be at once.
 	maxSavedBytes = 256 << 20
 )
@@ -52,7 +52,7 @@ func (st *savedStore) put(s SavedSession, now time.Time) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.remove(s.ID)
-	if s.Saved == nil {
+	if len(s.Saved) == 0 {
 		return nil
 	}
 	if !st.hasRoom(s) {

@@ -65,10 +65,10 @@ func (s *session) stale() error {
 
 // expire marks an unused session whose time has run out, and reports whether the
 // caller has to tell the registry, and then call told. Only its owner ends it.
-func (s *session) expire(now time.Time, owns func(SessionID, Owner) error) bool {
+func (s *session) expire(now time.Time, own func(Session) error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == phaseOpen && s.holders == 0 && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL && owns(s.id, s.record.Owner) == nil {
+	if s.phase == phaseOpen && s.holders == 0 && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL && own(s.record) == nil {
 		s.phase = phaseExpired
 	}
 	if s.phase != phaseExpired || s.closing {
@@ -168,12 +168,22 @@ type standing struct {
 	record Session
 	home   *member
 	unused bool
+	due    string
 }
 
 func (s *session) state() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return standing{s.phase, s.record, s.home, s.unused}
+	return standing{s.phase, s.record, s.home, s.unused, s.due}
+}
+
+// renew takes over a record that differs in its epoch alone.
+func (s *session) renew(record Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseOpen {
+		s.record = record
+	}
 }
 
 // move lets one call at a time look for a new home, or see to its hook with what it was

@@ -27,7 +27,6 @@ const (
 type sessions struct {
 	host     *Host
 	registry Registry
-	owners   OwnerRegistry // nil: there's only one node
 	saved    *savedStore
 	max      int64
 	log      hclog.Logger
@@ -37,15 +36,11 @@ type sessions struct {
 	count atomic.Int64
 }
 
-// newSessions is an empty table. Without other nodes nobody but this host owns any.
+// newSessions is an empty table.
 func newSessions(h *Host) *sessions {
-	t := &sessions{
+	return &sessions{
 		host: h, registry: h.cfg.Registry, saved: newSavedStore(h.cfg.MaxSaved, h.cfg.MaxSessions), max: int64(h.cfg.MaxSessions), log: h.log,
 	}
-	if h.cfg.Peers != nil {
-		t.owners, _ = h.cfg.Registry.(OwnerRegistry)
-	}
-	return t
 }
 
 // find returns a session in use, or nil.
@@ -123,7 +118,7 @@ func otherPool(id SessionID, has, asked string) error {
 // no call uses it meanwhile; where the registry can't be told, the next call or
 // sweep tries again.
 func (t *sessions) expire(ctx context.Context, s *session, now time.Time) (expired bool) {
-	if !s.expire(now, t.owns) {
+	if !s.expire(now, t.own) {
 		return false
 	}
 	defer s.told()
@@ -135,7 +130,7 @@ func (t *sessions) expire(ctx context.Context, s *session, now time.Time) (expir
 		t.remove(s)
 		t.host.bid(f)
 	case errdefs.ReasonOf(err) == errdefs.Conflict:
-		t.drop(s, Owner{}) // another node's by now
+		t.drop(s, true) // it's another node's by now
 	default:
 		t.log.Warn("session could not be closed", "session", s.id, "error", err)
 	}
@@ -145,7 +140,7 @@ func (t *sessions) expire(ctx context.Context, s *session, now time.Time) (expir
 // tellExpired tells the registry that a session's time has run out, under the epoch
 // of which that's known.
 func (t *sessions) tellExpired(ctx context.Context, s *session) error {
-	if r, ok := t.registry.(ExpiryRegistry); ok && t.owners != nil {
+	if r, ok := t.registry.(ExpiryRegistry); ok && t.routes != nil {
 		return r.ExpireSession(ctx, s.id, s.state().record.Epoch)
 	}
 	return t.registry.CloseSession(ctx, s.id, true)

@@ -26,6 +26,9 @@ type Status struct {
 	Sessions  int          // in use on this host
 	// Refused counts the calls that failed before they had a pool, and those of host tools, by reason.
 	Refused map[errdefs.Reason]uint64
+	// Forwarded counts the calls of callers here that other nodes have started, a further
+	// attempt once more.
+	Forwarded uint64
 }
 
 // PoolStatus is how a pool is. Of its calls each is counted once, whatever it went
@@ -97,7 +100,7 @@ type DeviceHolder interface {
 func (h *Host) Status() Status {
 	s := Status{
 		Node: h.cfg.Node, State: h.state(), StartedAt: h.started,
-		Sessions: int(h.sessions.count.Load()), Refused: h.refused.byReason(),
+		Sessions: int(h.sessions.count.Load()), Refused: h.refused.byReason(), Forwarded: h.routes.forwarded(),
 	}
 	for _, p := range h.order {
 		s.Pools = append(s.Pools, p.status())

@@ -40,7 +40,7 @@ func (r *routes) keepVigil(cancel context.CancelCauseFunc, id SessionID, node st
 func (v *vigil) look() {
 	if v.lost() {
 		e := errdefs.New(errdefs.Fenced, "node %s is down, and the session another's", v.node)
-		e.MayHaveRun = true
+		e.MayHaveRun = true // for whoever gives the cause to the call's reader as it is
 		v.cancel(e)
 		return
 	}

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -54,10 +56,8 @@ func (v *visit) lookUp(ctx context.Context, p *pool) error {
 	}
 	record, err := v.table.registry.Session(ctx, s.id)
 	switch {
-	case err == nil && v.table.own(record) != nil:
-		return v.table.own(record)
 	case err == nil && record.Pool != p.name:
-		return otherPool(s.id, record.Pool, p.name)
+		return cmp.Or(v.table.own(record), otherPool(s.id, record.Pool, p.name))
 	case err == nil:
 		return v.takeOver(record, p.member(record.Home), false)
 	case errdefs.ReasonOf(err) == errdefs.SessionNotFound && !v.req.MustExist:
@@ -68,7 +68,7 @@ func (v *visit) lookUp(ctx context.Context, p *pool) error {
 
 // takeOver makes the session what the registry says, if that's for this node to use.
 func (v *visit) takeOver(record Session, home *member, fresh bool) error {
-	if err := v.table.owns(record.ID, record.Owner); err != nil {
+	if err := v.table.own(record); err != nil {
 		return err
 	}
 	if !fresh {
@@ -104,6 +104,14 @@ func (v *visit) settle(ctx context.Context, g *grant) (atHome bool, err error) {
 	if v == nil {
 		return true, nil
 	}
+	atHome, err = v.find(ctx, g)
+	if errors.Is(err, errTheirs) {
+		v.table.drop(v.session, true) // what's known of it here is out of date: who comes next looks it up
+	}
+	return atHome, err
+}
+
+func (v *visit) find(ctx context.Context, g *grant) (atHome bool, err error) {
 	m := g.member
 	for again := true; again; {
 		s := v.session.state()
@@ -133,9 +141,6 @@ func (v *visit) open(ctx context.Context, m *member) error {
 		ID: v.session.id, Pool: m.pool.name, Home: m.id, TTL: m.pool.cfg().SessionTTL, OpenedAt: time.Now(),
 		Affinity: v.affinity, Concurrent: v.req.Concurrent,
 	})
-	if err == nil {
-		err = v.table.own(record)
-	}
 	if err != nil {
 		return err
 	}
@@ -166,9 +171,6 @@ func (v *visit) rebind(ctx context.Context, m *member) (again bool, err error) {
 	record, err := v.table.registry.BindSession(ctx, s.record.ID, m.id, s.record.Epoch)
 	if errdefs.ReasonOf(err) == errdefs.Conflict {
 		record, err = v.table.registry.Session(ctx, s.record.ID)
-	}
-	if err == nil {
-		err = v.table.own(record)
 	}
 	if err == nil {
 		err = v.takeOver(record, v.homeOf(record, m), record.Home == m.id)

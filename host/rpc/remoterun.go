@@ -83,16 +83,22 @@ func (r *remoteRun) Recv(ctx context.Context) (host.Message, error) {
 	if err == nil && !m.Last {
 		return m, nil
 	}
-	r.end()
+	err = r.lost(ctx, err)
+	r.end() // not before: it ends the context that says why
+	return m, err
+}
+
+// lost says why a call gave an error instead of a message; nil stays nil.
+func (r *remoteRun) lost(ctx context.Context, err error) error {
 	switch own := r.cancelled(); {
 	case err == nil:
-		return m, nil
+		return nil
 	case own != nil:
-		return host.Message{}, own
+		return own
 	case ctx.Err() != nil && saidBy(err) == nil:
-		return host.Message{}, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return host.Message{}, peerError(r.ctx, r.node, err, true)
+	return peerError(r.ctx, r.node, err, true)
 }
 
 // next reads one message, all its parts.
