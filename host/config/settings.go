@@ -37,6 +37,8 @@ type Settings struct {
 	TLSDir           string
 	Timing           string
 	RehomeAfter      time.Duration
+	SaveTimeout      time.Duration
+	MaxSaved         int64
 
 	// Of a pool: what its workers are.
 	Adapter       string
@@ -62,6 +64,7 @@ type Settings struct {
 	Weights      map[string]int
 	Prefetch     int
 	SessionTTL   time.Duration
+	Spill        int // zero: off
 
 	// Of a pool: how workers start and stop, and when they're replaced.
 	Start           string

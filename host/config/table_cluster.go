@@ -40,5 +40,20 @@ func clusterKnobs() []Knob {
 			Text: "How long the sessions of a node that died wait for it to come back, with what their workers hold in memory, before others take them over; all of a cluster have the same.",
 			slot: in(func(s *Settings) *time.Duration { return &s.RehomeAfter }),
 		},
+		{
+			Name: "spill", Kind: Int, Default: "off", Min: "1", Max: "1000000", Words: []Word{{"off", 0}}, Scope: OfPool, Layer: layer, Effect: Live,
+			Text: "How many calls may wait for each slot of the pool before one without a session goes to another node that has its tool; off: none does.",
+			slot: in(func(s *Settings) *int { return &s.Spill }),
+		},
+		{
+			Name: "save_timeout", Kind: Duration, Default: "5s", Min: "1ms", Max: "1h", Scope: OfHost, Layer: layer, Effect: ByRestart,
+			Text: "How long a worker may take to save a session that is about to move to another node, by its adapter's on_session_save.",
+			slot: in(func(s *Settings) *time.Duration { return &s.SaveTimeout }),
+		},
+		{
+			Name: "max_saved", Kind: Bytes, Default: "1MiB", Min: "0", Max: "64MiB", Scope: OfHost, Layer: layer, Effect: ByRestart,
+			Text: "How much a worker may save of one session; 0: nothing is saved, and the session moves with its replicated state alone.",
+			slot: in(func(s *Settings) *int64 { return &s.MaxSaved }),
+		},
 	}
 }

@@ -34,6 +34,8 @@ type node struct {
 	cancel  context.CancelFunc // ends the link
 	linking sync.WaitGroup
 	lost    chan error // the link's end, where nobody wanted it
+
+	resigned chan error // has room for one: what came of leaving
 }
 
 // openNode opens the cluster's port and makes this host a node, once it has caught up.
@@ -44,7 +46,7 @@ func (h *Host) openNode(ctx context.Context) (err error) {
 		e.Hint = "give it one: what it promised the others must be there when it starts again"
 		return e
 	}
-	n := &node{peers: rpc.NewPeerServer(h.logger.Named("peers")), lost: make(chan error, 1)}
+	n := &node{peers: rpc.NewPeerServer(h.logger.Named("peers")), lost: make(chan error, 1), resigned: make(chan error, 1)}
 	if n.tenure, err = newTenure(h.launcher, h.logger.Named("tenure")); err != nil {
 		return err
 	}
@@ -311,12 +313,8 @@ func (h *Host) resign(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, resignWait)
 	defer cancel()
-	select {
-	case <-h.registry.Done(): // it has left already, and ended by that
-		return nil
-	default:
-	}
 	err := h.registry.Leave(ctx)
+	h.node.resigned <- err // it has room
 	if err != nil && errors.Is(err, errdefs.ErrFenced) {
 		return nil // it was removed meanwhile
 	}

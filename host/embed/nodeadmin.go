@@ -42,12 +42,16 @@ func (a nodeAdmin) Transfer(ctx context.Context, node string) error {
 	return a.h.registry.Transfer(ctx, node)
 }
 
-// Leave implements rpc.ClusterAdmin. The registry's end is the host's, which then
-// drains as by Shutdown.
+// Leave implements rpc.ClusterAdmin. Once its sessions have moved the host ends as by
+// Shutdown, and answers as long as it takes to say so: the membership goes when
+// nothing of the engine runs any more, so that no process is left in the registry.
 func (a nodeAdmin) Leave(ctx context.Context, force bool, step func(rpc.LeaveStep)) error {
 	h := a.h
 	if len(h.registry.Overview().Members) < 2 {
 		return errdefs.New(errdefs.Conflict, "the last member of a cluster can't leave it")
+	}
+	if h.upgrading.Load() {
+		return errdefs.New(errdefs.Conflict, "another process is about to take this node over: ask that one")
 	}
 	if !h.leaving.CompareAndSwap(false, true) {
 		return errdefs.New(errdefs.Conflict, "this node is leaving already")
@@ -61,7 +65,8 @@ func (a nodeAdmin) Leave(ctx context.Context, force bool, step func(rpc.LeaveSte
 		return stays(left, err)
 	}
 	step(rpc.LeaveStep{Step: rpc.LeaveLeaving, Sessions: a.owned()})
-	if err := h.registry.Leave(ctx); err != nil {
+	h.quitOnce.Do(func() { close(h.quit) })
+	if err := <-h.node.resigned; err != nil {
 		return err
 	}
 	step(rpc.LeaveStep{Step: rpc.LeaveLeft})

@@ -26,7 +26,7 @@ func poolConfig(p config.Pool, folder string) (host.PoolConfig, error) {
 		Name: p.Name, Command: cmd, Settings: workerSettings(k),
 		Size: k.PoolSize, Scale: scale(k),
 		QueueSize: orNone(k.QueueSize), QueueTimeout: k.QueueTimeout,
-		Affinity: host.Affinity(k.Affinity), Weights: k.Weights, Prefetch: k.Prefetch,
+		Affinity: host.Affinity(k.Affinity), Weights: k.Weights, Prefetch: k.Prefetch, Spill: k.Spill,
 		StartBatch: unbounded(k.StartBatchSize, config.Unlimited, 0), StartDelay: k.StartBatchDelay, StartTimeout: k.StartTimeout,
 		CancelGrace: k.CancelGrace, NeighbourGrace: orNone(k.NeighbourGrace),
 		SessionTTL: unbounded(k.SessionTTL, config.Forever, -1),

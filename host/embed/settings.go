@@ -107,7 +107,7 @@ func (h *Host) engineConfig(l host.Launcher) host.Config {
 		CallTimeout: k.CallTimeout, StreamTimeout: k.StreamTimeout, ShutdownTimeout: k.ShutdownTimeout, LeaveWait: k.UpgradeWait,
 		SessionTTL: unbounded(k.SessionTTL, config.Forever, -1), MaxSessions: k.MaxSessions,
 		LaunchLimit: k.LaunchLimit, HostToolLimit: k.HostToolLimit,
-		Machine: h.machine(), Peers: h.reach(),
+		Machine: h.machine(), Peers: h.reach(), SaveTimeout: k.SaveTimeout, MaxSaved: orNone(int(k.MaxSaved)),
 	}
 	if h.registry != nil {
 		cfg.Registry = h.registry
