@@ -134,7 +134,7 @@ func (h *Host) nodeConfig() cluster.Config {
 			},
 		},
 		API: n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
-		Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
+		RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
 	}
 	if !h.named() {
 		cfg.Node = n.link.Addr()
