@@ -290,7 +290,7 @@ func (h *Host) Leave(ctx context.Context) error {
 	if h.node == nil {
 		return errdefs.New(errdefs.Conflict, "this host is no node of a cluster")
 	}
-	if len(h.registry.Overview().Members) < 2 {
+	if len(h.registry.Addresses()) < 2 {
 		return errdefs.New(errdefs.Conflict, "the last member of a cluster can't leave it")
 	}
 	h.leaving.Store(true)
