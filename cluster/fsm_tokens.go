@@ -82,9 +82,7 @@ func (s *state) spendToken(c *snakepitv1.SpendToken) outcome {
 	case t != nil && slices.Contains(t.spent, c.GetNode()):
 		return outcome{}
 	case t == nil || t.usedUp():
-		e := errdefs.New(errdefs.PermissionDenied, "node %q has a token that isn't known, or was used", names.Cut(c.GetNode()))
-		e.Hint = "make a new one on a member; each lasts a day"
-		return refused(e)
+		return refused(noToken(c.GetNode()))
 	case names.CheckID("node", c.GetNode()) != nil:
 		return refused(errdefs.New(errdefs.InvalidArguments, "a token is spent for a node's id"))
 	}
@@ -92,4 +90,10 @@ func (s *state) spendToken(c *snakepitv1.SpendToken) outcome {
 	next.spent = append(slices.Clone(t.spent), c.GetNode())
 	s.tokens[hash] = &next
 	return outcome{}
+}
+
+func noToken(node string) *errdefs.Error {
+	e := errdefs.New(errdefs.PermissionDenied, "node %q has a token that isn't known, or was used", names.Cut(node))
+	e.Hint = "make a new one on a member; each lasts a day"
+	return e
 }

@@ -56,6 +56,14 @@ func (n *Node) SpendToken(ctx context.Context, hash [sha256.Size]byte, node stri
 	if err := n.several(ctx); err != nil {
 		return err
 	}
+	if !n.machine.admits(hash, node) { // it may have been made elsewhere just now
+		if err := n.Consistent(ctx); err != nil {
+			return err
+		}
+	}
+	if !n.machine.admits(hash, node) { // strangers write nothing into the log
+		return noToken(node)
+	}
 	_, err := n.propose(ctx, spendToken(hash, node))
 	return err
 }

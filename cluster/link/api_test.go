@@ -212,7 +212,17 @@ func TestServerWithAClientsCertificateIsNoNode(t *testing.T) {
 	t.Parallel()
 	o := newOutside(t)
 	files := o.names(t, link.ClientURI("cli"))
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", by(t, files, "snakepit-node/1"))
+	listener := greeter(t, by(t, files, "snakepit-node/1"))
+	client := running(t, identity(t, o.names(t, link.NodeURI("one"))))
+	if _, err := client.DialNode(t.Context(), listener, ""); errdefs.ReasonOf(err) != errdefs.Unauthenticated {
+		t.Errorf("it says %v", err)
+	}
+}
+
+// greeter shakes hands with one caller, and returns where it is.
+func greeter(t *testing.T, cfg *tls.Config) string {
+	t.Helper()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,10 +234,15 @@ func TestServerWithAClientsCertificateIsNoNode(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { _ = listener.Close(); serving.Wait() })
-	client := running(t, identity(t, o.names(t, link.NodeURI("one"))))
-	if _, err := client.DialNode(t.Context(), listener.Addr().String(), ""); errdefs.ReasonOf(err) != errdefs.Unauthenticated {
-		t.Errorf("it says %v", err)
-	}
+	return listener.Addr().String()
+}
+
+// handshake is what a client says of a server.
+func handshake(t *testing.T, server, client *tls.Config) error {
+	t.Helper()
+	raw, err := net.Dial("tcp", greeter(t, server))
+	raw = closed(t, raw, err)
+	return tls.Client(raw, client).HandshakeContext(t.Context())
 }
 
 func TestLinkOfAnotherNodeOrAClientIsNotOpened(t *testing.T) {
@@ -241,7 +256,7 @@ func TestLinkOfAnotherNodeOrAClientIsNotOpened(t *testing.T) {
 	}
 }
 
-func TestRaftHearsNoNodeThatWasRemoved(t *testing.T) {
+func TestNodeThatWasRemovedMayOnlyCallNodes(t *testing.T) {
 	t.Parallel()
 	a, _ := authority(t)
 	l, err := link.Listen(t.Context(), link.Config{
@@ -251,12 +266,14 @@ func TestRaftHearsNoNodeThatWasRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, l)
-	removed, member := running(t, identity(t, signed(t, a, "two"))), running(t, identity(t, signed(t, a, "three")))
+	gones := signed(t, a, "two")
+	removed, member := running(t, identity(t, gones)), running(t, identity(t, signed(t, a, "three")))
 	gone, err := removed.Raft(anyNode).Dial(raft.ServerAddress(l.Addr()), 5*time.Second)
 	gone = closed(t, gone, err)
 	if _, err := gone.Read(make([]byte, 1)); err == nil {
 		t.Error("raft hears it")
 	}
+	turnedAway(t, l, by(t, gones, "h2"))
 	asks, err := removed.DialNode(t.Context(), l.Addr(), "one")
 	says(t, closed(t, asks, err), accepted(t, l.Nodes())) // it may be told that it's removed
 	other, err := member.Raft(anyNode).Dial(raft.ServerAddress(l.Addr()), 5*time.Second)

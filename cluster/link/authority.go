@@ -77,6 +77,11 @@ func OpenAuthority(dir string) (*Authority, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, authorityKeyFile)
+	if !exists(path) {
+		e := errdefs.New(errdefs.InvalidConfig, "there's no %s: the authority's key isn't in this tls_dir", path)
+		e.Hint = "it's where `snakepit cluster init-tls` ran"
+		return nil, e
+	}
 	key, err := readECKey(path)
 	if err != nil {
 		return nil, err

@@ -31,11 +31,11 @@ const (
 
 // Tokens spends the tokens of newcomers.
 type Tokens interface {
-	// SpendToken spends the token whose secret has that hash on a node. Whoever asks
-	// again for the same node gets the same answer. It blocks until that's durable.
+	// SpendToken spends the token with that hash ([Token.SecretHash]) on a node. It counts
+	// once for a node, however often it's asked for. It blocks until that's durable.
 	//
-	// Errors: unauthenticated for one that's unknown, has expired or was spent on
-	// another node; no_quorum and others of the registry.
+	// Errors: permission_denied for one that isn't known, or has no use left; no_quorum
+	// and others of the registry.
 	SpendToken(ctx context.Context, hash [sha256.Size]byte, node string) error
 }
 
@@ -155,38 +155,42 @@ func (e *Enrolment) admit(ctx context.Context, r *snakepitv1.EnrolRequest) (*sna
 }
 
 func (e *Enrolment) enrol(ctx context.Context, r *snakepitv1.EnrolRequest) (*snakepitv1.EnrolResponse, error) {
-	if err := e.check(r); err != nil {
+	t, err := e.check(r)
+	if err != nil {
 		return nil, err
 	}
 	if !e.signs() && e.link.cfg.Identity != nil {
 		return e.passOn(ctx, r)
 	}
-	return e.spend(ctx, r)
+	return e.spend(ctx, r, t)
 }
 
-// check refuses what needs no token to be refused.
-func (e *Enrolment) check(r *snakepitv1.EnrolRequest) error {
+// check refuses what needs no registry to be refused.
+func (e *Enrolment) check(r *snakepitv1.EnrolRequest) (Token, error) {
 	if err := names.CheckID("node", r.GetNode()); err != nil {
-		return err
+		return Token{}, err
 	}
-	if len(r.GetSecret()) != secretSize {
-		return errdefs.New(errdefs.Unauthenticated, "this isn't a token's secret")
+	t, err := ParseToken(r.GetToken())
+	if err != nil {
+		return Token{}, errdefs.Wrap(errdefs.Unauthenticated, err, "the newcomer's token")
+	}
+	if t.sealed() != (e.link.cfg.Identity != nil) {
+		return Token{}, errdefs.New(errdefs.WrongCluster, "this token is another cluster's")
 	}
 	if _, member := e.cfg.Members.Addresses()[r.GetNode()]; member {
 		err := errdefs.New(errdefs.Exists, "node %q is a member already", names.Cut(r.GetNode()))
 		err.Hint = "a host that has lost its certificates joins as a new node, in a new directory; remove the old one then"
-		return err
+		return Token{}, err
 	}
-	if e.link.cfg.Identity == nil {
-		return nil
+	if t.sealed() {
+		_, err = parseRequest(r.GetCertificateRequest())
 	}
-	_, err := parseRequest(r.GetCertificateRequest())
-	return err
+	return t, err
 }
 
 // spend takes the token, and gives what it's good for. Nothing is signed before, and
 // no token is spent where nothing can be signed.
-func (e *Enrolment) spend(ctx context.Context, r *snakepitv1.EnrolRequest) (*snakepitv1.EnrolResponse, error) {
+func (e *Enrolment) spend(ctx context.Context, r *snakepitv1.EnrolRequest, t Token) (*snakepitv1.EnrolResponse, error) {
 	var a *Authority
 	if e.link.cfg.Identity != nil {
 		var err error
@@ -194,7 +198,13 @@ func (e *Enrolment) spend(ctx context.Context, r *snakepitv1.EnrolRequest) (*sna
 			return nil, err
 		}
 	}
-	if err := e.cfg.Tokens.SpendToken(ctx, sha256.Sum256(r.GetSecret()), r.GetNode()); err != nil {
+	err := e.cfg.Tokens.SpendToken(ctx, t.SecretHash(), r.GetNode())
+	if errdefs.ReasonOf(err) == errdefs.PermissionDenied {
+		e := errdefs.New(errdefs.Unauthenticated, "this token isn't known, has been used, or is too old")
+		e.Hint = tokenHint
+		return nil, e
+	}
+	if err != nil {
 		return nil, err
 	}
 	if a == nil {

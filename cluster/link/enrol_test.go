@@ -54,7 +54,7 @@ func (w *town) SpendToken(_ context.Context, hash [32]byte, node string) error {
 	defer w.mu.Unlock()
 	on, known := w.tokens[hash]
 	if !known || on != "" && on != node {
-		return errdefs.New(errdefs.Unauthenticated, "this token is unknown, has expired, or is spent")
+		return errdefs.New(errdefs.PermissionDenied, "the token isn't known, or has no use left")
 	}
 	w.tokens[hash] = node
 	return nil
@@ -395,8 +395,8 @@ func TestStrangerCannotAskWithoutAToken(t *testing.T) {
 	for name, r := range map[string]*snakepitv1.EnrolRequest{
 		"as a member":      {Node: "one", CertificateRequest: request},
 		"as a newcomer":    {Node: "two", CertificateRequest: request},
-		"a short secret":   {Node: "two", Secret: []byte("secret"), CertificateRequest: request},
-		"a message of MiB": {Node: "two", Secret: make([]byte, 1<<20)},
+		"a short secret":   {Node: "two", Token: "secret", CertificateRequest: request},
+		"a message of MiB": {Node: "two", Token: strings.Repeat("x", 1<<20)},
 	} {
 		raw, err := link.DialJoin(t.Context(), one.Addr(), one.NewToken())
 		raw = closed(t, raw, err)

@@ -95,7 +95,7 @@ func (l *Link) introduction(ctx context.Context, raw net.Conn) (net.Conn, protoc
 		return nil, 0, err
 	}
 	p := named(conn.ConnectionState().NegotiatedProtocol)
-	if node := Peer(conn); p == speakRaft && node != "" && l.cfg.Removed != nil && l.cfg.Removed(node) {
+	if node := Peer(conn); p != speakNode && node != "" && l.cfg.Removed != nil && l.cfg.Removed(node) {
 		return nil, 0, errdefs.New(errdefs.NodeRemoved, "node %s isn't a member any more", names.Cut(node))
 	}
 	return conn, p, nil

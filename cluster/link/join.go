@@ -1,7 +1,6 @@
 package link
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -200,7 +199,7 @@ func (n newcomer) ask(ctx context.Context, addr string, request []byte) (*snakep
 	}
 	defer over.Close()
 	response, err := snakepitv1.NewEnrolClient(over).Enrol(ctx, &snakepitv1.EnrolRequest{
-		Node: n.node, Secret: bytes.Clone(n.token.Secret[:]), CertificateRequest: request,
+		Node: n.node, Token: n.token.String(), CertificateRequest: request,
 	})
 	if err = errdefs.FromStatus(err); errdefs.ReasonOf(err) == errdefs.HostUnreachable {
 		err = n.whyNot(addr, err)

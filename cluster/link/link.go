@@ -31,8 +31,9 @@ type Config struct {
 	Advertise string    // what others dial; empty: the address that it listens on
 	Identity  *Identity // certificates; nil: none, which only loopback allows
 	Node      string    // this one's id, which the identity must be of; empty: any
-	// Removed says which nodes aren't members any more: Raft doesn't hear of them, whose
-	// certificates may be good for years. nil: it's of no node. It mustn't block.
+	// Removed says which nodes aren't members any more, though their certificates may be
+	// good for years: all they can do is call nodes, which tell them so. nil: none. It
+	// mustn't block.
 	Removed func(node string) bool
 	Logger  hclog.Logger // nil: silent
 }

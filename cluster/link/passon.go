@@ -53,7 +53,7 @@ func (e *Enrolment) ask(ctx context.Context, id string, r *snakepitv1.EnrolReque
 // noAuthority is for a cluster that can't sign.
 func noAuthority() error {
 	e := errdefs.New(errdefs.InvalidConfig, "no member that can be reached has the authority's key, ca-key.pem in its tls_dir")
-	e.Hint = "start the host where `snakepit cluster init-tls` ran; where somebody else signs, give the newcomer its own tls_cert, tls_key and tls_ca"
+	e.Hint = "start the host where `snakepit cluster init-tls` ran; where somebody else signs, put the newcomer's node.pem, node-key.pem and ca.pem into its tls_dir"
 	return e
 }
 
@@ -76,11 +76,12 @@ func (m members) answer(ctx context.Context, r *snakepitv1.EnrolRequest) (*snake
 	if !m.e.signs() {
 		return nil, errdefs.New(errdefs.NotLeader, "this member hasn't the authority's key")
 	}
-	if len(r.GetSecret()) > 0 {
-		if err := m.e.check(r); err != nil {
+	if r.GetToken() != "" {
+		t, err := m.e.check(r)
+		if err != nil {
 			return nil, err
 		}
-		return m.e.spend(ctx, r)
+		return m.e.spend(ctx, r, t)
 	}
 	if who := Caller(ctx); who.Kind != Node || who.Name == "" || who.Name != r.GetNode() {
 		return nil, errdefs.New(errdefs.PermissionDenied, "%s %q asks for the certificate of node %q", who.Kind, names.Cut(who.Name), names.Cut(r.GetNode()))

@@ -65,10 +65,11 @@ func (t *throttle) check(place string) error {
 func (t *throttle) miss(place string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.forget()
 	m := t.known(place)
 	if m == nil {
 		m = &misses{}
-		if t.forget(); len(t.missed) >= placesKnown {
+		if len(t.missed) >= placesKnown {
 			place = ""
 		}
 		t.missed[place] = m

@@ -62,8 +62,8 @@ func ParseToken(text string) (t Token, err error) {
 	return t, nil
 }
 
-// SecretHash is what the cluster remembers of a secret.
-func (t Token) SecretHash() [sha256.Size]byte { return sha256.Sum256(t.Secret[:]) }
+// SecretHash is what the cluster remembers of a token, instead of the token.
+func (t Token) SecretHash() [sha256.Size]byte { return sha256.Sum256([]byte(t.String())) }
 
 // DialJoin connects to a member as a newcomer, and makes sure that it's of the
 // token's cluster. Without an authority in the token it dials loopback alone.

@@ -55,7 +55,7 @@ func mayImport() map[string][]string {
 		"adapters/exec":        {"adapters/program", "host", "proto/errdefs"},
 		"adapters/python":      {"adapters/program", "host", "proto/errdefs"},
 		"host/embed":           {"", "adapters/exec", "adapters/python", "host", "cluster", "cluster/link", "host/config", "host/members", "host/rpc", "host/watch", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
-		"cmd/host":             {"", "host", "host/client", "host/config", "host/embed", "host/members", "host/nearest", "plugin/hardware", "plugin/proc", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"cmd/host":             {"", "cluster/link", "host", "host/client", "host/config", "host/embed", "host/members", "host/nearest", "plugin/hardware", "plugin/proc", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"examples/digits":      {"", "host/embed"},
 		"examples/goworker":    {"plugin/worker", "proto/errdefs"},
 		"examples/kv":          {"examples/kv/kvpb", "examples/kv/kvplugin"},

@@ -26,8 +26,8 @@ type EnrolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The newcomer's id.
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// The token's secret; empty: a member asks for itself.
-	Secret []byte `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The token, as it's printed; empty: a member asks for itself.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	// The request for its certificate, PKCS #10 in DER; empty where there's no TLS.
 	CertificateRequest []byte `protobuf:"bytes,3,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -71,11 +71,11 @@ func (x *EnrolRequest) GetNode() string {
 	return ""
 }
 
-func (x *EnrolRequest) GetSecret() []byte {
+func (x *EnrolRequest) GetToken() string {
 	if x != nil {
-		return x.Secret
+		return x.Token
 	}
-	return nil
+	return ""
 }
 
 func (x *EnrolRequest) GetCertificateRequest() []byte {
@@ -153,10 +153,10 @@ var File_snakepit_v1_enrol_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_enrol_proto_rawDesc = "" +
 	"\n" +
-	"\x17snakepit/v1/enrol.proto\x12\vsnakepit.v1\x1a\x16snakepit/v1/node.proto\"k\n" +
+	"\x17snakepit/v1/enrol.proto\x12\vsnakepit.v1\x1a\x16snakepit/v1/node.proto\"i\n" +
 	"\fEnrolRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\fR\x06secret\x12/\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x12/\n" +
 	"\x13certificate_request\x18\x03 \x01(\fR\x12certificateRequest\"\x83\x01\n" +
 	"\rEnrolResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x1c\n" +

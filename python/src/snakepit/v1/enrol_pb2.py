@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from snakepit.v1 import node_pb2 as snakepit_dot_v1_dot_node__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17snakepit/v1/enrol.proto\x12\x0bsnakepit.v1\x1a\x16snakepit/v1/node.proto\"I\n\x0c\x45nrolRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12\x1b\n\x13\x63\x65rtificate_request\x18\x03 \x01(\x0c\"b\n\rEnrolResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x11\n\tauthority\x18\x02 \x01(\x0c\x12)\n\x07members\x18\x03 \x03(\x0b\x32\x18.snakepit.v1.NodeAddress2G\n\x05\x45nrol\x12>\n\x05\x45nrol\x12\x19.snakepit.v1.EnrolRequest\x1a\x1a.snakepit.v1.EnrolResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17snakepit/v1/enrol.proto\x12\x0bsnakepit.v1\x1a\x16snakepit/v1/node.proto\"H\n\x0c\x45nrolRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x03 \x01(\x0c\"b\n\rEnrolResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x11\n\tauthority\x18\x02 \x01(\x0c\x12)\n\x07members\x18\x03 \x03(\x0b\x32\x18.snakepit.v1.NodeAddress2G\n\x05\x45nrol\x12>\n\x05\x45nrol\x12\x19.snakepit.v1.EnrolRequest\x1a\x1a.snakepit.v1.EnrolResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1'
   _globals['_ENROLREQUEST']._serialized_start=64
-  _globals['_ENROLREQUEST']._serialized_end=137
-  _globals['_ENROLRESPONSE']._serialized_start=139
-  _globals['_ENROLRESPONSE']._serialized_end=237
-  _globals['_ENROL']._serialized_start=239
-  _globals['_ENROL']._serialized_end=310
+  _globals['_ENROLREQUEST']._serialized_end=136
+  _globals['_ENROLRESPONSE']._serialized_start=138
+  _globals['_ENROLRESPONSE']._serialized_end=236
+  _globals['_ENROL']._serialized_start=238
+  _globals['_ENROL']._serialized_end=309
 # @@protoc_insertion_point(module_scope)

@@ -8,14 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EnrolRequest(_message.Message):
-    __slots__ = ("node", "secret", "certificate_request")
+    __slots__ = ("node", "token", "certificate_request")
     NODE_FIELD_NUMBER: _ClassVar[int]
-    SECRET_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_REQUEST_FIELD_NUMBER: _ClassVar[int]
     node: str
-    secret: bytes
+    token: str
     certificate_request: bytes
-    def __init__(self, node: _Optional[str] = ..., secret: _Optional[bytes] = ..., certificate_request: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, node: _Optional[str] = ..., token: _Optional[str] = ..., certificate_request: _Optional[bytes] = ...) -> None: ...
 
 class EnrolResponse(_message.Message):
     __slots__ = ("certificate", "authority", "members")
