@@ -43,6 +43,13 @@ run: setup ## Set everything up and run the digits example
 	@go build -o bin/digits ./examples/digits
 	@bin/digits -python $(VENV)/bin/python
 
+.PHONY: cluster
+cluster: STEPS := 4
+cluster: setup ## Start three hosts as a cluster, kill one, and watch the others take over
+	@echo "[4/4] running examples/cluster …"
+	@go build -o bin/cluster ./examples/cluster
+	@bin/cluster -python $(VENV)/bin/python
+
 .PHONY: need-go
 need-go:
 	@command -v go >/dev/null || { echo "Go 1.26 or newer is needed: see https://go.dev/dl" >&2; exit 1; }

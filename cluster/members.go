@@ -2,12 +2,16 @@ package cluster
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
+
+// transferWait is how long a leader may take to hand over.
+const transferWait = 5 * time.Second
 
 // Overview is the cluster as one node sees it.
 type Overview struct {
@@ -168,8 +172,15 @@ func (m *mesh) removeAtLeader(ctx context.Context, id string) error {
 	})
 }
 
+// transferAtLeader doesn't stop asking when another one leads: that is what it asks for.
 func (m *mesh) transferAtLeader(ctx context.Context, id string) error {
-	return m.atLeader(ctx, func(ctx context.Context, c snakepitv1.NodeClient) error {
+	leader, _ := m.sign.leader()
+	if leader == "" || leader == m.n.ID() {
+		return errdefs.New(errdefs.NotLeader, "nobody is known to lead")
+	}
+	ctx, cancel := context.WithTimeout(ctx, transferWait)
+	defer cancel()
+	return m.at(ctx, leader, func(ctx context.Context, c snakepitv1.NodeClient) error {
 		_, err := c.Transfer(ctx, &snakepitv1.TransferRequest{Id: id, PassedOn: true})
 		return err
 	})

@@ -323,3 +323,22 @@ func wantReason(tb testing.TB, err error, want errdefs.Reason) {
 		tb.Errorf("error %v has reason %q, want %q", err, got, want)
 	}
 }
+
+// The leadership that it asked for must not look like a failure to whoever asked.
+func TestFollowerThatAsksForAnotherLeaderHearsThatItLeads(t *testing.T) {
+	t.Parallel()
+	inBubble(t, 3, func(r *rig) {
+		r.voters(3)
+		for range 10 {
+			leader := r.leader()
+			others := r.others(leader)
+			ctx, cancel := soon()
+			if err := r.nodes[others[0]].Transfer(ctx, r.nodes[others[1]].ID()); err != nil {
+				r.Errorf("from %s to %s: %v", leader, others[1], err)
+			}
+			cancel()
+			r.eventually(5*time.Second, "it leads", func() bool { return r.leader() == others[1] })
+			time.Sleep(2 * time.Second)
+		}
+	})
+}

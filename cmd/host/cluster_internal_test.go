@@ -244,3 +244,28 @@ func TestTextFromNodesCantDriveTheTerminal(t *testing.T) {
 		t.Errorf("an escape got through:\n%q", b.String())
 	}
 }
+
+func TestSessionsOfSeveralNodesSayWhichOneByName(t *testing.T) {
+	t.Parallel()
+	h := clusterHostFake()
+	h.sessions = []sessionStatus{{ID: "a", Node: "id-b"}, {ID: "b", Node: "id-c"}, {ID: "c", Node: "elsewhere"}}
+	o := runOn(t, h, "sessions", "-o", "json")
+	for _, want := range []string{`"node": "n2"`, `"node": "id-c"`, `"node": "elsewhere"`} { // two are called n3
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("no %s in %s", want, o.stdout)
+		}
+	}
+}
+
+func TestHostWhoseNodeHasLeftEndsWell(t *testing.T) {
+	t.Parallel()
+	h := &fakeHost{status: fixedStatus(), endsWell: true, fakeCluster: fakeCluster{left: true}}
+	o := runWith(t.Context(), t, h, nil, "serve", "--adapter", "tools.py")
+	if o.code != 0 || !strings.Contains(o.stderr, "has left its cluster") {
+		t.Errorf("%d %s", o.code, o.stderr)
+	}
+	h.left = false
+	if o := runWith(t.Context(), t, h, nil, "serve", "--adapter", "tools.py"); o.code != 1 {
+		t.Errorf("without having left: %d %s", o.code, o.stderr)
+	}
+}

@@ -30,6 +30,7 @@ type fakeHost struct {
 	err      error    // how a call ends
 	block    bool     // it ends with its context only
 	ended    error    // why the host ends by itself
+	endsWell bool     // it does, for no such reason
 	onWait   func()   // called when a command begins to wait
 	report   embed.Report
 
@@ -101,7 +102,7 @@ func (h *fakeHost) Wait(ctx context.Context) error {
 	if h.onWait != nil {
 		h.onWait()
 	}
-	if h.ended != nil {
+	if h.ended != nil || h.endsWell {
 		return h.ended
 	}
 	<-ctx.Done()
@@ -277,6 +278,8 @@ func (h *fakeHost) Upgrade(context.Context) (int, error) {
 }
 
 func (h *fakeHost) Heir() int { return 0 }
+
+func (h *fakeHost) Left() bool { return h.left }
 
 func (h *fakeHost) ReloadConfig(context.Context) (configReload, error) {
 	if h.reloaded != nil {

@@ -14,6 +14,7 @@ type fakeCluster struct {
 	cluster members.Cluster
 	lookErr error // of Cluster
 	backup  []byte
+	left    bool // the host ends since it has left
 }
 
 var _ clusterHost = (*fakeHost)(nil)

@@ -140,6 +140,9 @@ func (p *program) serveUntilDone(ctx context.Context, h localHost, reread <-chan
 	switch {
 	case ctx.Err() != nil:
 		return p.drain(ctx, h)
+	case err == nil && h.Left():
+		_, _ = fmt.Fprintln(p.stderr, "snakepit: this node has left its cluster")
+		return nil
 	case err == nil && h.Heir() == 0:
 		return errdefs.New(errdefs.Internal, "the host ended by itself")
 	case err == nil:

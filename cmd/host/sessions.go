@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,9 +15,10 @@ func (p *program) sessionsCommand() *cobra.Command {
 	cmd := p.command(&cobra.Command{
 		Use:   "sessions [--pool P]",
 		Short: "List the open sessions",
-		Long: `List the open sessions, with the worker that is each one's home, and when it expires unless it's used before.
+		Long: `List the open sessions, with the worker that is each one's home, and when it expires unless it's used before. In a cluster
+they're those of all nodes: NODE owns one, and alone knows its worker's load and when it expires.
 
-With -o json: a list of objects with id, pool, node, worker (empty: no home yet), epoch (grows with each
+With -o json: a list of objects with id, pool, node (its name, or its id where two have that name), worker (empty: no home yet), epoch (grows with each
 change of home), opened_at, and expires_at, which a session that never expires hasn't.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -38,10 +40,30 @@ func (p *program) sessions(ctx context.Context, e engine, pool string) error {
 	if err != nil {
 		return err
 	}
+	list = byNodeName(ctx, e, list)
 	if p.json() {
 		return printJSON(p.stdout, filled(list))
 	}
 	return printSessions(p.stdout, list, time.Now())
+}
+
+// byNodeName calls nodes as people do, where there are several: a session's owner is
+// an id.
+func byNodeName(ctx context.Context, e engine, list []sessionStatus) []sessionStatus {
+	if len(list) == 0 {
+		return list
+	}
+	c, several := several(ctx, e)
+	if !several {
+		return list
+	}
+	list = slices.Clone(list)
+	for i := range list {
+		if n, known := c.Node(list[i].Node); known {
+			list[i].Node = c.Reference(n)
+		}
+	}
+	return list
 }
 
 func printSessions(w io.Writer, list []sessionStatus, now time.Time) error {

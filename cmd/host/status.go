@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/snakepit-go/snakepit/host/members"
 )
 
 func (p *program) statusCommand() *cobra.Command {
@@ -87,15 +89,21 @@ func (p *program) status(ctx context.Context, e engine) error {
 // clusterIn is the cluster that a host is in; nil where it's the only one. What can't
 // be said of it is no reason to say nothing of the host.
 func clusterIn(ctx context.Context, e engine) *hostCluster {
-	h, ok := e.(clusterView)
-	if !ok {
-		return nil
-	}
-	c, err := h.Cluster(ctx)
-	if err != nil || len(c.Nodes) < 2 {
+	c, several := several(ctx, e)
+	if !several {
 		return nil
 	}
 	return &hostCluster{State: string(c.State), Summary: c.Summary, Leader: c.Leader}
+}
+
+// several gives the cluster of a host that is one of several nodes.
+func several(ctx context.Context, e engine) (members.Cluster, bool) {
+	h, ok := e.(clusterView)
+	if !ok {
+		return members.Cluster{}, false
+	}
+	c, err := h.Cluster(ctx)
+	return c, err == nil && len(c.Nodes) > 1
 }
 
 func (p *program) json() bool { return p.opts.output == outputJSON }

@@ -354,6 +354,7 @@ func (h *Host) serve(ctx context.Context) error {
 	return rpc.NewServer(h.engine, rpc.Config{
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
 		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout, ReloadConfig: h.ReloadConfig,
+		Cluster: h.clusterParts(),
 		Owner: h.ownerOf(),
 	}).Serve(ctx, listeners...)
 }

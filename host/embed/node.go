@@ -34,6 +34,8 @@ type node struct {
 	cancel  context.CancelFunc // ends the link
 	linking sync.WaitGroup
 	lost    chan error // the link's end, where nobody wanted it
+
+	resigned chan error // has room for one: what came of leaving
 }
 
 // openNode opens the cluster's port and makes this host a node, once it has caught up.
@@ -44,7 +46,7 @@ func (h *Host) openNode(ctx context.Context) (err error) {
 		e.Hint = "give it one: what it promised the others must be there when it starts again"
 		return e
 	}
-	n := &node{peers: rpc.NewPeerServer(h.logger.Named("peers")), lost: make(chan error, 1)}
+	n := &node{peers: rpc.NewPeerServer(h.logger.Named("peers")), lost: make(chan error, 1), resigned: make(chan error, 1)}
 	if n.tenure, err = newTenure(h.launcher, h.logger.Named("tenure")); err != nil {
 		return err
 	}
@@ -125,7 +127,7 @@ func (h *Host) nodeConfig() cluster.Config {
 	cfg := cluster.Config{
 		Dir: h.dirs.registry(), Node: k.Node, MaxSessions: k.MaxSessions, Logger: h.logger,
 		Transport: &cluster.Transport{
-			Raft: n.link.Raft(n.at), RPC: n.link.Nodes(), Services: n.register, Credentials: link.Credentials(),
+			Raft: n.link.Raft(n.at), RPC: n.link.Nodes(), Services: h.registerPeerServices, Credentials: link.Credentials(),
 			Dial: func(ctx context.Context, id, address string) (net.Conn, error) {
 				return n.link.DialNode(ctx, address, id)
 			},
@@ -143,6 +145,12 @@ func (h *Host) nodeConfig() cluster.Config {
 		}
 	}
 	return cfg
+}
+
+// registerPeerServices adds what other nodes may ask of this one to the node's own service.
+func (h *Host) registerPeerServices(r grpc.ServiceRegistrar) {
+	h.node.register(r)
+	rpc.RegisterClusterView(r, nodeView{h})
 }
 
 // at says which node is at an address; empty while nobody knows.
@@ -270,6 +278,10 @@ func (h *Host) Cluster() *cluster.Node {
 	return h.registry
 }
 
+// Left reports whether this host's node has left its cluster, or is about to: then the
+// host ends by itself.
+func (h *Host) Left() bool { return h.leaving.Load() }
+
 // ClusterAddress is where other nodes and clients reach this host; empty for a host by
 // itself.
 func (h *Host) ClusterAddress() string {
@@ -302,6 +314,7 @@ func (h *Host) resign(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, resignWait)
 	defer cancel()
 	err := h.registry.Leave(ctx)
+	h.node.resigned <- err // it has room
 	if err != nil && errors.Is(err, errdefs.ErrFenced) {
 		return nil // it was removed meanwhile
 	}
