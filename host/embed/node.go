@@ -133,7 +133,7 @@ func (h *Host) nodeConfig() cluster.Config {
 			},
 		},
 		API: n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
-		Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
+		RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
 	}
 	if !h.named() {
 		cfg.Node = n.link.Addr()
@@ -299,7 +299,7 @@ func (h *Host) Leave(ctx context.Context) error {
 	if h.node == nil {
 		return errdefs.New(errdefs.Conflict, "this host is no node of a cluster")
 	}
-	if len(h.registry.Overview().Members) < 2 {
+	if len(h.registry.Addresses()) < 2 {
 		return errdefs.New(errdefs.Conflict, "the last member of a cluster can't leave it")
 	}
 	h.leaving.Store(true)
