@@ -43,7 +43,7 @@ func TestChunksCrossNodesInBothDirections(t *testing.T) {
 		n.opened("s", "n1")
 		n.members["n1"].SetDelay(5 * time.Millisecond)
 		down := n.rigs["n2"].open(host.Request{Tool: "count", Session: "s", Stream: true})
-		var got string
+		var got strings.Builder
 		for {
 			m, err := down.Recv(n.Context())
 			if err != nil {
@@ -52,10 +52,10 @@ func TestChunksCrossNodesInBothDirections(t *testing.T) {
 			if m.Last {
 				break
 			}
-			got += string(m.Payload)
+			got.Write(m.Payload)
 		}
-		if got != "123" {
-			n.Errorf("chunks %q", got)
+		if got.String() != "123" {
+			n.Errorf("chunks %q", got.String())
 		}
 		up := n.rigs["n2"].open(host.Request{Tool: "join", Session: "s", Input: true})
 		for _, b := range []string{"a", "b", "c"} {
@@ -145,6 +145,7 @@ func TestCallWhoseNodeDiesMayHaveRun(t *testing.T) {
 }
 
 func TestIdempotentCallOfADeadNodeRunsAgain(t *testing.T) {
+	t.Parallel()
 	for _, to := range []string{"n2", "n3"} {
 		t.Run(to, func(t *testing.T) {
 			among(t, 3, nil, func(n *nodes) {
@@ -180,6 +181,7 @@ func TestClosingACallWhileItIsRunAgainIsSafe(t *testing.T) {
 }
 
 func TestCallOnANodeThatHangsEndsWhenItsSessionHasMoved(t *testing.T) {
+	t.Parallel()
 	for name, started := range map[string]bool{"BeforeItsStart": false, "AfterItsStart": true} {
 		t.Run(name, func(t *testing.T) {
 			among(t, 3, nil, func(n *nodes) {
@@ -299,6 +301,7 @@ func TestNodesThatDisagreePassACallOnOnce(t *testing.T) {
 }
 
 func TestNodeThatLagsWaitsToHearOfItsSession(t *testing.T) {
+	t.Parallel()
 	for name, lag := range map[string]time.Duration{"ALittle": 300 * time.Millisecond, "ForLong": 900 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			among(t, 2, nil, func(n *nodes) {
