@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -185,7 +186,7 @@ func fastest(do func()) float64 {
 func (t *trio) measure(victim *Node) {
 	t.Helper()
 	began := time.Now()
-	if err := t.nodes[0].raft.Snapshot().Error(); err != nil && err != raft.ErrNothingNewToSnapshot {
+	if err := t.nodes[0].raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		t.Fatal(err)
 	}
 	t.ReportMetric(float64(time.Since(began).Milliseconds()), "snapshot-ms")
