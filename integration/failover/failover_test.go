@@ -77,6 +77,7 @@ func (tr *trial) settle() {
 func (tr *trial) judge(victim string) []time.Duration {
 	tr.t.Helper()
 	tr.load.stop()
+	tr.end()
 	answers := tr.load.seen()
 	checkAnswers(tr.t, answers)
 	books := readBook(tr.t, tr.book)

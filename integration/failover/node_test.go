@@ -57,6 +57,9 @@ type node struct {
 
 const port = "7070"
 
+// orphansEnd is far more than what a dead host's workers are given to wait for another.
+const orphansEnd = 30 * time.Second
+
 // newSite makes three nodes; none runs yet.
 func newSite(t *testing.T) *site {
 	t.Helper()
@@ -394,9 +397,19 @@ func (s *site) entries(mark string) []census.Entry {
 	return ours
 }
 
+// end stops all nodes in order.
+func (s *site) end() {
+	s.t.Helper()
+	for _, n := range s.nodes {
+		if n.cmd != nil {
+			n.stop()
+		}
+	}
+}
+
 // wantNobodyLeft finds whoever outlived the test.
 func (s *site) wantNobodyLeft() {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(orphansEnd)
 	var left []census.Entry
 	for time.Now().Before(deadline) {
 		if left = s.entries(s.dir); len(left) == 0 {
