@@ -83,6 +83,15 @@ func (t *sessions) ownLate(s *session) {
 	}
 }
 
+// lapsed reports whether this node has no lease, among several.
+func (t *sessions) lapsed() bool {
+	if t.routes == nil {
+		return false
+	}
+	_, holds := t.routes.owners.Self()
+	return !holds
+}
+
 // others reports whether an owner is another node, or an earlier start of this one.
 func (t *sessions) others(owner Owner) bool {
 	if t.routes == nil {
