@@ -17,7 +17,8 @@ import (
 const closeWait = 5 * time.Second
 
 // Node is this host's part of the cluster, or all of it. It implements
-// host.Registry and host.ProcessRegistry.
+// host.Registry, and with it host.ProcessRegistry, host.OwnerRegistry and
+// host.StateRegistry.
 type Node struct {
 	cfg      Config
 	timing   timing
@@ -41,6 +42,8 @@ type Node struct {
 var (
 	_ host.Registry        = (*Node)(nil)
 	_ host.ProcessRegistry = (*Node)(nil)
+	_ host.OwnerRegistry   = (*Node)(nil)
+	_ host.StateRegistry   = (*Node)(nil)
 )
 
 // Open opens the registry in a directory, or makes one there, and returns once it

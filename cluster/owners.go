@@ -6,8 +6,7 @@ import (
 	"github.com/snakepit-go/snakepit/host"
 )
 
-// Owner says who answers for a session, as far as this node knows, and under which
-// epoch. Errors: session_not_found; session_expired.
+// Owner implements host.OwnerRegistry. It's read from memory.
 func (n *Node) Owner(ctx context.Context, id host.SessionID) (owner Owner, epoch uint64, err error) {
 	if err := n.check(ctx); err != nil {
 		return Owner{}, 0, err
@@ -15,6 +14,9 @@ func (n *Node) Owner(ctx context.Context, id host.SessionID) (owner Owner, epoch
 	row, missing := n.machine.session(id)
 	if missing != nil {
 		return Owner{}, 0, missing
+	}
+	if n.mesh == nil {
+		return Owner{}, row.Epoch, nil
 	}
 	return row.Owner, row.Epoch, nil
 }
@@ -27,10 +29,7 @@ func (n *Node) SetDraining(on bool) {
 	}
 }
 
-// MoveSession gives a session at an epoch to another node that is up, under a new
-// epoch and without a home. Its owner proposes it, once it serves it no more.
-// Errors: conflict when the session has another epoch; fenced when the node isn't up
-// under that incarnation; those of a write.
+// MoveSession implements host.OwnerRegistry. The move is on disk when it returns.
 func (n *Node) MoveSession(ctx context.Context, id host.SessionID, from uint64, to Owner) (host.Session, error) {
 	if err := validateSession(host.Session{ID: id}); err != nil {
 		return host.Session{}, err
@@ -39,7 +38,7 @@ func (n *Node) MoveSession(ctx context.Context, id host.SessionID, from uint64, 
 	if err != nil {
 		return host.Session{}, err
 	}
-	return copied(o.session), nil
+	return n.copied(o.session), nil
 }
 
 // OwnerChange says that this node has begun to own a session, or doesn't any more.
@@ -73,7 +72,7 @@ func (m *mesh) ownerChange(id host.SessionID) OwnerChange {
 	}
 	self := m.n.machine.member(m.n.ID())
 	mine := self != nil && self.Nonce == m.nonce && row.Owner == (Owner{Node: self.ID, Incarnation: self.Incarnation})
-	return OwnerChange{Session: copied(row), Owner: row.Owner, Mine: mine}
+	return OwnerChange{Session: m.n.copied(row), Owner: row.Owner, Mine: mine}
 }
 
 func (m *machine) ids() map[host.SessionID]struct{} {

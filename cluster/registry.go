@@ -28,7 +28,7 @@ func (n *Node) OpenSession(ctx context.Context, s host.Session) (host.Session, e
 	if err != nil {
 		return host.Session{}, err
 	}
-	return copied(o.session), nil
+	return n.copied(o.session), nil
 }
 
 // Session implements host.Registry. It's read from memory.
@@ -40,7 +40,7 @@ func (n *Node) Session(ctx context.Context, id host.SessionID) (host.Session, er
 	if err != nil {
 		return host.Session{}, err
 	}
-	return copied(s), nil
+	return n.copied(s), nil
 }
 
 // BindSession implements host.Registry. The new home is on disk when it returns.
@@ -52,7 +52,7 @@ func (n *Node) BindSession(ctx context.Context, id host.SessionID, home host.Wor
 	if err != nil {
 		return host.Session{}, err
 	}
-	return copied(o.session), nil
+	return n.copied(o.session), nil
 }
 
 // CloseSession implements host.Registry. Among several nodes, a session that has
@@ -82,7 +82,7 @@ func (n *Node) Sessions(ctx context.Context) ([]host.Session, error) {
 	slices.SortFunc(rows, func(a, b *sessionRow) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	all := make([]host.Session, 0, len(rows))
 	for _, s := range rows {
-		all = append(all, copied(s))
+		all = append(all, n.copied(s))
 	}
 	return all, nil
 }
@@ -174,8 +174,13 @@ func validateSession(s host.Session) error {
 	return nil
 }
 
-func copied(s *sessionRow) host.Session {
+// copied is the caller's own. A host that is no node of several owns all there is,
+// whoever did when it was one.
+func (n *Node) copied(s *sessionRow) host.Session {
 	c := s.Session
 	c.Metadata = maps.Clone(c.Metadata)
+	if n.mesh == nil {
+		c.Owner = Owner{}
+	}
 	return c
 }

@@ -20,6 +20,8 @@ type Call struct {
 	target   target
 	deadline time.Time
 	unasked  bool // the deadline is call_timeout's or stream_timeout's
+	handed   bool // another node has handed it over: it isn't handed on
+	spilled  bool // it went to another node because too many wait here
 	cancel   context.CancelFunc
 	attempt  atomic.Pointer[attempt]
 	arrived  time.Duration // on the host's clock
@@ -36,7 +38,8 @@ type Call struct {
 type attempt struct {
 	call     *Call
 	run      Running
-	grant    *grant // nil for a host tool
+	grant    *grant // nil for a host tool, and on another node
+	place    *Place // where it is on another node; nil: it's here
 	began    time.Duration
 	visit    *visit
 	atHome   bool
@@ -59,8 +62,12 @@ func (c *Call) Pool() string {
 
 // Worker is the worker that runs the call; empty for a host tool.
 func (c *Call) Worker() WorkerID {
-	if g := c.attempt.Load().grant; g != nil {
-		return g.member.id
+	a := c.attempt.Load()
+	switch {
+	case a.grant != nil:
+		return a.grant.member.id
+	case a.place != nil:
+		return a.place.Worker
 	}
 	return ""
 }
@@ -124,6 +131,7 @@ func (c *Call) locate(err error) *errdefs.Error {
 	}
 	if a := c.attempt.Load(); a != nil {
 		w.Worker = string(c.Worker())
+		w.Node = a.node(w.Node)
 	}
 	return locate(err, w)
 }
@@ -144,7 +152,7 @@ func (c *Call) count(err error) {
 	}
 	if p := c.target.pool; p != nil {
 		p.tally.end(c, c.host.clock(), err)
-	} else if err != nil {
+	} else if err != nil && !c.attempt.Load().away() {
 		c.host.refused.add(errdefs.ReasonOf(err))
 	}
 	if err != nil {
@@ -180,14 +188,22 @@ func (c *Call) CloseSend() error {
 	return nil
 }
 
+// aimed reports whether it's known what the call runs on this node.
+func (c *Call) aimed() bool { return c.target.pool != nil || c.target.host != nil }
+
 // Close cancels the call when it hasn't ended, and doesn't wait for it: the slot
 // stays taken until the tool has stopped. It may be called any number of times.
 func (c *Call) Close() {
+	cause := errdefs.New(errdefs.Cancelled, "the caller left")
+	cause.MayHaveRun = true
+	c.leave(cause)
+}
+
+func (c *Call) leave(cause *errdefs.Error) {
 	if c.ended.Load() {
 		return
 	}
-	cause := c.locate(errdefs.New(errdefs.Cancelled, "the caller left"))
-	cause.MayHaveRun = true
+	cause = c.locate(cause)
 	c.count(cause)
 	c.attempt.Load().run.Cancel(cause)
 	c.cancel()

@@ -23,6 +23,7 @@ func (p *pool) welcome(m *member, worker Worker) {
 	m.age.since = time.Now()
 	m.begin(p.cfg().Recycle)
 	p.ready++
+	p.open += m.slots
 	p.everReady, p.startErr = true, nil
 	var out answers
 	p.handOn(m, &out)
@@ -31,6 +32,7 @@ func (p *pool) welcome(m *member, worker Worker) {
 	close(changed)
 	out.send()
 	p.poke()
+	p.offers()
 	p.event.emit(EventWorkerReady, m.id, "", "")
 	p.breaker.started()
 	p.log.Debug("worker ready", "worker", m.id, "pid", d.Process.PID, "slots", m.slots)
@@ -207,6 +209,7 @@ func (p *pool) takeOut(m *member, to WorkerState, still func() bool, out *answer
 	}
 	if served {
 		p.ready--
+		p.open -= m.slots
 		p.unlist(m)
 	}
 	if to == WorkerDead {

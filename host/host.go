@@ -28,6 +28,8 @@ type Host struct {
 	tools     *hostTools
 	sessions  *sessions
 	records   *records
+	routes    *routes // nil: there's only this node
+	offering  *offering
 	refused   failures // calls that never found a pool
 	deadlines          // for calls that bring none
 	newest    atomic.Uint64
@@ -80,6 +82,7 @@ func New(cfg Config) (*Host, error) {
 		h.order = append(h.order, h.pools[p.Name])
 	}
 	slices.SortFunc(h.order, func(a, b *pool) int { return strings.Compare(a.name, b.name) })
+	h.joinOthers()
 	return h, nil
 }
 
@@ -116,6 +119,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.startWorkers(life, &seats, left)
 	h.work.Go(func() { h.sessions.sweep(life, h.sweepEvery()) })
 	h.work.Go(func() { h.records.run(life, left) })
+	h.work.Go(func() { h.offering.run(life) })
 
 	<-ctx.Done()
 	h.drain(ctx)
@@ -224,8 +228,8 @@ func (h *Host) Offer(tool HostTool) (remove func(), err error) {
 	return h.tools.offer(tool)
 }
 
-// ServeTool implements [ToolServer]: it runs a host tool for a worker. Only
-// exposed ones are there; what is called with the function's context shares its
+// ServeTool implements [ToolServer]: it runs a host tool for a worker, on another node
+// when this one has none of the name. Only exposed ones are there; what is called with the function's context shares its
 // deadline and may run while the host drains.
 func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]byte, error) {
 	if !inv.Deadline.IsZero() {
@@ -233,7 +237,7 @@ func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]
 		ctx, cancel = context.WithDeadline(ctx, inv.Deadline)
 		defer cancel()
 	}
-	result, err := h.tools.serve(withLineage(ctx, h.descent(from, inv)), inv.Tool, inv.Payload)
+	result, err := h.serveTool(ctx, h.descent(from, inv), inv)
 	if err != nil {
 		return nil, locate(err, errdefs.Where{
 			Node: h.cfg.Node, Worker: string(from), Session: string(inv.Session), Tool: names.Cut(inv.Tool), Call: inv.ID,
@@ -244,17 +248,26 @@ func (h *Host) ServeTool(ctx context.Context, from WorkerID, inv Invocation) ([]
 
 // CloseSession ends a session once the calls that came before have ended; its id
 // may be used again. One that isn't there, or has expired, is no error. It blocks
-// for at most queue_timeout.
+// for at most queue_timeout; among several nodes also while nobody answers for the
+// session, for at most call_timeout.
 func (h *Host) CloseSession(ctx context.Context, id SessionID) error {
 	if err := validateSessionID(id); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.CallTimeout)
 	defer cancel()
-	if err := h.sessions.close(ctx, id); err != nil {
-		return locate(err, errdefs.Where{Node: h.cfg.Node, Session: string(id)})
+	if h.routes != nil {
+		return h.closed(id, h.routes.closeSession(ctx, id))
 	}
-	return nil
+	return h.closed(id, h.sessions.close(ctx, id))
+}
+
+// closed says where the closing of a session failed.
+func (h *Host) closed(id SessionID, err error) error {
+	if err == nil {
+		return nil
+	}
+	return locate(err, errdefs.Where{Node: h.cfg.Node, Session: string(id)})
 }
 
 // Sessions lists what the registry knows, sorted by id.

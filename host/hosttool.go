@@ -45,14 +45,20 @@ type hostTools struct {
 	log     hclog.Logger
 	running chan struct{} // bounds what workers run at once
 
+	changed func()            // told when there are others than before; it doesn't block
+	others  func() []NodeTool // what other nodes offer
+
 	mu     sync.RWMutex // guards byName
 	byName map[string]*HostTool
 }
 
 func newHostTools(limit int, log hclog.Logger) *hostTools {
-	t := &hostTools{log: log, running: make(chan struct{}, limit), byName: map[string]*HostTool{}}
+	t := &hostTools{
+		log: log, running: make(chan struct{}, limit), byName: map[string]*HostTool{},
+		changed: func() {}, others: func() []NodeTool { return nil },
+	}
 	t.byName[listTool] = &HostTool{
-		Tool:    Tool{Name: listTool, Description: "Lists the host's tools that can be called from here.", Idempotent: true},
+		Tool:    Tool{Name: listTool, Description: "Lists the hosts' tools that can be called from here.", Idempotent: true},
 		Exposed: true,
 		Func:    t.list,
 	}
@@ -74,6 +80,7 @@ func (t *hostTools) offer(tool HostTool) (remove func(), err error) {
 	}
 	added := &tool
 	t.byName[tool.Name] = added
+	t.changed()
 	return func() { t.remove(added) }, nil
 }
 
@@ -95,6 +102,7 @@ func (t *hostTools) remove(tool *HostTool) {
 	defer t.mu.Unlock()
 	if t.byName[tool.Name] == tool {
 		delete(t.byName, tool.Name)
+		t.changed()
 	}
 }
 
@@ -179,7 +187,7 @@ func (t *hostTools) list(context.Context, []byte) ([]byte, error) {
 		InputSchema string `msgpack:"input_schema"`
 	}
 	entries := []entry{}
-	for _, x := range t.exposed() {
+	for _, x := range t.callable() {
 		entries = append(entries, entry{x.Name, x.Description, x.InputSchema})
 	}
 	var out bytes.Buffer

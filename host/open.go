@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -17,10 +18,14 @@ import (
 // invalid_tool_name, invalid_arguments, payload_too_large, session_not_found,
 // session_expired, session_quota, call_cycle, pool_starting, start_failed,
 // circuit_open, draining, deadline, cancelled, and the registry's. The call hasn't run then.
+//
+// Among several nodes a call of a session goes to the one that owns it, and waits
+// while none does; one without goes where its tool is. Then the errors may be those of
+// the other node as well, and no_quorum when the call's time is over before this node
+// has a lease again; one that the other node never answered may have run.
 func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
-	c := &Call{host: h, req: req, id: h.newCallID(), arrived: h.clock()}
-	_, theirs := ctx.Deadline()
-	c.unasked = !theirs
+	c := h.newCall(ctx, req)
+	c.id = h.newCallID()
 	ctx, c.deadline, c.cancel = h.bounded(ctx, h.epoch.Add(c.arrived), req.Stream) // by the same clock: it needn't be read twice
 	if err := h.open(ctx, c); err != nil {
 		e := c.locate(err)
@@ -30,36 +35,65 @@ func (h *Host) Open(ctx context.Context, req Request) (*Call, error) {
 	return c, nil
 }
 
-func (h *Host) open(ctx context.Context, c *Call) (err error) {
-	if err = c.req.validate(); err != nil {
+func (h *Host) newCall(ctx context.Context, req Request) *Call {
+	c := &Call{host: h, req: req, arrived: h.clock()}
+	_, theirs := ctx.Deadline()
+	c.unasked = !theirs
+	return c
+}
+
+func (h *Host) open(ctx context.Context, c *Call) error {
+	if err := c.req.validate(); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return ended(ctx, "before the call reached the host")
 	}
-	if c.target, err = h.resolve(ctx, c.req); err != nil {
-		return err
-	}
-	c.arrive()
-	if err = c.target.check(c.req); err != nil {
-		return err
-	}
 	nested := lineageOf(ctx) != nil
+	if h.routes != nil {
+		return h.routes.open(ctx, c, nested)
+	}
+	return h.openHere(ctx, ctx, c, nested)
+}
+
+// openHere runs a call on this node; wait bounds the time until a worker has it, ctx
+// the whole call. accepted: it may begin while the host drains.
+func (h *Host) openHere(wait, ctx context.Context, c *Call, accepted bool) error {
+	if err := c.aim(wait); err != nil {
+		return err
+	}
 	if c.target.pool == nil {
-		return h.begin(ctx, ctx, c, nested)
+		return h.begin(wait, ctx, c, accepted)
+	}
+	if c.attempt.Load() != nil { // a further attempt, which the breaker needn't let through once more
+		return h.begin(wait, ctx, c, accepted)
 	}
 	probe, err := c.target.pool.breaker.admit(time.Now())
 	if err != nil {
 		return err
 	}
 	c.probe.Store(probe)
-	if !c.req.Input {
+	if !c.req.Input && c.again == nil {
 		c.again = func(wait context.Context) error { return h.beginAgain(wait, ctx, c) }
 	}
-	if err = h.begin(ctx, ctx, c, nested); err != nil {
+	if err = h.begin(wait, ctx, c, accepted); err != nil {
 		c.target.pool.breaker.giveBack(c.probe.Swap(0))
 	}
 	return err
+}
+
+// aim finds what the call runs here, and counts it, once.
+func (c *Call) aim(ctx context.Context) error {
+	if c.aimed() {
+		return nil
+	}
+	t, err := c.host.resolve(ctx, c.req)
+	if err != nil {
+		return err
+	}
+	c.target = t
+	c.arrive()
+	return c.target.check(c.req)
 }
 
 // check refuses what the tool can't take.
@@ -144,7 +178,7 @@ func (c *Call) place(ctx context.Context, v *visit, t *ticket) (*attempt, error)
 		}
 		c.target.pool.release(g)
 		t.served = true
-		if errdefs.ReasonOf(err) == errdefs.SessionMoved && c.mayOffer() {
+		if errdefs.ReasonOf(err) == errdefs.SessionMoved && !errors.Is(err, errTheirs) && c.mayOffer() {
 			continue
 		}
 		if !neverReached(err) || !c.pause(ctx, g.member.id, err, c.tries.offers == 1) {

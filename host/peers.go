@@ -7,7 +7,9 @@ type Peers interface {
 	// Open hands a call to a node, and blocks until that one has started it, or refused
 	// it. An error without may_have_run means that the call hasn't run; host_unreachable,
 	// that the node wasn't reached; session_moved, that it isn't the session's owner.
-	// ctx bounds the whole call, and so does its end.
+	// ctx bounds the whole call, and so does its end: once it's over, Recv fails and Done
+	// is closed, whether the node answers or not. A node that is lost while the call runs
+	// ends it with host_unreachable and may_have_run.
 	Open(ctx context.Context, node string, f Forwarded) (Running, Place, error)
 	// ServeTool runs a host tool that a node offers.
 	ServeTool(ctx context.Context, node string, inv Invocation) ([]byte, error)
@@ -21,9 +23,11 @@ type Peers interface {
 type Forwarded struct {
 	Request
 
-	ID        string // the call's
-	From      string // the node that hands it on
-	Epoch     uint64 // the session's, as that one knows it; zero: no session, or none yet
+	ID    string // the call's
+	From  string // the node that hands it on
+	Epoch uint64 // the session's, as that one knows it; zero: no session, or none yet
+	// Ancestors are the sessions of the calls that this one is nested in, each once; empty
+	// stands for those without. None: it isn't nested.
 	Ancestors []SessionID
 }
 

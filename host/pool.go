@@ -17,13 +17,14 @@ import (
 // while one waits for a certain worker that one has none free, since whoever frees a
 // slot hands it on; and each grant is released exactly once.
 type pool struct {
-	name  string
-	conf  atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
-	node  string
-	log   hclog.Logger
-	tools atomic.Pointer[toolset] // nil until a worker has been ready
-	tally *tally
-	event events
+	name   string
+	conf   atomic.Pointer[PoolConfig] // replaced as a whole by a live change; what it points to isn't changed
+	node   string
+	log    hclog.Logger
+	tools  atomic.Pointer[toolset] // nil until a worker has been ready
+	tally  *tally
+	event  events
+	offers func() // told when a worker may have brought other tools
 	sizing
 	breaker *breaker
 	begun   time.Time
@@ -41,6 +42,7 @@ type pool struct {
 	waiting   int           // calls with a ticket: in a queue, or waiting for their session's turn
 	stalled   int           // calls that hold a slot while calls of their own wait for one
 	ready     int
+	open      int // slots of those workers
 	replaced  uint64
 	startErr  error         // why the newest worker couldn't start; nil when it could
 	changed   chan struct{} // closed and renewed when a worker gets ready or fails to
@@ -61,6 +63,7 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 		log:     log.With("pool", cfg.Name),
 		sizing:  newSizing(),
 		begun:   time.Now(),
+		offers:  func() {},
 		serving: map[WorkerID]*member{},
 		changed: make(chan struct{}),
 		want:    cfg.atFirst(),

@@ -18,11 +18,14 @@ type PoolConfig struct {
 	QueueTimeout time.Duration  // how long a call may wait for a worker; zero: 5 s
 	Affinity     Affinity       // of its sessions' calls; empty: AffinityHint
 	Weights      map[string]int // a caller's share of the slots beside the others', by its name; absent: 1
-	Prefetch     int            // calls that a worker is given beyond its slots, so that it needn't wait for the next; zero: none
-	StartBatch   int            // workers that start at once; zero: Config.LaunchLimit alone bounds it
-	StartDelay   time.Duration  // between one batch and the next
-	StartTimeout time.Duration  // how long a worker may take to start; zero: 60 s
-	CancelGrace  time.Duration  // how long a cancelled tool may go on before its worker is killed; zero: 500 ms
+	// Spill is how many calls may wait for each slot before one without a session goes to
+	// another node that has the pool; zero: they all stay.
+	Spill        int
+	Prefetch     int           // calls that a worker is given beyond its slots, so that it needn't wait for the next; zero: none
+	StartBatch   int           // workers that start at once; zero: Config.LaunchLimit alone bounds it
+	StartDelay   time.Duration // between one batch and the next
+	StartTimeout time.Duration // how long a worker may take to start; zero: 60 s
+	CancelGrace  time.Duration // how long a cancelled tool may go on before its worker is killed; zero: 500 ms
 	// NeighbourGrace is how long the other calls of a worker that must be killed may
 	// still take to end; zero: 2 s; negative: not at all.
 	NeighbourGrace time.Duration
@@ -137,6 +140,7 @@ func (p PoolConfig) validate(check func(ok bool, format string, args ...any)) {
 	check(p.StartDelay >= 0, "pool %q: StartDelay is negative", name)
 	check(p.Affinity.valid(), "pool %q: Affinity %q is none of hint, strict_queue and strict_fail_fast", name, names.Cut(string(p.Affinity)))
 	check(p.Prefetch >= 0 && p.Prefetch <= maxPrefetch, "pool %q: Prefetch %d isn't 0 to %d", name, p.Prefetch, maxPrefetch)
+	check(p.Spill >= 0, "pool %q: Spill is negative", name)
 	for caller, w := range p.Weights {
 		check(w >= 1 && w <= maxWeight, "pool %q: the weight of %q, %d, isn't 1 to %d", name, names.Cut(caller), w, maxWeight)
 	}

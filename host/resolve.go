@@ -42,7 +42,23 @@ func (h *Host) resolve(ctx context.Context, r Request) (target, error) {
 	if len(h.order) == 1 {
 		return h.inPool(ctx, h.order[0], r.Tool)
 	}
+	if p := h.recorded(ctx, r.Session); p != nil {
+		return h.inPool(ctx, p, r.Tool)
+	}
 	return h.inAnyPool(ctx, r.Tool)
+}
+
+// recorded is the pool of a session that this node owns and hasn't had a call of yet;
+// nil: it isn't known.
+func (h *Host) recorded(ctx context.Context, id SessionID) *pool {
+	if h.routes == nil || id == "" {
+		return nil
+	}
+	record, err := h.cfg.Registry.Session(ctx, id)
+	if err != nil {
+		return nil
+	}
+	return h.pools[record.Pool]
 }
 
 func (h *Host) poolNotFound(name string) error {
@@ -85,7 +101,11 @@ func (h *Host) inAnyPool(ctx context.Context, name string) (target, error) {
 	case 1:
 		return found[0], nil
 	}
-	return target{}, ambiguous(name, found)
+	var pools []string
+	for _, f := range found {
+		pools = append(pools, f.pool.name)
+	}
+	return target{}, ambiguous(name, pools)
 }
 
 // inStarting takes the first pool that has the tool once it has started. A pool
@@ -106,11 +126,7 @@ func (h *Host) inStarting(ctx context.Context, starting []*pool, name string) (t
 	return target{}, toolNotFound(name, "any pool", h.nearby(h.order...))
 }
 
-func ambiguous(name string, found []target) error {
-	var pools []string
-	for _, f := range found {
-		pools = append(pools, f.pool.name)
-	}
+func ambiguous(name string, pools []string) error {
 	e := errdefs.New(errdefs.InvalidArguments, "several pools have a tool %s: %s", name, strings.Join(pools, ", "))
 	e.Hint = "name the pool"
 	return e
@@ -130,7 +146,30 @@ func (h *Host) nearby(pools ...*pool) iter.Seq[string] {
 // Tools lists what can be called, sorted by name, then pool: the tools of one
 // pool, or of all and the host with an empty name. A pool that has never had a
 // worker has none yet.
+//
+// Among several nodes it's one catalogue of all, each pool's tools once: as this node
+// has them, if it does.
 func (h *Host) Tools(pool string) []OfferedTool {
+	list := h.ownTools(pool)
+	others := h.routes.list()
+	if len(others) == 0 {
+		return list
+	}
+	known := map[[2]string]bool{}
+	for _, t := range list {
+		known[[2]string{t.Name, t.Pool}] = true
+	}
+	for _, t := range others {
+		if key := [2]string{t.Name, t.Pool}; (pool == "" || pool == t.Pool) && !known[key] {
+			list = append(list, t.OfferedTool)
+			known[key] = true
+		}
+	}
+	sortTools(list)
+	return list
+}
+
+func (h *Host) ownTools(pool string) []OfferedTool {
 	list := []OfferedTool{}
 	if pool == "" {
 		for _, t := range h.tools.all() {

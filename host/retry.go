@@ -24,6 +24,7 @@ type tries struct {
 	offers int // attempts: workers that it was offered to
 	reruns int // of an idempotent call, after a crash; each allows one more offer
 	pauses int
+	looks  int // for the node that has its session, or its tool
 }
 
 // mayOffer reports whether the call may be offered to another worker.
@@ -73,19 +74,33 @@ func (c *Call) retry(ctx context.Context, a *attempt, err error) bool {
 		return false
 	}
 	a.releaseIfDone()
+	if a.away() || movedOn(err) {
+		a.run.Cancel(err)
+		return c.host.routes.pause(ctx, c) && again(ctx) == nil
+	}
 	return c.pause(ctx, a.grant.member.id, err, false) && again(ctx) == nil
 }
 
 // mayRerun decides; a rerun is counted.
 func (c *Call) mayRerun(err error) bool {
-	if neverReached(err) {
+	routed := c.host.routes != nil && !c.handed && movedOn(err)
+	if neverReached(err) || routed && !errdefs.MayHaveRun(err) {
 		return true
 	}
 	r := errdefs.ReasonOf(err)
-	if !c.idempotent() || r != errdefs.WorkerCrashed && r != errdefs.WorkerHung {
-		return false
+	if !routed && (c.attempt.Load().away() || r != errdefs.WorkerCrashed && r != errdefs.WorkerHung) {
+		return false // another node has rerun what it could
 	}
-	if c.tries.reruns >= c.target.pool.cfg().Barrier.Retries {
+	return c.idempotent() && c.rerun()
+}
+
+// rerun counts another run of a call that may have run, unless there were enough.
+func (c *Call) rerun() bool {
+	most := 1
+	if p := c.target.pool; p != nil {
+		most = p.cfg().Barrier.Retries
+	}
+	if c.tries.reruns >= most {
 		return false
 	}
 	c.tries.reruns++

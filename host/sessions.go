@@ -28,6 +28,7 @@ type sessions struct {
 	registry Registry
 	max      int64
 	log      hclog.Logger
+	routes   *routes // nil: all sessions are this node's
 
 	byID  sync.Map // SessionID to *session
 	count atomic.Int64

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 type SessionStatus struct {
 	Session
 
-	Node      string
+	Node      string    // that answers for it
 	ExpiresAt time.Time // unless it's used before; zero: never, or not known here
 }
 
@@ -24,7 +25,7 @@ func (h *Host) SessionStatuses(ctx context.Context, pool string) ([]SessionStatu
 	now := time.Now()
 	for _, r := range records {
 		if pool == "" || pool == r.Pool {
-			list = append(list, SessionStatus{Session: r, Node: h.cfg.Node, ExpiresAt: h.sessions.find(r.ID).expiresAt(now)})
+			list = append(list, SessionStatus{Session: r, Node: cmp.Or(r.Owner.Node, h.cfg.Node), ExpiresAt: h.sessions.find(r.ID).expiresAt(now)})
 		}
 	}
 	return list, nil

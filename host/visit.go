@@ -53,6 +53,8 @@ func (v *visit) lookUp(ctx context.Context, p *pool) error {
 	}
 	record, err := v.table.registry.Session(ctx, s.id)
 	switch {
+	case err == nil && v.table.own(record) != nil:
+		return v.table.own(record)
 	case err == nil && record.Pool != p.name:
 		return otherPool(s.id, record.Pool, p.name)
 	case err == nil:
@@ -129,6 +131,9 @@ func (v *visit) open(ctx context.Context, m *member) error {
 		ID: v.session.id, Pool: m.pool.name, Home: m.id, TTL: m.pool.cfg().SessionTTL, OpenedAt: time.Now(),
 		Affinity: v.affinity, Concurrent: v.req.Concurrent,
 	})
+	if err == nil {
+		err = v.table.own(record)
+	}
 	if err != nil {
 		return err
 	}
@@ -161,6 +166,9 @@ func (v *visit) rebind(ctx context.Context, m *member) (again bool, err error) {
 	record, err := v.table.registry.BindSession(ctx, s.record.ID, m.id, s.record.Epoch)
 	if errdefs.ReasonOf(err) == errdefs.Conflict {
 		record, err = v.table.registry.Session(ctx, s.record.ID)
+	}
+	if err == nil {
+		err = v.table.own(record)
 	}
 	if err != nil {
 		return false, err

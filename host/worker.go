@@ -188,6 +188,9 @@ type Invocation struct {
 	Stream   bool      // the caller takes chunks
 	Input    bool      // the caller sends chunks
 	Metadata map[string]string
+	// Ancestors are, for a host tool of another node, the sessions of the calls that it's
+	// nested in: see Forwarded.
+	Ancestors []SessionID
 }
 
 // Description is what a worker offers.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
 )
 
 const (
@@ -144,8 +145,29 @@ const maxHosts = 32
 // behind it. The id is what the caller has checked; nothing but the key and
 // the hosts is taken from the request.
 //
-// Errors: invalid_arguments for a request that isn't one.
+// Errors: invalid_arguments for a request or an id that isn't one.
 func (a *Authority) Sign(request []byte, node string) ([]byte, error) {
+	if err := names.CheckID("node", node); err != nil {
+		return nil, err
+	}
+	return a.sign(request, &x509.Certificate{
+		Subject: pkix.Name{CommonName: node}, URIs: []*url.URL{NodeURI(node)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// SignClient is the same for a client, whose certificate is good for the API alone.
+func (a *Authority) SignClient(request []byte, name string) ([]byte, error) {
+	if err := names.CheckID("client", name); err != nil {
+		return nil, err
+	}
+	return a.sign(request, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, URIs: []*url.URL{ClientURI(name)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+func (a *Authority) sign(request []byte, template *x509.Certificate) ([]byte, error) {
 	r, err := x509.ParseCertificateRequest(request)
 	if err == nil {
 		err = r.CheckSignature()
@@ -157,16 +179,21 @@ func (a *Authority) Sign(request []byte, node string) ([]byte, error) {
 		return nil, errdefs.New(errdefs.InvalidArguments, "a certificate for more than %d hosts", maxHosts)
 	}
 	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: node}, URIs: []*url.URL{NodeURI(node)},
-		DNSNames: r.DNSNames, IPAddresses: r.IPAddresses, NotBefore: now.Add(-clockDrift), NotAfter: now.Add(nodeLife),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
+	template.SerialNumber, template.KeyUsage = serial(), x509.KeyUsageDigitalSignature
+	template.DNSNames, template.IPAddresses = r.DNSNames, r.IPAddresses
+	template.NotBefore, template.NotAfter = now.Add(-clockDrift), earlier(now.Add(nodeLife), a.certificate.NotAfter)
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, r.PublicKey, a.key)
 	if err != nil {
 		return nil, errdefs.Wrap(errdefs.InvalidArguments, err, "the request for a certificate")
 	}
 	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), a.PEM()...), nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // Save writes a node's certificate, its key and its authority's certificate into dir.

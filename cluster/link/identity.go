@@ -3,9 +3,7 @@ package link
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -122,16 +120,17 @@ func (i *Identity) current() *material {
 	return m
 }
 
-// serverConfig demands a certificate of whoever doesn't come to join.
+// serverConfig demands a certificate of whoever doesn't come to join. No session is
+// taken up again: each connection proves anew who it is.
 func (i *Identity) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			m := i.current()
 			c := &tls.Config{
-				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{m.certificate},
-				ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: m.authority,
-				NextProtos: []string{speakRaft.alpn(), speakNode.alpn()},
+				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{m.certificate}, SessionTicketsDisabled: true,
+				ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: m.authority, VerifyConnection: verifyCaller,
+				NextProtos: []string{speakRaft.alpn(), speakNode.alpn(), speakAPI.alpn()},
 			}
 			if len(hello.SupportedProtos) == 1 && named(hello.SupportedProtos[0]) == speakJoin {
 				c.ClientAuth, c.ClientCAs, c.NextProtos = tls.NoClientCert, nil, []string{speakJoin.alpn()}
@@ -139,6 +138,19 @@ func (i *Identity) serverConfig() *tls.Config {
 			return c, nil
 		},
 	}
+}
+
+// verifyCaller checks that whoever shows a certificate of the authority may speak
+// what it asked for.
+func verifyCaller(s tls.ConnectionState) error {
+	p, who := named(s.NegotiatedProtocol), Who{}
+	if len(s.PeerCertificates) > 0 {
+		who = whoOf(s.PeerCertificates[0])
+	}
+	if !p.admits(who) {
+		return errdefs.New(errdefs.Unauthenticated, "a %s may not speak %q here", who.Kind, s.NegotiatedProtocol)
+	}
+	return nil
 }
 
 // clientConfig checks the node that was reached. A certificate of the authority
@@ -162,29 +174,15 @@ func verifyNode(s tls.ConnectionState, authority *x509.CertPool, node, host stri
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: authority, Intermediates: rest}); err != nil {
 		return errdefs.Wrap(errdefs.Unauthenticated, err, "the other node's certificate")
 	}
-	switch is := nodeOf(leaf); {
-	case is == "":
+	switch is := whoOf(leaf); {
+	case is.Kind != Node:
+		return errdefs.New(errdefs.Unauthenticated, "the other end shows the certificate of a %s, not a node's", is.Kind)
+	case is.Name == "":
 		if err := leaf.VerifyHostname(host); err != nil {
 			return errdefs.Wrap(errdefs.Unauthenticated, err, "a certificate that names no node")
 		}
-	case node != "" && is != node:
-		return errdefs.New(errdefs.Unauthenticated, "this is node %s, where %s was expected", is, node)
+	case node != "" && is.Name != node:
+		return errdefs.New(errdefs.Unauthenticated, "this is node %s, where %s was expected", is.Name, node)
 	}
 	return nil
-}
-
-const nodeScheme, nodePrefix = "snakepit", "node/"
-
-// NodeURI is what a certificate says of whose it is: a URI among its alternative
-// names, snakepit:node/ID.
-func NodeURI(node string) *url.URL { return &url.URL{Scheme: nodeScheme, Opaque: nodePrefix + node} }
-
-// nodeOf is the node that a certificate names; empty for none.
-func nodeOf(c *x509.Certificate) string {
-	for _, u := range c.URIs {
-		if id, ok := strings.CutPrefix(u.Opaque, nodePrefix); ok && u.Scheme == nodeScheme {
-			return id
-		}
-	}
-	return ""
 }

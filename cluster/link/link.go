@@ -14,9 +14,13 @@ import (
 )
 
 const (
-	greetWait   = 5 * time.Second // for a connection's first byte, or its TLS handshake
-	mostGreeted = 256             // connections that may be in that state
-	mostUntaken = 64              // connections of one protocol that nobody has accepted
+	greetWait   = 5 * time.Second  // for a connection's first byte, or its TLS handshake
+	mostGreeted = 256              // connections that may be in that state
+	mostUntaken = 64               // connections of one protocol that nobody has accepted
+	mostJoining = 32               // connections of newcomers that may be open
+	mostClients = 8192             // those of clients
+	mostNodes   = 1024             // those of nodes, for Raft and for the rest each
+	joinLife    = 30 * time.Second // for all that a newcomer has to say
 )
 
 // Config says where a link listens, and who it trusts. Only Addr must be set.
@@ -33,7 +37,7 @@ type Link struct {
 	log      hclog.Logger
 	listener net.Listener
 	doors    map[protocol]*door
-	greeting chan struct{} // one token a connection that hasn't said what it wants
+	lobby    *lobby
 
 	mu     sync.Mutex // guards all below
 	closed bool
@@ -58,10 +62,10 @@ func Listen(ctx context.Context, cfg Config) (*Link, error) {
 	}
 	n := &Link{
 		cfg: cfg, log: cfg.Logger.Named("link"), listener: l,
-		doors: map[protocol]*door{}, greeting: make(chan struct{}, mostGreeted), open: map[net.Conn]struct{}{},
+		doors: map[protocol]*door{}, lobby: newLobby(), open: map[net.Conn]struct{}{},
 	}
 	for _, p := range protocols() {
-		n.doors[p] = &door{link: n, protocol: p, arrived: make(chan net.Conn, mostUntaken), ended: make(chan struct{})}
+		n.doors[p] = newDoor(n, p)
 	}
 	return n, nil
 }
@@ -135,15 +139,11 @@ func (l *Link) accept(ctx context.Context, greeters *sync.WaitGroup) error {
 			}
 			return err
 		}
-		select {
-		case l.greeting <- struct{}{}:
-			greeters.Go(func() {
-				defer func() { <-l.greeting }()
-				l.greet(ctx, conn)
-			})
-		default: // too many say nothing
-			_ = conn.Close()
-		}
+		place := l.lobby.enter(conn)
+		greeters.Go(func() {
+			defer l.lobby.leave(place)
+			l.greet(ctx, conn)
+		})
 	}
 }
 
@@ -163,53 +163,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// greet learns what a connection is for, and hands it on.
-func (l *Link) greet(ctx context.Context, raw net.Conn) {
-	if !l.track(raw) {
-		_ = raw.Close()
-		return
-	}
-	conn, p, err := l.identify(ctx, raw)
-	if err != nil {
-		l.log.Debug("a connection was refused", "from", raw.RemoteAddr(), "error", err)
-		l.forget(raw)
-		return
-	}
-	if !l.doors[p].enter(&tracked{Conn: conn, raw: raw, link: l}) {
-		l.forget(raw)
-	}
-}
-
-func (l *Link) identify(ctx context.Context, raw net.Conn) (net.Conn, protocol, error) {
-	deadline := time.Now().Add(greetWait)
-	if err := raw.SetDeadline(deadline); err != nil {
-		return nil, 0, err
-	}
-	conn, p, err := l.introduction(ctx, raw)
-	if err != nil {
-		return nil, 0, err
-	}
-	if l.doors[p] == nil {
-		return nil, 0, errdefs.New(errdefs.Unauthenticated, "it speaks nothing that is spoken here")
-	}
-	return conn, p, raw.SetDeadline(time.Time{})
-}
-
-func (l *Link) introduction(ctx context.Context, raw net.Conn) (net.Conn, protocol, error) {
-	if l.cfg.Identity == nil {
-		var first [1]byte
-		if _, err := raw.Read(first[:]); err != nil {
-			return nil, 0, err
-		}
-		return raw, protocol(first[0]), nil
-	}
-	conn := tls.Server(raw, l.cfg.Identity.serverConfig())
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, 0, err
-	}
-	return conn, named(conn.ConnectionState().NegotiatedProtocol), nil
 }
 
 // dial opens a connection to another node; node is its id, empty when that isn't

@@ -3,6 +3,7 @@ package link_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -109,7 +110,7 @@ func closed(t *testing.T, c net.Conn, err error) net.Conn {
 
 func anyNode(raft.ServerAddress) string { return "" }
 
-func TestThreeProtocolsShareAPort(t *testing.T) {
+func TestProtocolsOfNodesShareAPort(t *testing.T) {
 	t.Parallel()
 	a, _ := authority(t)
 	for name, ids := range map[string][2]*link.Identity{
@@ -161,10 +162,11 @@ func TestNodeOfAnotherAuthorityIsRefusedByBothSides(t *testing.T) {
 
 func TestCertificateWithoutANodeMustBeForTheHostDialled(t *testing.T) {
 	t.Parallel()
-	a, _ := authority(t)
-	client := running(t, identity(t, signed(t, a, "two")))
+	a := newOutside(t)
+	both := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	client := running(t, identity(t, a.issue(t, both, "127.0.0.2")))
 	for host, ok := range map[string]bool{"127.0.0.1": true, "db.example": false} {
-		server := running(t, identity(t, signed(t, a, "", host)))
+		server := running(t, identity(t, a.issue(t, both, host)))
 		c, err := client.DialNode(t.Context(), server.Addr(), "one")
 		if err == nil {
 			_ = c.Close()

@@ -3,15 +3,17 @@ package link
 // protocol is what is spoken over a connection.
 type protocol byte
 
-// The protocols. The values are the first byte of a connection without TLS.
+// The protocols. The values are the first byte of a connection without TLS: that of
+// the API is the first of what every HTTP/2 client begins with.
 const (
 	speakRaft protocol = 1 + iota
 	speakNode
 	speakJoin
+	speakAPI protocol = 'P'
 )
 
 // protocols are all there are.
-func protocols() []protocol { return []protocol{speakRaft, speakNode, speakJoin} }
+func protocols() []protocol { return []protocol{speakRaft, speakNode, speakJoin, speakAPI} }
 
 // alpn is the protocol's name under TLS.
 func (p protocol) alpn() string {
@@ -22,6 +24,8 @@ func (p protocol) alpn() string {
 		return "snakepit-node/1"
 	case speakJoin:
 		return "snakepit-join/1"
+	case speakAPI:
+		return "h2"
 	}
 	return ""
 }
@@ -34,4 +38,29 @@ func named(alpn string) protocol {
 		}
 	}
 	return 0
+}
+
+// admits reports whether somebody may speak it under TLS. Nobody but a node is
+// let in where the nodes speak, whatever else its certificate is good for.
+func (p protocol) admits(who Who) bool {
+	switch p {
+	case speakJoin:
+		return true
+	case speakAPI:
+		return who.Kind != Stranger
+	case speakRaft, speakNode:
+		return who.Kind == Node
+	}
+	return false
+}
+
+// most is how many connections that speak it a link lets others have at a time.
+func (p protocol) most() int {
+	switch p {
+	case speakJoin:
+		return mostJoining
+	case speakAPI:
+		return mostClients
+	}
+	return mostNodes
 }

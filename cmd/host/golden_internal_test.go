@@ -46,7 +46,7 @@ func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
-		"upgrade", "config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion",
+		"upgrade", "cluster", "config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion",
 	} {
 		name := strings.TrimSpace("snakepit " + command)
 		o := runWith(t.Context(), t, &fakeHost{}, nil, append(strings.Fields(command), "--help")...)

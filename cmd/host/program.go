@@ -116,7 +116,7 @@ command failed, or 2 when the command line was wrong.`,
 	p.addGlobalFlags(root)
 	root.AddCommand(p.callCommand(), p.serveCommand(), p.statusCommand(), p.poolsCommand(), p.workersCommand(),
 		p.sessionsCommand(), p.topCommand(), p.logsCommand(), p.toolsCommand(),
-		p.reloadCommand(), p.drainCommand(), p.killCommand(), p.upgradeCommand(), p.configCommand(), p.cleanupCommand(), p.hardwareCommand(),
+		p.reloadCommand(), p.drainCommand(), p.killCommand(), p.upgradeCommand(), p.clusterCommand(), p.configCommand(), p.cleanupCommand(), p.hardwareCommand(),
 		p.versionCommand(), p.completionCommand())
 	return root
 }

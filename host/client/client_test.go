@@ -63,6 +63,12 @@ func (b *breakable) breakAll() {
 
 func start(t *testing.T, tools ...hosttest.Tool) *rig {
 	t.Helper()
+	return startWith(t, rpc.Config{Version: "1.2.3"}, tools...)
+}
+
+// startWith is start with a server of its own making.
+func startWith(t *testing.T, cfg rpc.Config, tools ...hosttest.Tool) *rig {
+	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // t.TempDir may be too long for a socket
 	if err != nil {
@@ -85,7 +91,7 @@ func start(t *testing.T, tools ...hosttest.Tool) *rig {
 	var all sync.WaitGroup
 	all.Go(func() { _ = engine.Run(ctx) })
 	all.Go(func() {
-		if err := rpc.NewServer(engine, rpc.Config{Version: "1.2.3"}).Serve(ctx, r.listener); err != nil {
+		if err := rpc.NewServer(engine, cfg).Serve(ctx, r.listener); err != nil {
 			t.Error(err)
 		}
 	})

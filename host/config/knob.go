@@ -74,6 +74,7 @@ type Knob struct {
 	Layer   string // what it governs
 	Effect  Effect
 	Text    string // one sentence
+	Secret  bool   // it's never shown
 
 	check func(v any) error // what the range can't say; nil: nothing
 	slot

@@ -142,6 +142,7 @@ func (r *rules) judgeFaults(d *draft, key func(string) string) {
 
 // judgeHost derives the host's deadlines from what its pools were given.
 func (r *rules) judgeHost(d *draft) {
+	r.judgeCluster(d)
 	s := &d.values
 	if !d.isSet("call_timeout") {
 		longest := s.CallTimeout
@@ -160,4 +161,30 @@ func (r *rules) judgeHost(d *draft) {
 		}
 		d.derive("stream_timeout", s.CallTimeout, "call_timeout")
 	}
+}
+
+// judgeCluster refuses what means something for a node of a cluster alone.
+func (r *rules) judgeCluster(d *draft) {
+	s := &d.values
+	if s.ClusterListen == "" {
+		for _, knob := range []string{"cluster_advertise", "join", "join_token", "tls_dir"} {
+			if d.isSet(knob) && !r.empty(d, knob) {
+				r.reader.fault(d.origins[knob], knob, "it means nothing without cluster_listen")
+			}
+		}
+		return
+	}
+	if s.JoinToken != "" && len(s.Join) == 0 {
+		r.warn(d, "join_token", "join_token", "it means nothing without join")
+	}
+}
+
+func (r *rules) empty(d *draft, knob string) bool {
+	switch v := d.table.named[knob].knob.get(&d.values).(type) {
+	case string:
+		return v == ""
+	case []string:
+		return len(v) == 0
+	}
+	return false
 }

@@ -29,6 +29,15 @@ type Settings struct {
 	Isolation       string
 	Cgroups         string
 
+	// Of the host: its cluster.
+	ClusterListen    string // empty: it's no node of one
+	ClusterAdvertise string
+	Join             []string
+	JoinToken        string
+	TLSDir           string
+	Timing           string
+	RehomeAfter      time.Duration
+
 	// Of a pool: what its workers are.
 	Adapter       string
 	Python        string

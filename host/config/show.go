@@ -42,8 +42,13 @@ func values(s *Settings, origins map[string]Origin, want func(Knob) bool) []Valu
 	return all
 }
 
-// hide masks what may be a secret: the values of variables that are called so.
+const masked = "********"
+
+// hide masks what is a secret, or may be: the values of variables that are called so.
 func hide(k Knob, v any) any {
+	if k.Secret && v != "" {
+		return masked
+	}
 	env, ok := v.(map[string]string)
 	if !ok || k.Name != "env" {
 		return v
@@ -51,7 +56,7 @@ func hide(k Knob, v any) any {
 	shown := maps.Clone(env)
 	for name := range env {
 		if isSecret(name) {
-			shown[name] = "********"
+			shown[name] = masked
 		}
 	}
 	return shown

@@ -9,7 +9,7 @@ import (
 func Knobs() []Knob {
 	return slices.Concat(
 		workerKnobs(), sizeKnobs(), scheduleKnobs(), callKnobs(), sessionKnobs(),
-		startKnobs(), recycleKnobs(), retryKnobs(), barrierKnobs(), breakerKnobs(), heartbeatKnobs(), limitKnobs(), hostKnobs(),
+		startKnobs(), recycleKnobs(), retryKnobs(), barrierKnobs(), breakerKnobs(), heartbeatKnobs(), limitKnobs(), hostKnobs(), clusterKnobs(),
 	)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
@@ -42,6 +43,8 @@ type Config struct {
 	// StopTimeout says how long running calls may still use the API once Serve's ctx
 	// has ended; nil: 2 s.
 	StopTimeout func() time.Duration
+	// Cluster answers for the node that the host is; the zero value: it's none.
+	Cluster Cluster
 }
 
 // Server serves one host.
@@ -75,9 +78,9 @@ func NewServer(engine *host.Host, cfg Config) *Server {
 	return &Server{api: &api{engine: engine, cfg: cfg, ending: make(chan struct{})}}
 }
 
-// Serve takes connections from l until ctx ends, then lets calls finish for
-// StopTimeout, and closes l. It's called once.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+// Serve takes connections from all listeners until ctx ends, or one of them does, then
+// lets calls finish for StopTimeout, and closes them. It's called once.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	g := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(4*window),
@@ -87,16 +90,27 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		grpc.WaitForHandlers(true),
 	)
 	snakepitv1.RegisterHostServer(g, s.api)
+	snakepitv1.RegisterClusterServer(g, &membership{cluster: s.api.cfg.Cluster})
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var quiet []*quietListener
+	for _, l := range listeners {
+		quiet = append(quiet, newQuietListener(l))
+	}
 	stopped := make(chan struct{})
-	quiet := newQuietListener(l)
 	defer context.AfterFunc(ctx, func() {
 		defer close(stopped)
 		s.api.stop(ctx, g, quiet)
 	})()
-	err := g.Serve(quiet)
-	if ctx.Err() != nil {
-		<-stopped
+	var serving errgroup.Group
+	for _, l := range quiet {
+		serving.Go(func() error {
+			defer cancel() // the others end with it
+			return g.Serve(l)
+		})
 	}
+	err := serving.Wait()
+	<-stopped
 	g.Stop() // ends what a broken listener left
 	s.api.readers.Wait()
 	if errors.Is(err, grpc.ErrServerStopped) {
@@ -108,10 +122,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // stop ends the server within StopTimeout, politely if it can: nobody who comes or
 // calls now is turned away, what runs may finish, and then the clients that serve
 // tools are told to go.
-func (a *api) stop(ctx context.Context, g *grpc.Server, l *quietListener) {
+func (a *api) stop(ctx context.Context, g *grpc.Server, listeners []*quietListener) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.StopTimeout())
 	defer cancel()
-	l.quiet(ctx)
+	var hushing sync.WaitGroup
+	for _, l := range listeners {
+		hushing.Go(func() { l.quiet(ctx) })
+	}
+	hushing.Wait()
 	defer context.AfterFunc(ctx, g.Stop)()
 	var polite sync.WaitGroup
 	polite.Go(g.GracefulStop)
@@ -175,10 +193,14 @@ func (a *api) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo,
 	return next(srv, ss)
 }
 
-// outcome is the one place where errors, and panics, become statuses.
 func (a *api) outcome(method string, panicked any, err error) error {
+	return outcome(a.cfg.Logger, method, panicked, err)
+}
+
+// outcome is the one place where errors, and panics, become statuses.
+func outcome(log hclog.Logger, method string, panicked any, err error) error {
 	if panicked != nil {
-		a.cfg.Logger.Error("a request panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
+		log.Error("a request panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
 		err = errdefs.New(errdefs.Internal, "internal error")
 	}
 	return errdefs.ToStatus(errdefs.FromStatus(err)) // some are gRPC's own, like its limit of a message's size

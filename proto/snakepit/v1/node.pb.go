@@ -874,6 +874,180 @@ func (*TransferResponse) Descriptor() ([]byte, []int) {
 	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
+// PlaceRequest asks for room.
+type PlaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who asks: it gets other nodes than itself.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The pool.
+	Pool string `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	// For how many sessions; at most 10,000.
+	Sessions      uint32 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceRequest) Reset() {
+	*x = PlaceRequest{}
+	mi := &file_snakepit_v1_node_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceRequest) ProtoMessage() {}
+
+func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_node_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
+func (*PlaceRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PlaceRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PlaceRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PlaceRequest) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+// PlaceResponse says where it is.
+type PlaceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Fewer than were asked for, where there's less room.
+	Places        []*NodePlace `protobuf:"bytes,1,rep,name=places,proto3" json:"places,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceResponse) Reset() {
+	*x = PlaceResponse{}
+	mi := &file_snakepit_v1_node_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceResponse) ProtoMessage() {}
+
+func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_node_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
+func (*PlaceResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PlaceResponse) GetPlaces() []*NodePlace {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+// NodePlace is room on one node.
+type NodePlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its incarnation.
+	Incarnation uint64 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// For how many sessions.
+	Sessions      uint32 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodePlace) Reset() {
+	*x = NodePlace{}
+	mi := &file_snakepit_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodePlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodePlace) ProtoMessage() {}
+
+func (x *NodePlace) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodePlace.ProtoReflect.Descriptor instead.
+func (*NodePlace) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *NodePlace) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NodePlace) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *NodePlace) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
 var File_snakepit_v1_node_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_node_proto_rawDesc = "" +
@@ -923,7 +1097,17 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\x0fTransferRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tpassed_on\x18\x02 \x01(\bR\bpassedOn\"\x12\n" +
-	"\x10TransferResponse2\xed\x03\n" +
+	"\x10TransferResponse\"N\n" +
+	"\fPlaceRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\rR\bsessions\"?\n" +
+	"\rPlaceResponse\x12.\n" +
+	"\x06places\x18\x01 \x03(\v2\x16.snakepit.v1.NodePlaceR\x06places\"Y\n" +
+	"\tNodePlace\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\rR\bsessions2\xad\x04\n" +
 	"\x04Node\x12J\n" +
 	"\tIntroduce\x12\x1d.snakepit.v1.IntroduceRequest\x1a\x1e.snakepit.v1.IntroduceResponse\x12;\n" +
 	"\x04Join\x12\x18.snakepit.v1.JoinRequest\x1a\x19.snakepit.v1.JoinResponse\x12>\n" +
@@ -931,7 +1115,8 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\aPropose\x12\x1b.snakepit.v1.ProposeRequest\x1a\x1c.snakepit.v1.ProposeResponse\x12J\n" +
 	"\tReadIndex\x12\x1d.snakepit.v1.ReadIndexRequest\x1a\x1e.snakepit.v1.ReadIndexResponse\x12A\n" +
 	"\x06Remove\x12\x1a.snakepit.v1.RemoveRequest\x1a\x1b.snakepit.v1.RemoveResponse\x12G\n" +
-	"\bTransfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\bTransfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponse\x12>\n" +
+	"\x05Place\x12\x19.snakepit.v1.PlaceRequest\x1a\x1a.snakepit.v1.PlaceResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_node_proto_rawDescOnce sync.Once
@@ -945,7 +1130,7 @@ func file_snakepit_v1_node_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_node_proto_rawDescData
 }
 
-var file_snakepit_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_snakepit_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_snakepit_v1_node_proto_goTypes = []any{
 	(*NodeAddress)(nil),       // 0: snakepit.v1.NodeAddress
 	(*IntroduceRequest)(nil),  // 1: snakepit.v1.IntroduceRequest
@@ -963,34 +1148,40 @@ var file_snakepit_v1_node_proto_goTypes = []any{
 	(*RemoveResponse)(nil),    // 13: snakepit.v1.RemoveResponse
 	(*TransferRequest)(nil),   // 14: snakepit.v1.TransferRequest
 	(*TransferResponse)(nil),  // 15: snakepit.v1.TransferResponse
-	(*NodeRecord)(nil),        // 16: snakepit.v1.NodeRecord
-	(*RegistryOutcome)(nil),   // 17: snakepit.v1.RegistryOutcome
+	(*PlaceRequest)(nil),      // 16: snakepit.v1.PlaceRequest
+	(*PlaceResponse)(nil),     // 17: snakepit.v1.PlaceResponse
+	(*NodePlace)(nil),         // 18: snakepit.v1.NodePlace
+	(*NodeRecord)(nil),        // 19: snakepit.v1.NodeRecord
+	(*RegistryOutcome)(nil),   // 20: snakepit.v1.RegistryOutcome
 }
 var file_snakepit_v1_node_proto_depIdxs = []int32{
 	0,  // 0: snakepit.v1.IntroduceRequest.self:type_name -> snakepit.v1.NodeAddress
 	0,  // 1: snakepit.v1.IntroduceResponse.known:type_name -> snakepit.v1.NodeAddress
-	16, // 2: snakepit.v1.JoinRequest.node:type_name -> snakepit.v1.NodeRecord
+	19, // 2: snakepit.v1.JoinRequest.node:type_name -> snakepit.v1.NodeRecord
 	5,  // 3: snakepit.v1.RenewRequest.pools:type_name -> snakepit.v1.PoolRoom
-	17, // 4: snakepit.v1.ProposeResponse.outcomes:type_name -> snakepit.v1.RegistryOutcome
-	1,  // 5: snakepit.v1.Node.Introduce:input_type -> snakepit.v1.IntroduceRequest
-	3,  // 6: snakepit.v1.Node.Join:input_type -> snakepit.v1.JoinRequest
-	6,  // 7: snakepit.v1.Node.Renew:input_type -> snakepit.v1.RenewRequest
-	8,  // 8: snakepit.v1.Node.Propose:input_type -> snakepit.v1.ProposeRequest
-	10, // 9: snakepit.v1.Node.ReadIndex:input_type -> snakepit.v1.ReadIndexRequest
-	12, // 10: snakepit.v1.Node.Remove:input_type -> snakepit.v1.RemoveRequest
-	14, // 11: snakepit.v1.Node.Transfer:input_type -> snakepit.v1.TransferRequest
-	2,  // 12: snakepit.v1.Node.Introduce:output_type -> snakepit.v1.IntroduceResponse
-	4,  // 13: snakepit.v1.Node.Join:output_type -> snakepit.v1.JoinResponse
-	7,  // 14: snakepit.v1.Node.Renew:output_type -> snakepit.v1.RenewResponse
-	9,  // 15: snakepit.v1.Node.Propose:output_type -> snakepit.v1.ProposeResponse
-	11, // 16: snakepit.v1.Node.ReadIndex:output_type -> snakepit.v1.ReadIndexResponse
-	13, // 17: snakepit.v1.Node.Remove:output_type -> snakepit.v1.RemoveResponse
-	15, // 18: snakepit.v1.Node.Transfer:output_type -> snakepit.v1.TransferResponse
-	12, // [12:19] is the sub-list for method output_type
-	5,  // [5:12] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	20, // 4: snakepit.v1.ProposeResponse.outcomes:type_name -> snakepit.v1.RegistryOutcome
+	18, // 5: snakepit.v1.PlaceResponse.places:type_name -> snakepit.v1.NodePlace
+	1,  // 6: snakepit.v1.Node.Introduce:input_type -> snakepit.v1.IntroduceRequest
+	3,  // 7: snakepit.v1.Node.Join:input_type -> snakepit.v1.JoinRequest
+	6,  // 8: snakepit.v1.Node.Renew:input_type -> snakepit.v1.RenewRequest
+	8,  // 9: snakepit.v1.Node.Propose:input_type -> snakepit.v1.ProposeRequest
+	10, // 10: snakepit.v1.Node.ReadIndex:input_type -> snakepit.v1.ReadIndexRequest
+	12, // 11: snakepit.v1.Node.Remove:input_type -> snakepit.v1.RemoveRequest
+	14, // 12: snakepit.v1.Node.Transfer:input_type -> snakepit.v1.TransferRequest
+	16, // 13: snakepit.v1.Node.Place:input_type -> snakepit.v1.PlaceRequest
+	2,  // 14: snakepit.v1.Node.Introduce:output_type -> snakepit.v1.IntroduceResponse
+	4,  // 15: snakepit.v1.Node.Join:output_type -> snakepit.v1.JoinResponse
+	7,  // 16: snakepit.v1.Node.Renew:output_type -> snakepit.v1.RenewResponse
+	9,  // 17: snakepit.v1.Node.Propose:output_type -> snakepit.v1.ProposeResponse
+	11, // 18: snakepit.v1.Node.ReadIndex:output_type -> snakepit.v1.ReadIndexResponse
+	13, // 19: snakepit.v1.Node.Remove:output_type -> snakepit.v1.RemoveResponse
+	15, // 20: snakepit.v1.Node.Transfer:output_type -> snakepit.v1.TransferResponse
+	17, // 21: snakepit.v1.Node.Place:output_type -> snakepit.v1.PlaceResponse
+	14, // [14:22] is the sub-list for method output_type
+	6,  // [6:14] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_node_proto_init() }
@@ -1005,7 +1196,7 @@ func file_snakepit_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_node_proto_rawDesc), len(file_snakepit_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

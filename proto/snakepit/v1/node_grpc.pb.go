@@ -26,6 +26,7 @@ const (
 	Node_ReadIndex_FullMethodName = "/snakepit.v1.Node/ReadIndex"
 	Node_Remove_FullMethodName    = "/snakepit.v1.Node/Remove"
 	Node_Transfer_FullMethodName  = "/snakepit.v1.Node/Transfer"
+	Node_Place_FullMethodName     = "/snakepit.v1.Node/Place"
 )
 
 // NodeClient is the client API for Node service.
@@ -51,6 +52,8 @@ type NodeClient interface {
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
 	// Transfer makes another node the leader. It's passed on to the leader.
 	Transfer(ctx context.Context, in *TransferRequest, opts ...grpc.CallOption) (*TransferResponse, error)
+	// Place finds nodes that have room for sessions. Only the leader does it.
+	Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*PlaceResponse, error)
 }
 
 type nodeClient struct {
@@ -131,6 +134,16 @@ func (c *nodeClient) Transfer(ctx context.Context, in *TransferRequest, opts ...
 	return out, nil
 }
 
+func (c *nodeClient) Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*PlaceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlaceResponse)
+	err := c.cc.Invoke(ctx, Node_Place_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // NodeServer is the server API for Node service.
 // All implementations must embed UnimplementedNodeServer
 // for forward compatibility.
@@ -154,6 +167,8 @@ type NodeServer interface {
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
 	// Transfer makes another node the leader. It's passed on to the leader.
 	Transfer(context.Context, *TransferRequest) (*TransferResponse, error)
+	// Place finds nodes that have room for sessions. Only the leader does it.
+	Place(context.Context, *PlaceRequest) (*PlaceResponse, error)
 	mustEmbedUnimplementedNodeServer()
 }
 
@@ -184,6 +199,9 @@ func (UnimplementedNodeServer) Remove(context.Context, *RemoveRequest) (*RemoveR
 }
 func (UnimplementedNodeServer) Transfer(context.Context, *TransferRequest) (*TransferResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Transfer not implemented")
+}
+func (UnimplementedNodeServer) Place(context.Context, *PlaceRequest) (*PlaceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Place not implemented")
 }
 func (UnimplementedNodeServer) mustEmbedUnimplementedNodeServer() {}
 func (UnimplementedNodeServer) testEmbeddedByValue()              {}
@@ -332,6 +350,24 @@ func _Node_Transfer_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Node_Place_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeServer).Place(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Node_Place_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeServer).Place(ctx, req.(*PlaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Node_ServiceDesc is the grpc.ServiceDesc for Node service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -366,6 +402,10 @@ var Node_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Transfer",
 			Handler:    _Node_Transfer_Handler,
+		},
+		{
+			MethodName: "Place",
+			Handler:    _Node_Place_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

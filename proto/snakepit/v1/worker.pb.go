@@ -73,7 +73,8 @@ type DescribeResponse struct {
 	Runtime string `protobuf:"bytes,5,opt,name=runtime,proto3" json:"runtime,omitempty"`
 	// How many calls it runs at once.
 	Slots uint32 `protobuf:"varint,6,opt,name=slots,proto3" json:"slots,omitempty"`
-	// What it can do beyond the tools: "lane/local", "lane/grpc", "session_hooks".
+	// What it can do beyond the tools: "lane/local", "lane/grpc", and the hooks of sessions
+	// that it has: "session_open", "session_restore", "session_save", "session_close".
 	Capabilities []string `protobuf:"bytes,7,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Its process.
 	Pid           int32 `protobuf:"varint,8,opt,name=pid,proto3" json:"pid,omitempty"`

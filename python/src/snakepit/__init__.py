@@ -24,7 +24,8 @@ service to any go-plugin host.
 
 from snakepit import errors
 from snakepit._adapter import Adapter
-from snakepit._context import Context, Host, HostTool, Input, Session, current
+from snakepit._context import Context, Host, HostTool, Input, current
+from snakepit._session import Session, State
 from snakepit._tool import DefinitionError, tool
 from snakepit._values import Marker
 from snakepit._version import __version__
@@ -40,6 +41,7 @@ __all__ = [
     "Input",
     "Marker",
     "Session",
+    "State",
     "__version__",
     "current",
     "errors",

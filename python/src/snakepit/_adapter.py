@@ -7,16 +7,18 @@ import importlib.util
 import inspect
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from snakepit import _schema
+from snakepit import _hooks, _schema
 from snakepit._tool import Cancel, Definition, DefinitionError, definition_of, definitions_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from snakepit._session import Session
 
 MAX_SLOTS = 1024
 SLOTS: Final = "SNAKEPIT_WORKER_SLOTS"
@@ -48,6 +50,34 @@ class Adapter:
     def close(self) -> None:
         """Tidies up, last of all, when the worker ends in order; it has about a second."""
 
+    # Hooks of sessions: only those that an adapter has of its own are called, as a call of the
+    # session, in turn with its others. They may be ``def`` or ``async def``.
+
+    def on_session_open(self, session: Session) -> Awaitable[None] | None:
+        """Hears that this worker is the home of a new session, before its first call."""
+
+    def on_session_restore(self, session: Session, saved: bytes | None) -> Awaitable[None] | None:
+        """Brings a session back that had another home, before its first call here.
+
+        Args:
+            session: its state is what it was there.
+            saved: what on_session_save gave there; None when nobody could ask it.
+        """
+
+    def on_session_save(self, session: Session) -> Awaitable[bytes | None] | bytes | None:
+        """Gives what a session is to have at the home that it's about to move to.
+
+        It's asked when the move is planned, not when a worker or a node has died.
+        """
+
+    def on_session_close(self, session: Session, moved: bool) -> Awaitable[None] | None:
+        """Hears that a session that had its home here has ended.
+
+        Args:
+            session: its state may be gone already.
+            moved: it goes on elsewhere.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -71,6 +101,10 @@ class Toolbox:
     slots: int
     adapter: object | None
     """The instance; None for a module's functions."""
+    hooks: dict[str, Tool] = field(default_factory=dict[str, Tool])
+    """The adapter's hooks, by the names that the host has for them."""
+    capabilities: tuple[str, ...] = ()
+    """Which hooks these are."""
 
     def setup(self) -> None:
         """Calls the adapter's setup, where it has one."""
@@ -177,7 +211,31 @@ def _toolbox(name: str, tools: list[Tool], adapter: object | None) -> Toolbox:
         if other is not t:
             msg = f"two tools are named {t.name!r}: {_place(other)} and {_place(t)}"
             raise DefinitionError(msg)
-    return Toolbox(name, dict(sorted(named.items())), _slots_of(name, adapter), adapter)
+    hooks = {} if adapter is None else dict(_hooks_of(adapter))
+    return Toolbox(
+        name,
+        dict(sorted(named.items())),
+        _slots_of(name, adapter),
+        adapter,
+        hooks={t.name: t for t in hooks.values()},
+        capabilities=tuple(hooks),
+    )
+
+
+def _hooks_of(adapter: object) -> Iterator[tuple[str, Tool]]:
+    """Makes the adapter's hooks tools; with each comes what Describe calls it."""
+    for hook, function, is_async in _hooks.find(adapter, Adapter):
+        yield (
+            hook.capability,
+            Tool(
+                name=hook.tool,
+                description="",
+                idempotent=False,
+                cancel="interrupt",
+                function=function,
+                signature=_hooks.signature_of(hook, is_async=is_async),
+            ),
+        )
 
 
 def _place(t: Tool) -> str:
@@ -222,6 +280,7 @@ def read_ahead(found: object) -> None:
     kinds = _own_adapters(found) if isinstance(found, ModuleType) else [found]
     for kind in kinds:
         if isinstance(kind, type):
+            _hooks.read_ahead(kind, Adapter)
             for attribute, _ in _definitions(kind):
                 static: object = inspect.getattr_static(kind, attribute)
                 if inspect.isfunction(static):  # a method of each instance

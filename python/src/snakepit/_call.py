@@ -36,6 +36,10 @@ class Request:
     payload: bytes
     id: str = ""
     session: str = ""
+    epoch: int = 0
+    """Under which the host owns the session; 0: none."""
+    away: bool = False
+    """The worker isn't the session's home."""
     deadline: float | None = None
     """On the monotonic clock; None: never."""
     stream: bool = False
@@ -234,6 +238,8 @@ class Call:
             tool=self.tool.name,
             call_id=r.id,
             session=r.session,
+            epoch=r.epoch,
+            home=not r.away,
             deadline=r.deadline,
             metadata=r.metadata,
         )
@@ -293,7 +299,10 @@ class Call:
         if self.reason is not None or isinstance(failure, errors.Cancelled):
             reason = self.reason or "cancelled"
             return stopped(reason, self.tool.name, self.request.id, ran=self.started > 0)
-        return _wire.as_error(failure, tool=self.tool.name, call=self.request.id)
+        error = _wire.as_error(failure, tool=self.tool.name, call=self.request.id)
+        if not self.started:
+            error.may_have_run = False
+        return error
 
     # What the tool's context asks for.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from snakepit import _log, errors
+from snakepit._session import Session
 
 if TYPE_CHECKING:
     import logging
@@ -55,14 +56,6 @@ class Port(Protocol):
             StopAsyncIteration: there are no more.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The caller's session."""
-
-    id: str
-    """Its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +124,8 @@ class Context:
         tool: str,
         call_id: str = "",
         session: str = "",
+        epoch: int = 0,
+        home: bool = True,
         deadline: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
@@ -140,7 +135,7 @@ class Context:
         """The tool's name."""
         self.call_id = call_id
         """The call's id, as in the host's logs; may be empty."""
-        self.session = Session(session) if session else None
+        self.session = Session(port, session, home=home, epoch=epoch) if session else None
         """The caller's session; None when the call belongs to none."""
         self.deadline = deadline
         """When the call's time is over, on ``time.monotonic()``'s clock; None: never."""
@@ -148,6 +143,15 @@ class Context:
         """Trace context and the like, from the caller."""
         self.host = Host(port)
         """The host's tools as methods."""
+
+    @property
+    def fencing_token(self) -> int:
+        """The session's epoch in its cluster; 0 without a session, or outside of a cluster.
+
+        Storage that refuses a lower token than one it has seen isn't written by a worker whose
+        session has gone to another node.
+        """
+        return self.session.epoch if self.session is not None else 0
 
     @property
     def remaining(self) -> float | None:

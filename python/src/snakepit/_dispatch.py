@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from snakepit import _context, _interrupt, _schema, errors
 from snakepit._call import Call, Encoded, Link, Request, stopped
+from snakepit._fences import Fences
 from snakepit._tool import NAME
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Dispatcher:
         # Guarded by the lock.
         self._running: set[Call] = set()
         self._waiting: deque[Call] = deque()
+        self._fences = Fences()
         self._draining = False
         self._stopping = False
         self._idle: list[Callable[[], None]] = []
@@ -73,12 +75,15 @@ class Dispatcher:
         Returns:
             The call, to be stopped or notified; None when it has ended already.
         """
-        tool = self.toolbox.tools.get(request.tool)
+        tool = self.toolbox.tools.get(request.tool) or self.toolbox.hooks.get(request.tool)
         if tool is None:
             link.end(b"", self._unknown(request))
             return None
         if (odd := _oddity(request)) is not None:
             link.end(b"", odd)
+            return None
+        if request.epoch and (late := self._see(request)) is not None:
+            link.end(b"", late)
             return None
         call = Call(request, tool, link, strict=self.strict)
         link.call = call
@@ -166,6 +171,20 @@ class Dispatcher:
             starts = [c.started for c in self._running if c.started and not c.ended]
         return now - min(starts) if starts else 0.0
 
+    def _see(self, request: Request) -> errors.Error | None:
+        """Takes in a call's epoch; gives an error when its session has had a higher one."""
+        with self._lock:
+            highest = self._fences.see(request.session, request.epoch)
+        return _late(request, highest)
+
+    def outdated(self, call: Call) -> errors.Error | None:
+        """Tells, before a call begins, whether its session has got a newer owner meanwhile."""
+        if not call.request.epoch:
+            return None
+        with self._lock:
+            highest = self._fences.highest(call.request.session)
+        return _late(call.request, highest)
+
     def _unknown(self, request: Request) -> errors.Error:
         name = request.tool
         where = errors.Where(tool=name[:64], call=request.id)
@@ -234,6 +253,9 @@ class Dispatcher:
         if call.reason is not None:
             self.finish(call, None, errors.Cancelled(call.reason))
             return
+        if (late := self.outdated(call)) is not None:
+            self.finish(call, None, late)
+            return
         call.started = time.monotonic()
         try:
             positional, named = call.arguments()
@@ -253,6 +275,14 @@ class Dispatcher:
         value, failure = _interrupt.run(token, lambda: _run_tool(call, positional, named))
         _context.running.reset(before)
         self.finish(call, value, failure)
+
+
+def _late(request: Request, highest: int) -> errors.Error | None:
+    if request.epoch >= highest:
+        return None
+    where = errors.Where(tool=request.tool, session=request.session, call=request.id)
+    text = f"the session has had epoch {highest} here, and this call has {request.epoch}"
+    return errors.FencedError(text, hint="its owner is another host by now", where=where)
 
 
 def _oddity(request: Request) -> errors.Error | None:
@@ -409,6 +439,9 @@ class LoopRunner:
             call.interrupt = lambda _reason: _in_loop(loop, task.cancel)
         if call.reason is not None:
             self._dispatcher.finish(call, None, errors.Cancelled(call.reason))
+            return
+        if (late := self._dispatcher.outdated(call)) is not None:
+            self._dispatcher.finish(call, None, late)
             return
         call.started = time.monotonic()
         try:

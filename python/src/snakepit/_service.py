@@ -296,6 +296,7 @@ def complain(e: Exception) -> None:
 
 def describe(toolbox: Toolbox, *, lane_address: str = "") -> worker_pb2.DescribeResponse:
     """Describes what a worker offers."""
+    lanes = ("lane/local", "lane/grpc") if lane_address else ("lane/grpc",)
     return worker_pb2.DescribeResponse(
         adapter=toolbox.name,
         tools=[_tool(t) for t in toolbox.tools.values()],
@@ -303,7 +304,7 @@ def describe(toolbox: Toolbox, *, lane_address: str = "") -> worker_pb2.Describe
         runtime_version=platform.python_version(),
         runtime=sys.implementation.name,
         slots=toolbox.slots,
-        capabilities=["lane/local", "lane/grpc"] if lane_address else ["lane/grpc"],
+        capabilities=[*lanes, *toolbox.capabilities],
         pid=os.getpid(),
     )
 

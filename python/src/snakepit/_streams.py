@@ -227,6 +227,8 @@ def request_of(opened: lane_pb2.Call) -> Request:
         payload=b"",
         id=opened.id,
         session=opened.session,
+        epoch=opened.epoch,
+        away=opened.away,
         deadline=time.monotonic() + timeout / 1e6 if timeout else None,
         stream=opened.stream,
         input=opened.input,

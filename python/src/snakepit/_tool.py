@@ -17,6 +17,8 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MARK: Final = "__snakepit_tool__"
+RESERVED: Final = "snakepit."
+"""What the names of tools begin with that are the host's and the SDK's own."""
 _MAX_DESCRIPTION: Final = 4096
 
 
@@ -110,6 +112,9 @@ def _define(
             f"tool name {name[:80]!r}: a name is 1 to 64 letters, digits, '_', '.' or '-' of "
             "ASCII, and begins with a letter or a digit"
         )
+        raise DefinitionError(msg)
+    if name.startswith(RESERVED):
+        msg = f"tool {name!r}: names that begin with {RESERVED!r} are Snakepit's own; take another"
         raise DefinitionError(msg)
     if cancel not in get_args(Cancel):
         msg = f"tool {name!r}: cancel is 'interrupt', 'cooperative' or 'kill', not {cancel!r}"

@@ -229,6 +229,10 @@ class ConflictError(Error):
 
     class_name = "conflict"
     reason = "conflict"
+    key: str = ""
+    """The key of the session's state that has another version, where the SDK can tell."""
+    version: int = 0
+    """The version that this key has now; 0: it isn't there."""
 
 
 class FencedError(Error):

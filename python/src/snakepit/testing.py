@@ -9,6 +9,14 @@
         with Harness(Digits) as digits:
             assert digits.call("predict", pixels=[0.0] * 64) == 0
 
+With a session, its state is kept in memory and the adapter's hooks are called as a host does it. A
+second harness can take a session over, as another worker does when the first one has died::
+
+    with Harness(Chat, session="ann") as first, Harness(Chat, session="ann") as second:
+        first.call("say", text="hello")
+        second.take_over(first)
+        assert second.call("history") == ["hello"]
+
 Arguments and results go through the same checks, and the same encoding and decoding, as on their
 way to a worker and back; what fails raises what a caller gets.
 """
@@ -23,12 +31,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from typing_extensions import override
 
-from snakepit import _adapter, _values, _wire, errors
+from snakepit import _adapter, _hooks, _values, _wire, errors
 from snakepit._call import Call, HostCall, Link, Request
 from snakepit._dispatch import Dispatcher, PoolRunner
+from snakepit._session import GET, SET
+from snakepit._sessions import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
 __all__ = ["Harness", "Progress", "RunningCall"]
@@ -80,6 +90,11 @@ class Harness:
         self._closed = False
         self.session = session
         """The session that calls belong to; None: none. It may be changed between calls."""
+        self.home = True
+        """Whether this worker is its home, as calls see it; no hook is called where it isn't."""
+        self.epoch: int | None = None
+        """What calls have as their session's epoch; None: the one that it has, from 1."""
+        self._sessions: dict[str, _Held] = {}
         self.timeout = timeout
         """How many seconds each call may take."""
         self.progress: list[Progress] = []
@@ -126,6 +141,94 @@ class Harness:
         """
         self._host_tools[name] = function
 
+    # Sessions. Without a name each is about the harness's own.
+
+    def state(self, session: str | None = None) -> dict[str, Any]:
+        """Gives a session's state."""
+        return self._held(session).record.decoded()
+
+    def set_state(self, values: Mapping[str, Any], session: str | None = None) -> None:
+        """Sets a session's whole state, as if somebody had written it before."""
+        self._held(session).record.replace(values)
+
+    def open_session(self, session: str | None = None) -> None:
+        """Makes this worker a new session's home. Its first call does so by itself."""
+        name = self._name(session)
+        held = self._held(name)
+        held.begun = True
+        try:
+            self._run_hook(_hooks.OPEN, name, {})
+        except BaseException:
+            held.begun = False
+            raise
+
+    def restore_session(self, saved: bytes | None = None, session: str | None = None) -> None:
+        """Makes this worker the home of a session that had another one, with a new epoch.
+
+        Args:
+            saved: what on_session_save gave there; None: nothing.
+            session: its name.
+        """
+        name = self._name(session)
+        held = self._held(name)
+        held.record.epoch += 1
+        held.epoch, held.begun = held.record.epoch, True
+        state = {k: data for k, (data, _) in held.record.values.items()}
+        self._run_hook(_hooks.RESTORE, name, {"state": state, "saved": saved})
+
+    def save_session(self, session: str | None = None) -> bytes | None:
+        """Gives what the adapter wants a session to have where it moves to."""
+        saved: bytes | None = self._run_hook(_hooks.SAVE, self._name(session), {})
+        return saved
+
+    def close_session(self, session: str | None = None, *, moved: bool = False) -> None:
+        """Tells the adapter that a session has ended here, and drops what was kept of it.
+
+        Args:
+            session: its name.
+            moved: it goes on elsewhere, and keeps its state.
+        """
+        name = self._name(session)
+        self._run_hook(_hooks.CLOSE, name, {"moved": moved})
+        if not moved:
+            self._sessions.pop(name, None)
+
+    def take_over(
+        self, other: Harness, session: str | None = None, *, planned: bool = False
+    ) -> None:
+        """Makes this worker the home of a session of another one's, with its state.
+
+        The other one's calls of the session can't write its state any more: they're fenced.
+
+        Args:
+            other: where the session was.
+            session: its name.
+            planned: it moves, and is saved before; else the other one has died, as far as anybody
+                knows.
+        """
+        name = self._name(session)
+        saved = other.save_session(name) if planned else None
+        record = other._held(name).record
+        if planned:
+            other.close_session(name, moved=True)
+        self._sessions[name] = _Held(record, record.epoch)
+        self.restore_session(saved, name)
+
+    def _name(self, session: str | None) -> str:
+        name = session if session is not None else self.session
+        if not name:
+            raise ValueError("the harness has no session: name one")
+        return name
+
+    def _held(self, session: str | None) -> _Held:
+        name = self._name(session)
+        return self._sessions.setdefault(name, _Held(Record(), 1))
+
+    def _run_hook(self, hook: _hooks.Hook, session: str, arguments: dict[str, object]) -> Any:
+        if hook.tool not in self._toolbox.hooks:
+            return None
+        return self._open(self._request(hook.tool, arguments, session), ()).result()
+
     def call(self, tool: str, /, **arguments: object) -> Any:
         """Calls a tool and gives its result; of one that yields, a list.
 
@@ -167,19 +270,51 @@ class Harness:
         found = self._toolbox.tools.get(tool)
         name = found.signature.input if found is not None else ""
         chunks: Any = arguments.pop(name, ()) if name else ()
+        session = self.session or ""
+        if session and self.home and not self._held(session).begun:
+            self.open_session(session)
+        request = self._request(tool, arguments, session)
+        request.stream, request.input = stream, bool(name)
+        return self._open(request, chunks)
+
+    def _request(self, tool: str, arguments: dict[str, object], session: str) -> Request:
         self._calls += 1
         request = Request(
             tool=tool,
             payload=_values.encode(arguments, strict=True),
             id=f"call-{self._calls}",
-            session=self.session or "",
+            session=session,
             deadline=time.monotonic() + self.timeout,
-            stream=stream,
-            input=bool(name),
         )
-        link = _HarnessLink(tool, chunks, self._host_tools, self.progress)
+        if session:
+            request.epoch = self._held(session).epoch if self.epoch is None else self.epoch
+            request.away = not self.home
+        return request
+
+    def _open(self, request: Request, chunks: Iterable[object]) -> RunningCall:
+        link = _HarnessLink(request.tool, chunks, self._host_tools, self.progress)
+        if request.session:
+            link.state = _state_tools(self._held(request.session).record, request.epoch)
         call = self._dispatcher.open(request, link)
         return RunningCall(link, call, self._dispatcher)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A session as one worker has it."""
+
+    record: Record
+    epoch: int
+    """The record's, when the worker got it."""
+    begun: bool = False
+    """It was opened or restored here."""
+
+
+def _state_tools(record: Record, epoch: int) -> dict[str, Callable[..., object]]:
+    def change(changes: list[dict[str, Any]]) -> int:
+        return record.change(epoch, changes)
+
+    return {GET: record.read, SET: change}
 
 
 class RunningCall:
@@ -250,6 +385,8 @@ class _HarnessLink(Link):
         self.error: errors.Error | None = None
         self.over = False
         self.ended = False
+        self.state: dict[str, Callable[..., object]] = {}
+        """The host's tools for the session's state."""
         self._tool = tool
         self._input = iter(chunks)
         self._host_tools = host_tools
@@ -299,7 +436,7 @@ class _HarnessLink(Link):
     def _function(self, tool: str) -> Callable[..., object]:
         if tool == "snakepit.tools":
             return self._list_tools
-        function = self._host_tools.get(tool)
+        function = self._host_tools.get(tool) or self.state.get(tool)
         if function is None:
             text = f"the host has no tool {tool!r}; give it one by Harness.host_tool"
             raise errors.ToolNotFoundError(text)

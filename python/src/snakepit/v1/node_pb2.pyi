@@ -128,3 +128,29 @@ class TransferRequest(_message.Message):
 class TransferResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class PlaceRequest(_message.Message):
+    __slots__ = ("id", "pool", "sessions")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pool: str
+    sessions: int
+    def __init__(self, id: _Optional[str] = ..., pool: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
+
+class PlaceResponse(_message.Message):
+    __slots__ = ("places",)
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    places: _containers.RepeatedCompositeFieldContainer[NodePlace]
+    def __init__(self, places: _Optional[_Iterable[_Union[NodePlace, _Mapping]]] = ...) -> None: ...
+
+class NodePlace(_message.Message):
+    __slots__ = ("id", "incarnation", "sessions")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    incarnation: int
+    sessions: int
+    def __init__(self, id: _Optional[str] = ..., incarnation: _Optional[int] = ..., sessions: _Optional[int] = ...) -> None: ...

@@ -71,6 +71,11 @@ class NodeStub:
                 request_serializer=snakepit_dot_v1_dot_node__pb2.TransferRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_node__pb2.TransferResponse.FromString,
                 _registered_method=True)
+        self.Place = channel.unary_unary(
+                '/snakepit.v1.Node/Place',
+                request_serializer=snakepit_dot_v1_dot_node__pb2.PlaceRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_node__pb2.PlaceResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServicer:
@@ -129,6 +134,13 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Place(self, request, context):
+        """Place finds nodes that have room for sessions. Only the leader does it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +178,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Transfer,
                     request_deserializer=snakepit_dot_v1_dot_node__pb2.TransferRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_node__pb2.TransferResponse.SerializeToString,
+            ),
+            'Place': grpc.unary_unary_rpc_method_handler(
+                    servicer.Place,
+                    request_deserializer=snakepit_dot_v1_dot_node__pb2.PlaceRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_node__pb2.PlaceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +376,33 @@ class Node:
             '/snakepit.v1.Node/Transfer',
             snakepit_dot_v1_dot_node__pb2.TransferRequest.SerializeToString,
             snakepit_dot_v1_dot_node__pb2.TransferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Place(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Node/Place',
+            snakepit_dot_v1_dot_node__pb2.PlaceRequest.SerializeToString,
+            snakepit_dot_v1_dot_node__pb2.PlaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

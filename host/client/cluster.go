@@ -1,0 +1,93 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
+)
+
+// ClusterStatus tells how the cluster is, as the node finds it that this client
+// talks to; it asks the others, for a second at most. Errors: conflict for a host
+// that is no node.
+func (c *Client) ClusterStatus(ctx context.Context) (*snakepitv1.ClusterStatusResponse, error) {
+	return c.cluster().Status(ctx, &snakepitv1.ClusterStatusRequest{})
+}
+
+// NewClusterToken makes what a new node must show to join, good for ttl; zero: as
+// long as tokens are made. expires is zero for one that never ends.
+func (c *Client) NewClusterToken(ctx context.Context, ttl time.Duration) (token string, expires time.Time, err error) {
+	r, err := c.cluster().NewToken(ctx, &snakepitv1.ClusterNewTokenRequest{TtlUs: uint64(max(ttl, 0).Microseconds())}) //nolint:gosec // not negative
+	if t := r.GetExpiresAt(); t != nil {
+		expires = t.AsTime()
+	}
+	return r.GetToken(), expires, err
+}
+
+// LeaveCluster ends this client's node's membership, for good, and its host: its
+// calls end first, and its sessions go to others. progress (nil: nobody) is told of
+// each step. Once begun it goes on, whether or not ctx does.
+func (c *Client) LeaveCluster(ctx context.Context, progress func(*snakepitv1.ClusterLeaveResponse)) error {
+	stream, err := c.cluster().Leave(ctx, &snakepitv1.ClusterLeaveRequest{})
+	if err != nil {
+		return err
+	}
+	for {
+		step, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case progress != nil:
+			progress(step)
+		}
+	}
+}
+
+// RemoveNode ends another node's membership, for good, and blocks until that one surely
+// serves no session any more. Errors: conflict when too few voters would be left alive,
+// or for the leader; invalid_arguments for a node that isn't known; not_leader when nobody leads.
+func (c *Client) RemoveNode(ctx context.Context, id string) error {
+	_, err := c.cluster().Remove(ctx, &snakepitv1.ClusterRemoveRequest{Node: id})
+	return err
+}
+
+// ForgetNode removes the record of a node that is no member any more. Errors:
+// conflict for a member; those of a write.
+func (c *Client) ForgetNode(ctx context.Context, id string) error {
+	_, err := c.cluster().Forget(ctx, &snakepitv1.ClusterForgetRequest{Node: id})
+	return err
+}
+
+// TransferLeadership makes another node lead; empty: any voter that has caught up.
+// Errors: conflict when that one can't; not_leader when nobody leads.
+func (c *Client) TransferLeadership(ctx context.Context, id string) error {
+	_, err := c.cluster().Transfer(ctx, &snakepitv1.ClusterTransferRequest{Node: id})
+	return err
+}
+
+// Backup writes the registry as it is now: sessions with their state, nodes and
+// processes. It's whole only when there's no error.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	stream, err := c.cluster().Backup(ctx, &snakepitv1.ClusterBackupRequest{})
+	if err != nil {
+		return err
+	}
+	for {
+		piece, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(piece.GetData()); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) cluster() snakepitv1.ClusterClient { return snakepitv1.NewClusterClient(c.conn) }

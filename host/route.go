@@ -1,0 +1,177 @@
+package host
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// routes is how calls find the node that runs them, where there are several.
+type routes struct {
+	host   *Host
+	owners OwnerRegistry
+	tools  ToolRegistry // nil: nobody knows what the other nodes offer
+	peers  Peers
+	turn   atomic.Uint64 // of those that offer the same
+	handed atomic.Uint64 // calls that other nodes have started
+
+	mu   sync.Mutex    // guards news
+	news chan struct{} // closed and renewed when this node owns other sessions than before
+}
+
+// newRoutes returns nil where there is one node.
+func newRoutes(h *Host) *routes {
+	owners, ok := h.cfg.Registry.(OwnerRegistry)
+	if !ok || h.cfg.Peers == nil {
+		return nil
+	}
+	tools, _ := h.cfg.Registry.(ToolRegistry)
+	return &routes{host: h, owners: owners, tools: tools, peers: h.cfg.Peers, news: make(chan struct{})}
+}
+
+// open runs a call where it belongs, and waits while that is nowhere.
+func (r *routes) open(ctx context.Context, c *Call, nested bool) error {
+	if !c.req.Input {
+		c.again = func(wait context.Context) error { return r.openAgain(wait, ctx, c) }
+	}
+	return r.seek(ctx, ctx, c, nested)
+}
+
+// openAgain makes another attempt, for a caller who waits no longer than either
+// context lasts.
+func (r *routes) openAgain(wait, ctx context.Context, c *Call) error {
+	both, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(wait, func() { cancel(context.Cause(wait)) })()
+	return r.seek(both, ctx, c, true)
+}
+
+// seek tries until a node has started the call, or it's known that none will.
+func (r *routes) seek(wait, ctx context.Context, c *Call, accepted bool) error {
+	for {
+		node, err := r.try(wait, ctx, c, accepted)
+		if err == nil || !c.goesOn(node, err) {
+			return err
+		}
+		if !r.pause(wait, c) {
+			return r.inVain(wait, c, node, err)
+		}
+	}
+}
+
+// try gives the call to whoever owns its session, and one without to who has its tool.
+// node is whom it was given to; empty: nobody but this one.
+func (r *routes) try(wait, ctx context.Context, c *Call, accepted bool) (node string, err error) {
+	if c.req.Session == "" {
+		return r.toTool(wait, ctx, c, accepted)
+	}
+	owner, epoch, err := r.owners.Owner(wait, c.req.Session)
+	unknown := errdefs.ReasonOf(err) == errdefs.SessionNotFound && !c.req.MustExist
+	whose := r.whose(owner)
+	switch {
+	case err == nil && whose == ours, r.hasHostTool(c.req):
+		return "", r.here(wait, ctx, c, accepted)
+	case unknown:
+		return r.toTool(wait, ctx, c, accepted)
+	case err != nil:
+		return "", err
+	case whose == theirs:
+		return owner.Node, r.forward(wait, ctx, c, handOff{node: owner.Node, epoch: epoch, pool: c.req.Pool, accepted: accepted})
+	}
+	return "", whose.refuse(c.req.Session, owner)
+}
+
+// here runs the call on this node.
+func (r *routes) here(wait, ctx context.Context, c *Call, accepted bool) error {
+	if c.strayed() {
+		return r.forward(wait, ctx, c, handOff{pool: c.req.Pool, accepted: accepted})
+	}
+	return r.host.openHere(wait, ctx, c, accepted)
+}
+
+// strayed reports whether the call was on another node and has no target here. What
+// others may read of it can't change any more: here it runs as a call of its own.
+func (c *Call) strayed() bool { return !c.aimed() && c.attempt.Load() != nil }
+
+func (r *routes) hasHostTool(q Request) bool { return q.Pool == "" && r.host.tools.find(q.Tool) != nil }
+
+// goesOn reports whether a call that no node has started is to be tried again: it
+// hasn't run, or may run twice. node is the one that refused it; empty: this one.
+func (c *Call) goesOn(node string, err error) bool {
+	if !movedOn(err) && (node == "" || errdefs.ReasonOf(err) != errdefs.Draining) {
+		return false
+	}
+	return !errdefs.MayHaveRun(err) || c.idempotent() && !c.req.Input && c.rerun()
+}
+
+// movedOn reports whether err says that a session is elsewhere, or its node.
+func movedOn(err error) bool {
+	switch errdefs.ReasonOf(err) { //nolint:exhaustive // the rest say nothing about where to go
+	case errdefs.HostUnreachable, errdefs.SessionMoved, errdefs.Fenced, errdefs.NodeRemoved:
+		return true
+	}
+	return false
+}
+
+const (
+	lookFirst = 10 * time.Millisecond // before a call looks again for the node that it belongs to
+	lookMost  = 100 * time.Millisecond
+)
+
+// pause waits a little, or until something has changed, and reports whether it makes
+// sense to look again.
+func (r *routes) pause(ctx context.Context, c *Call) bool {
+	d := min(lookFirst<<min(c.tries.looks, 8), lookMost)
+	c.tries.looks++
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-r.changed():
+		return true
+	case <-ctx.Done():
+	case <-r.host.stopping:
+	}
+	return false
+}
+
+func (r *routes) changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.news
+}
+
+// wake makes all who wait for an owner look again.
+func (r *routes) wake() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	old := r.news
+	r.news = make(chan struct{})
+	r.mu.Unlock()
+	close(old)
+}
+
+// inVain is the error of a call whose time was over before any node took it.
+func (r *routes) inVain(ctx context.Context, c *Call, node string, last error) error {
+	if ctx.Err() == nil {
+		return errDraining()
+	}
+	doing := "while no node took the call"
+	if c.req.Session != "" {
+		doing = "while no node answered for the call's session"
+	}
+	e := ended(ctx, doing)
+	e.MayHaveRun = c.tries.reruns > 0
+	e.Hint = errdefs.Of(last).Error()
+	if node == "" && errdefs.ReasonOf(last) == errdefs.Fenced {
+		e.Reason = errdefs.NoQuorum
+		e.Hint = "the session goes on once this node reaches a majority of the others again, or they have moved it"
+	}
+	return e
+}

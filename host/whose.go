@@ -1,0 +1,97 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+	"github.com/snakepit-go/snakepit/proto/names"
+)
+
+// whose says who is to be asked for a session, as this node sees it.
+type whose int
+
+const (
+	ours   whose = iota
+	lapsed       // ours, but the lease doesn't hold
+	stale        // an earlier start of this node's, which will be this one's or another's
+	theirs       // another node's
+)
+
+// whose reads memory alone. An owner that is zero is from the time when there was one
+// node.
+func (r *routes) whose(owner Owner) whose {
+	self, holds := r.owners.Self()
+	switch {
+	case owner == (Owner{}), owner == self && holds:
+		return ours
+	case owner == self:
+		return lapsed
+	case owner.Node == self.Node:
+		return stale
+	}
+	return theirs
+}
+
+// errTheirs marks what only another node can do.
+var errTheirs = errors.New("another node owns it")
+
+// refuse is the error of a call that this node can't run; nil: it can.
+func (w whose) refuse(id SessionID, owner Owner) error {
+	var e *errdefs.Error
+	switch w {
+	case ours:
+		return nil
+	case lapsed:
+		e = errdefs.New(errdefs.Fenced, "this node has no lease, and so serves no sessions")
+		e.Hint = "it gets one once it reaches a leader"
+	case stale:
+		e = errdefs.Wrap(errdefs.SessionMoved, errTheirs, "session %q was left by an earlier start of node %s", names.Cut(string(id)), owner.Node)
+	case theirs:
+		e = errdefs.Wrap(errdefs.SessionMoved, errTheirs, "session %q isn't this node's", names.Cut(string(id)))
+		e.Hint = "ask node " + owner.Node
+	}
+	return e
+}
+
+// own fails for a session that the registry says is another node's, or none's for now.
+func (t *sessions) own(record Session) error {
+	if t.routes == nil {
+		return nil
+	}
+	return t.routes.whose(record.Owner).refuse(record.ID, record.Owner)
+}
+
+const (
+	// behindMost is how long a call from another node waits for this node to learn what
+	// that one knows of its session already.
+	behindMost  = 500 * time.Millisecond
+	behindEvery = 10 * time.Millisecond
+)
+
+// admits fails unless this node may run a session's call that another one has handed
+// over, which knows the session at an epoch; zero: it doesn't know it.
+func (r *routes) admits(ctx context.Context, id SessionID, epoch uint64) error {
+	if r == nil || id == "" {
+		return nil
+	}
+	for until := time.Now().Add(behindMost); ; {
+		owner, known, err := r.owners.Owner(ctx, id)
+		behind := known < epoch
+		switch {
+		case behind && time.Now().Before(until):
+		case behind && errdefs.ReasonOf(err) == errdefs.SessionNotFound:
+			return errdefs.Wrap(errdefs.SessionMoved, errTheirs, "this node knows no session %q", names.Cut(string(id)))
+		case errdefs.ReasonOf(err) == errdefs.SessionNotFound:
+			return nil // it may be opened here
+		case err != nil:
+			return err
+		default:
+			return r.whose(owner).refuse(id, owner)
+		}
+		if !sleep(ctx, behindEvery) {
+			return ended(ctx, "while the node waited to hear of the session")
+		}
+	}
+}
