@@ -62,14 +62,19 @@ func (n *Node) checkAlone() error {
 
 // register insists until some leader has taken this start for a member's.
 func (m *mesh) register(ctx context.Context) (incarnation uint64, err error) {
-	var since time.Time // of the first refusal
+	var since time.Time // that another has this id, without anything else between
 	for {
 		_, changed := m.sign.leader()
 		incarnation, err := m.attempt(ctx)
 		if err == nil {
 			return incarnation, nil
 		}
-		if since = firstTime(since); m.hopeless(err, time.Since(since)) {
+		if errdefs.ReasonOf(err) != errdefs.Exists {
+			since = time.Time{}
+		} else {
+			since = firstTime(since)
+		}
+		if m.hopeless(err, since) {
 			return 0, err
 		}
 		m.n.log.Debug("not registered yet", "error", err)
@@ -87,10 +92,10 @@ func (m *mesh) register(ctx context.Context) (incarnation uint64, err error) {
 
 // hopeless reports whether asking again is in vain: for the same answer, or since
 // somebody else has been alive for too long under this node's id.
-func (m *mesh) hopeless(err error, waited time.Duration) bool {
+func (m *mesh) hopeless(err error, since time.Time) bool {
 	finals := []errdefs.Reason{errdefs.WrongCluster, errdefs.NodeRemoved, errdefs.VersionMismatch, errdefs.PermissionDenied, errdefs.InvalidArguments, errdefs.InvalidConfig}
 	r := errdefs.ReasonOf(err)
-	return slices.Contains(finals, r) || r == errdefs.Exists && waited > m.n.timing.of(existsWait)
+	return slices.Contains(finals, r) || r == errdefs.Exists && time.Since(since) > m.n.timing.of(existsWait)
 }
 
 func firstTime(t time.Time) time.Time {

@@ -105,7 +105,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	proposing.Go(func() { n.proposer.run(n.ending) })
 	later := cfg.Background && n.mesh != nil && !n.sole()
 	if later {
-		catching.Go(n.catchUpLater) //nolint:contextcheck // it lives until Close
+		catching.Go(n.catchUpLater)
 	}
 	running.Go(func() { n.run(&proposing, &catching) }) //nolint:contextcheck // it lives until Close, and Done waits for it
 	if later {

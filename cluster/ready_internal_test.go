@@ -26,6 +26,11 @@ func (r *rig) startLater(name string) *Node {
 	return n
 }
 
+func (r *rig) becomesReady(n *Node) {
+	r.Helper()
+	r.eventually(30*time.Second, "it's ready", func() bool { return isReady(n) })
+}
+
 func isReady(n *Node) bool {
 	select {
 	case <-n.Ready():
@@ -60,11 +65,38 @@ func TestNodeWithoutAMajorityIsOpenBeforeItIsReady(t *testing.T) {
 			r.Errorf("they said so after %s", took)
 		}
 		r.startTogether()
-		<-n.Ready()
+		r.becomesReady(n)
 		if _, err := n.Session(r.Context(), "a"); err != nil {
 			r.Error(err)
 		}
 		r.open("n1", "b")
+	})
+}
+
+// A new leader gives the former start of a node that waits for it a full lease: that
+// it may be alive is no reason to give up, however long the wait was before.
+func TestStartThatWaitedForAMajorityOutlastsItsFormerLease(t *testing.T) {
+	t.Parallel()
+	inBubble(t, 3, func(r *rig) {
+		r.voters(3)
+		for _, name := range r.names {
+			r.kill(name)
+		}
+		first := make(chan error, 1)
+		go func() { first <- r.tryStart("n3", time.Hour) }()
+		time.Sleep(time.Minute)
+		r.net.set("n3", "n1", true) // so that another one leads
+		r.net.set("n3", "n2", true)
+		for _, name := range []string{"n1", "n2"} {
+			go func() { first <- r.tryStart(name, time.Minute) }()
+		}
+		r.eventually(5*time.Second, "somebody leads", func() bool { return len(first) > 0 })
+		r.net.isolate("n3", r.names, false)
+		for range 3 {
+			if err := <-first; err != nil {
+				r.Error(err)
+			}
+		}
 	})
 }
 
@@ -84,7 +116,7 @@ func TestNodeThatJoinsInTheBackgroundIsAMemberWhenItIsReady(t *testing.T) {
 		if first := r.startLater("n1"); !isReady(first) {
 			r.Error("the only member isn't ready")
 		}
-		<-joining.Ready()
+		r.becomesReady(joining)
 		r.open("n2", "a")
 	})
 }
