@@ -43,7 +43,7 @@ func TestChunksCrossNodesInBothDirections(t *testing.T) {
 		n.opened("s", "n1")
 		n.members["n1"].SetDelay(5 * time.Millisecond)
 		down := n.rigs["n2"].open(host.Request{Tool: "count", Session: "s", Stream: true})
-		var got string
+		var got strings.Builder
 		for {
 			m, err := down.Recv(n.Context())
 			if err != nil {
@@ -52,10 +52,10 @@ func TestChunksCrossNodesInBothDirections(t *testing.T) {
 			if m.Last {
 				break
 			}
-			got += string(m.Payload)
+			got.Write(m.Payload)
 		}
-		if got != "123" {
-			n.Errorf("chunks %q", got)
+		if got.String() != "123" {
+			n.Errorf("chunks %q", got.String())
 		}
 		up := n.rigs["n2"].open(host.Request{Tool: "join", Session: "s", Input: true})
 		for _, b := range []string{"a", "b", "c"} {
@@ -145,6 +145,7 @@ func TestCallWhoseNodeDiesMayHaveRun(t *testing.T) {
 }
 
 func TestIdempotentCallOfADeadNodeRunsAgain(t *testing.T) {
+	t.Parallel()
 	for _, to := range []string{"n2", "n3"} {
 		t.Run(to, func(t *testing.T) {
 			among(t, 3, nil, func(n *nodes) {
@@ -180,6 +181,7 @@ func TestClosingACallWhileItIsRunAgainIsSafe(t *testing.T) {
 }
 
 func TestCallOnANodeThatHangsEndsWhenItsSessionHasMoved(t *testing.T) {
+	t.Parallel()
 	for name, started := range map[string]bool{"BeforeItsStart": false, "AfterItsStart": true} {
 		t.Run(name, func(t *testing.T) {
 			among(t, 3, nil, func(n *nodes) {
@@ -299,6 +301,7 @@ func TestNodesThatDisagreePassACallOnOnce(t *testing.T) {
 }
 
 func TestNodeThatLagsWaitsToHearOfItsSession(t *testing.T) {
+	t.Parallel()
 	for name, lag := range map[string]time.Duration{"ALittle": 300 * time.Millisecond, "ForLong": 900 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			among(t, 2, nil, func(n *nodes) {
@@ -482,6 +485,29 @@ func TestCallWhoseStartIsNotAnsweredMayHaveRun(t *testing.T) {
 			}
 			if got := n.runs("n1") - before; got != uint64(1+i) {
 				n.Errorf("idempotent %t: it ran %d times", idempotent, got)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+func TestForwardedCallOfASessionThatIsTakenAwayIsFenced(t *testing.T) {
+	among(t, 3, nil, func(n *nodes) {
+		n.opened("s", "n1")
+		for i, idempotent := range []bool{false, true} {
+			from, to := []string{"n1", "n3"}[i], []string{"n3", "n1"}[i]
+			after(n.T, 500*time.Millisecond, func() { n.move("s", to) })
+			c := n.rigs["n2"].open(host.Request{Tool: "work", Session: "s", Idempotent: idempotent})
+			if at := c.Place().Node; at != from {
+				n.Fatalf("it began on %s", at)
+			}
+			_, err := c.Recv(n.Context())
+			if idempotent {
+				if err != nil || c.Place().Node != to {
+					n.Errorf("on %s: %v", c.Place().Node, err)
+				}
+			} else {
+				n.rigs["n2"].wantRan(n.rigs["n2"].wantReason(err, errdefs.Fenced), true)
 			}
 			time.Sleep(time.Minute)
 		}
