@@ -142,7 +142,7 @@ func (c *Client) openSomewhere(ctx context.Context, tool string, args Payload, o
 			s.close()
 		}
 		if !passing(err, o.Idempotent) {
-			return nil, s.explain(err)
+			return nil, s.explain(err) //nolint:contextcheck // the stream has its own
 		}
 		if !pause(seeking, wait) {
 			return nil, inVain(seeking, err)
@@ -214,7 +214,7 @@ func (s *stream) next() (*snakepitv1.HostStreamResponse, error) {
 			m, err = s.Recv()
 		}
 		if err != nil {
-			return nil, s.explain(err)
+			return nil, s.explain(err) //nolint:contextcheck // the stream has its own
 		}
 		p := m.GetProgress()
 		if p == nil {
