@@ -214,7 +214,7 @@ func (s *stream) next() (*snakepitv1.HostStreamResponse, error) {
 			m, err = s.Recv()
 		}
 		if err != nil {
-			return nil, s.explain(err) //nolint:contextcheck // the stream has its own
+			return nil, s.explain(err)
 		}
 		p := m.GetProgress()
 		if p == nil {
