@@ -147,7 +147,7 @@ func (f *fleet) streamTo(ctx context.Context, t *target, session string, desc *g
 		f.heard(t, session, nil, err)
 		return nil, err
 	}
-	context.AfterFunc(s.Context(), leave)
+	context.AfterFunc(s.Context(), leave) //nolint:contextcheck // the stream's ends when it does
 	return &fleetStream{ClientStream: s, fleet: f, target: t, ctx: ctx, conn: conn, session: session}, nil
 }
 
