@@ -26,6 +26,9 @@ func (o *office) admit(ctx context.Context, r *snakepitv1.JoinRequest) (*snakepi
 	if err := o.spend(ctx, m, r.GetToken()); err != nil {
 		return nil, err
 	}
+	if err := o.supersede(ctx, m); err != nil {
+		return nil, err
+	}
 	if level, _ := o.m.n.machine.level(); level < 3 {
 		m.RehomeAfter = 0
 	}
@@ -69,7 +72,7 @@ func (o *office) watch(m *Member) {
 			delete(o.until, owner)
 		}
 	}
-	o.watched[m.ID] = &watched{incarnation: m.Incarnation, deadAt: deadAt(now)}
+	o.watched[m.ID] = &watched{incarnation: m.Incarnation, deadAt: o.m.n.timing.deadAt(now)}
 	signal(o.kick)
 }
 
@@ -137,33 +140,50 @@ func (o *office) mayReplace(row *Member, m Member) error {
 	return e
 }
 
-// configure makes Raft know a node at its address: first without a vote. Nothing
-// waits for a node without one, so that one that can't be reached does no harm.
+// configure makes Raft know a node: first without a vote. Nothing waits for a node
+// without one, so that one that can't be reached does no harm. A member that has
+// moved stays where it was in Raft's configuration, which is asked for addresses
+// last: Raft 1.8.0 changes that of a follower under the feet of who sends to it. The
+// leader's own is mended, since nobody sends to it there.
 func (o *office) configure(ctx context.Context, m Member) error {
 	id, address := raft.ServerID(m.ID), raft.ServerAddress(m.Address)
-	servers := o.configured()
-	voter := false
-	for _, s := range servers {
+	var known, former *raft.Server
+	for _, s := range o.configured() {
 		switch {
-		case s.ID == id && s.Address == address:
-			return nil
 		case s.ID == id:
-			voter = s.Suffrage == raft.Voter
-		case s.Address == address:
+			known = &s
+		case o.m.address(string(s.ID)) == m.Address:
 			e := errdefs.New(errdefs.Exists, "node %q is the one at %s", s.ID, names.Cut(m.Address))
 			e.Hint = "when it's gone for good, remove it first"
 			return e
+		case s.Address == address:
+			former = &s
 		}
+	}
+	if known != nil && (known.Address == address || m.ID != o.m.n.ID()) {
+		return nil
 	}
 	if m.ID != o.m.n.ID() {
 		if err := o.grow(ctx); err != nil {
 			return err
 		}
 	}
-	if voter {
-		return await(ctx, func() error { return o.m.n.raft.AddVoter(id, address, 0, raftTimeout).Error() })
+	if former != nil { // Raft takes no two at one address
+		now := raft.ServerAddress(o.m.address(string(former.ID)))
+		if err := o.situate(ctx, former.ID, now, former.Suffrage == raft.Voter); err != nil {
+			return err
+		}
 	}
-	return await(ctx, func() error { return o.m.n.raft.AddNonvoter(id, address, 0, raftTimeout).Error() })
+	return o.situate(ctx, id, address, known != nil && known.Suffrage == raft.Voter)
+}
+
+// situate makes Raft have a member at an address.
+func (o *office) situate(ctx context.Context, id raft.ServerID, address raft.ServerAddress, votes bool) error {
+	r := o.m.n.raft
+	if votes {
+		return o.m.asks.await(ctx, func() error { return r.AddVoter(id, address, 0, raftTimeout).Error() })
+	}
+	return o.m.asks.await(ctx, func() error { return r.AddNonvoter(id, address, 0, raftTimeout).Error() })
 }
 
 // grow is for a sole member that is about to be one of two: its lease gets an end,
@@ -183,12 +203,34 @@ func (o *office) grow(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// supersede removes a node that is down and whose host has come back without its
+// disk: under the same name and address, as another node.
+func (o *office) supersede(ctx context.Context, m Member) error {
+	if o.m.n.machine.member(m.ID) != nil {
+		return nil
+	}
+	for _, row := range o.m.n.machine.members() {
+		if row.Status == StatusDown && row.Name == m.Name && row.Address == m.Address && row.ID != o.m.n.ID() {
+			o.m.n.log.Warn("a node came back without its disk, and takes its former self's place", "name", m.Name, "former", row.ID, "now", m.ID)
+			if err := o.expel(ctx, row.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // remove ends a node's membership, once its lease has ended.
 func (o *office) remove(ctx context.Context, id string) error {
 	if err := o.lock(ctx); err != nil {
 		return err
 	}
 	defer func() { <-o.gate }()
+	return o.expel(ctx, id)
+}
+
+// expel does it. The caller has the right to change the membership.
+func (o *office) expel(ctx context.Context, id string) error {
 	row := o.m.n.machine.member(id)
 	switch {
 	case row == nil:
@@ -196,13 +238,13 @@ func (o *office) remove(ctx context.Context, id string) error {
 	case id == o.m.n.ID():
 		return errdefs.New(errdefs.Conflict, "the leader can't remove itself")
 	}
-	if err := mayRemove(o.seats(), id); err != nil {
+	if err := o.spare(ctx, id); err != nil {
 		return err
 	}
 	if err := o.outlast(ctx, id, row.Incarnation); err != nil {
 		return err
 	}
-	if err := await(ctx, func() error { return o.m.n.raft.RemoveServer(raft.ServerID(id), 0, raftTimeout).Error() }); err != nil {
+	if err := o.m.asks.await(ctx, func() error { return o.m.n.raft.RemoveServer(raft.ServerID(id), 0, raftTimeout).Error() }); err != nil {
 		return notLeading(err)
 	}
 	out, err := o.m.n.proposer.propose(ctx, setNodeStatus(id, row.Incarnation, StatusLeft, o.term))
@@ -211,6 +253,22 @@ func (o *office) remove(ctx context.Context, id string) error {
 	}
 	o.settle()
 	return err
+}
+
+// spare refuses to go on without a node where too few would be left. A new leader first
+// waits until every node that is alive had time to say so.
+func (o *office) spare(ctx context.Context, id string) error {
+	for {
+		err := mayRemove(o.seats(), id)
+		if err == nil || o.m.clock.Now() >= o.m.n.timing.deadAt(o.since) {
+			return err
+		}
+		select {
+		case <-time.After(lookEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // outlast refuses a node further leases, and waits until its last one has ended.

@@ -49,6 +49,14 @@ type Config struct {
 	// MaxRules is up to which version of the registry's rules this node goes along;
 	// zero: all that the program knows. It's for trying out an upgrade.
 	MaxRules uint32
+	// Timing says how soon others are missed, for the network between the nodes and the
+	// machines that they run on: "lan", also when empty; "slow" waits three times as long, for
+	// machines that stall; "wan" six times. All nodes of a cluster must have the same:
+	// one that has another isn't let in. To change it, stop all of them first.
+	Timing string
+	// Background has Open return while a node of several has nobody yet who leads it:
+	// see [Node.Ready].
+	Background bool
 	// Clock stamps leases; nil: CLOCK_BOOTTIME where there is one.
 	Clock Clock
 
@@ -85,6 +93,9 @@ func (c Config) validate() error {
 	}
 	if c.Join != nil && (c.Transport == nil || len(c.Join.Addresses) == 0) {
 		return errdefs.New(errdefs.InvalidConfig, "joining a cluster needs a transport and the address of a member")
+	}
+	if _, err := timingOf(c.Timing); err != nil {
+		return err
 	}
 	return c.Transport.validate()
 }

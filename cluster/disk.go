@@ -29,7 +29,8 @@ type disk struct {
 	log       hclog.Logger
 	fail      func(error) // told when the log can't be written or read any more
 	bolt      *store      // nil: in memory
-	logs      logs        // what Raft uses: bolt, or memory's
+	logs      logs        // bolt, or memory's
+	patience  *patience   // what Raft uses: logs, and how long they take
 	memory    *memory     // nil: on disk
 	snapshots raft.SnapshotStore
 	newest    *raft.SnapshotMeta // nil: there is none

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,7 +339,7 @@ func TestConsistentReadShowsWhatAnotherNodeWrote(t *testing.T) {
 	t.Parallel()
 	inBubble(t, 3, func(r *rig) {
 		r.voters(3)
-		r.net.delay = func() time.Duration { return 20 * time.Millisecond }
+		r.net.slow(20 * time.Millisecond)
 		names := slices.Sorted(maps.Keys(r.nodes))
 		for i := range 30 {
 			on, from := names[i%3], names[(i+1)%3]
@@ -463,8 +464,8 @@ func TestLeaderThatIsAloneGrantsAndReadsNothing(t *testing.T) {
 func TestVerificationBeginsAfterWhoeverAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
-		v := newVerifier(func(context.Context) error { asked++; time.Sleep(time.Second); return nil })
+		var asked atomic.Int64
+		v := newVerifier(func(context.Context) error { asked.Add(1); time.Sleep(time.Second); return nil })
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { v.run(ctx) })
@@ -481,8 +482,8 @@ func TestVerificationBeginsAfterWhoeverAsked(t *testing.T) {
 			})
 		}
 		time.Sleep(3 * time.Second)
-		if asked != 2 {
-			t.Errorf("Raft was asked %d times", asked)
+		if n := asked.Load(); n != 2 {
+			t.Errorf("Raft was asked %d times", n)
 		}
 		cancel()
 		running.Wait()

@@ -20,7 +20,7 @@ func (m *mesh) applyAnywhere(data []byte) ([]outcome, uint64, error) {
 	if m.n.raft.State() == raft.Leader {
 		return m.n.applyHere(data)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), forwardWait)
+	ctx, cancel := context.WithTimeout(context.Background(), m.n.timing.of(forwardWait))
 	defer cancel()
 	var response *snakepitv1.ProposeResponse
 	err := m.atLeader(ctx, func(ctx context.Context, c snakepitv1.NodeClient) (err error) {

@@ -38,7 +38,7 @@ func (m *mesh) hold(ctx context.Context) {
 	}
 	for ctx.Err() == nil {
 		_, changed := m.sign.leader()
-		wait := renewEvery
+		wait := m.n.timing.of(renewEvery)
 		if err := m.keep(ctx); err != nil {
 			if errdefs.ReasonOf(err) == errdefs.NodeRemoved {
 				m.drop()
@@ -60,7 +60,7 @@ func (m *mesh) keep(ctx context.Context) error {
 		_, err := m.attempt(ctx)
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askWait)
+	ctx, cancel := context.WithTimeout(ctx, m.n.timing.of(askWait))
 	defer cancel()
 	sent := m.clock.Now()
 	alone, err := m.renew(ctx, incarnation)
@@ -126,7 +126,7 @@ func (m *mesh) incarnation() uint64 {
 func (m *mesh) take(incarnation uint64, sent time.Duration, alone bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := granted(incarnation, sent, alone && !m.bounded)
+	next := m.n.timing.granted(incarnation, sent, alone && !m.bounded)
 	if next.Incarnation < m.lease.Incarnation || next.Incarnation == m.lease.Incarnation && next.Deadline < m.lease.Deadline && m.lease.Deadline != Forever {
 		return
 	}
@@ -148,7 +148,7 @@ func (m *mesh) bound() {
 	defer m.mu.Unlock()
 	m.bounded = true
 	if m.lease.Deadline == Forever {
-		m.tell(granted(m.lease.Incarnation, m.clock.Now(), false))
+		m.tell(m.n.timing.granted(m.lease.Incarnation, m.clock.Now(), false))
 	}
 }
 

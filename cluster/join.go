@@ -62,14 +62,19 @@ func (n *Node) checkAlone() error {
 
 // register insists until some leader has taken this start for a member's.
 func (m *mesh) register(ctx context.Context) (incarnation uint64, err error) {
-	var since time.Time // of the first refusal
+	var since time.Time // that another has this id, without anything else between
 	for {
 		_, changed := m.sign.leader()
 		incarnation, err := m.attempt(ctx)
 		if err == nil {
 			return incarnation, nil
 		}
-		if since = firstTime(since); hopeless(err, time.Since(since)) {
+		if errdefs.ReasonOf(err) != errdefs.Exists {
+			since = time.Time{}
+		} else {
+			since = firstTime(since)
+		}
+		if m.hopeless(err, since) {
 			return 0, err
 		}
 		m.n.log.Debug("not registered yet", "error", err)
@@ -87,10 +92,10 @@ func (m *mesh) register(ctx context.Context) (incarnation uint64, err error) {
 
 // hopeless reports whether asking again is in vain: for the same answer, or since
 // somebody else has been alive for too long under this node's id.
-func hopeless(err error, waited time.Duration) bool {
-	finals := []errdefs.Reason{errdefs.WrongCluster, errdefs.NodeRemoved, errdefs.VersionMismatch, errdefs.PermissionDenied, errdefs.InvalidArguments}
+func (m *mesh) hopeless(err error, since time.Time) bool {
+	finals := []errdefs.Reason{errdefs.WrongCluster, errdefs.NodeRemoved, errdefs.VersionMismatch, errdefs.PermissionDenied, errdefs.InvalidArguments, errdefs.InvalidConfig}
 	r := errdefs.ReasonOf(err)
-	return slices.Contains(finals, r) || r == errdefs.Exists && waited > existsWait
+	return slices.Contains(finals, r) || r == errdefs.Exists && time.Since(since) > m.n.timing.of(existsWait)
 }
 
 func firstTime(t time.Time) time.Time {
@@ -101,7 +106,7 @@ func firstTime(t time.Time) time.Time {
 }
 
 func (m *mesh) attempt(ctx context.Context) (incarnation uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*askWait)
+	ctx, cancel := context.WithTimeout(ctx, m.n.timing.of(2*askWait))
 	defer cancel()
 	return m.registerOnce(ctx)
 }
@@ -130,7 +135,7 @@ func (m *mesh) requestJoin(ctx context.Context, request *snakepitv1.JoinRequest)
 		return o.admit(ctx, request)
 	}
 	join := func(ctx context.Context, c snakepitv1.NodeClient) error {
-		response, err = c.Join(ctx, request)
+		response, err = c.Join(m.n.timing.said(ctx), request)
 		return err
 	}
 	if leader, _ := m.sign.leader(); leader != "" {
@@ -159,7 +164,7 @@ func decided(err error) bool {
 // introduce tells all others where this node is, and learns where they are, so that
 // Raft finds them where addresses have changed.
 func (m *mesh) introduce(ctx context.Context, addresses []string) {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
+	ctx, cancel := context.WithTimeout(ctx, m.n.timing.of(askWait))
 	defer cancel()
 	own := &snakepitv1.IntroduceRequest{
 		Self:    &snakepitv1.NodeAddress{Id: m.n.ID(), Address: m.n.cfg.Transport.address()},

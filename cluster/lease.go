@@ -5,6 +5,7 @@ import (
 	"time"
 )
 
+// On a fast network: see timing.
 const (
 	// leaseTTL is how long a lease lasts, from the moment its renewal was sent.
 	leaseTTL = time.Second
@@ -27,17 +28,3 @@ type Lease struct {
 
 // Valid reports whether the lease lasts at an instant.
 func (l Lease) Valid(now time.Duration) bool { return now < l.Deadline }
-
-// granted is what a node has whose renewal, sent at an instant of its own clock, was
-// granted. It has less than the leader thinks, since a message isn't received before
-// it's sent.
-func granted(incarnation uint64, sent time.Duration, alone bool) Lease {
-	if alone {
-		return Lease{Incarnation: incarnation, Deadline: Forever}
-	}
-	return Lease{Incarnation: incarnation, Deadline: sent + leaseTTL}
-}
-
-// deadAt is when a leader may be sure that a lease has ended whose renewal it received at an
-// instant of its clock: clocks run apart by less than a tenth.
-func deadAt(received time.Duration) time.Duration { return received + leaseTTL + leaseGrace }

@@ -7,6 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// lan is the fast network.
+var lan = timing{TimingLAN, 1}
+
 // world is one true time, and a clock of each node that runs at its own rate from
 // its own start.
 type world struct{ rate, began float64 }
@@ -29,8 +32,8 @@ func TestNoTwoLeasesAreValidAtOnce(t *testing.T) {
 			sent := now
 			received := sent + wait("there")
 			now = received + wait("back")
-			dead = max(dead, deadAt(first.at(received)))
-			if l := granted(1, node.at(sent), false); l.Deadline > held.Deadline {
+			dead = max(dead, lan.deadAt(first.at(received)))
+			if l := lan.granted(1, node.at(sent), false); l.Deadline > held.Deadline {
 				held = l
 			}
 			ends := float64(held.Deadline)/node.rate - node.began
@@ -40,7 +43,7 @@ func TestNoTwoLeasesAreValidAtOnce(t *testing.T) {
 			}
 			// A successor begins after the last message that the leader verified itself for.
 			elected := received + wait("election")
-			if after := float64(deadAt(second.at(elected)))/second.rate - second.began; after < ends {
+			if after := float64(lan.deadAt(second.at(elected)))/second.rate - second.began; after < ends {
 				t.Fatalf("the successor gives the sessions away at %v, and the lease ends at %v", after, ends)
 			}
 			now += wait("pause")
@@ -50,7 +53,7 @@ func TestNoTwoLeasesAreValidAtOnce(t *testing.T) {
 
 func TestLeaseIsValidUntilItsDeadlineAlone(t *testing.T) {
 	t.Parallel()
-	l := granted(7, time.Second, false)
+	l := lan.granted(7, time.Second, false)
 	for at, want := range map[time.Duration]bool{0: true, 2*time.Second - 1: true, 2 * time.Second: false, 3 * time.Second: false} {
 		if l.Valid(at) != want {
 			t.Errorf("at %s it's %t", at, !want)
@@ -59,7 +62,7 @@ func TestLeaseIsValidUntilItsDeadlineAlone(t *testing.T) {
 	if (Lease{}).Valid(0) {
 		t.Error("no lease is valid")
 	}
-	if alone := granted(7, time.Second, true); !alone.Valid(1 << 62) {
+	if alone := lan.granted(7, time.Second, true); !alone.Valid(1 << 62) {
 		t.Error("a sole member's lease ends")
 	}
 }

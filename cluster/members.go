@@ -15,15 +15,17 @@ const transferWait = 5 * time.Second
 
 // Overview is the cluster as one node sees it.
 type Overview struct {
-	ID      string // who sees it
-	Cluster string // empty: it has no id yet
-	Leader  string // empty: none is known
-	Term    uint64
-	Last    uint64 // index of the last entry in the log
-	Commit  uint64 // up to which a majority is known to have it
-	Applied uint64 // of the last entry of commands that was applied here
-	Level   uint32 // version of the registry's rules that all nodes know
-	Members []MemberOverview
+	ID         string // who sees it
+	Cluster    string // empty: it has no id yet
+	Leader     string // empty: none is known
+	Term       uint64
+	Last       uint64        // index of the last entry in the log
+	Commit     uint64        // up to which a majority is known to have it
+	Applied    uint64        // of the last entry of commands that was applied here
+	Level      uint32        // version of the registry's rules that all nodes know
+	Generation uint64        // of epochs
+	DiskHangs  time.Duration // for how long a write to this node's log has been under way; zero: the disk is well
+	Members    []MemberOverview
 }
 
 // MemberOverview is one node in an [Overview].
@@ -41,6 +43,10 @@ func (n *Node) Overview() Overview {
 	o := Overview{
 		ID: n.ID(), Cluster: cluster, Level: level, Term: n.raft.CurrentTerm(),
 		Last: n.raft.LastIndex(), Commit: n.raft.CommitIndex(), Applied: n.machine.index(),
+	}
+	o.Generation = n.machine.generation()
+	if n.disk.patience.hangs() {
+		o.DiskHangs = n.disk.patience.waited()
 	}
 	_, leader := n.raft.LeaderWithID()
 	o.Leader = string(leader)
@@ -113,7 +119,8 @@ func (n *Node) Transfer(ctx context.Context, id string) error {
 
 // Leave ends this node's own membership, for good: another one leads, it gives its
 // lease back, and what it owns goes to others; then it ends as after Close. A host
-// has drained first. The last member can't leave. When it fails later, the node has ended all the same, and is still a
+// has drained first. The last member can't leave. While too few of the others are
+// alive, it waits for them until ctx ends. When it fails later, the node has ended all the same, and is still a
 // member: another one may remove it.
 func (n *Node) Leave(ctx context.Context) error {
 	if err := n.several(ctx); err != nil {
@@ -134,9 +141,10 @@ func (n *Node) Leave(ctx context.Context) error {
 		if err == nil || errdefs.ReasonOf(err) == errdefs.NodeRemoved {
 			return n.Close()
 		}
-		if ctx.Err() != nil || decided(err) {
+		if ctx.Err() != nil || decided(err) && errdefs.ReasonOf(err) != errdefs.Conflict {
 			return firstOf(err, n.Close())
 		}
+		n.log.Debug("not removed yet", "error", err)
 		n.mesh.pause(ctx, lookEvery, changed)
 	}
 }

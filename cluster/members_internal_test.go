@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func TestNodeThatIsDeadAtOnceStopsNobody(t *testing.T) {
 		if err := join(ctx, r.nodes["n1"].Node, dead, ""); err != nil {
 			r.Fatal(err)
 		}
-		for i := range 5 {
+		for i := range 2 {
 			time.Sleep(10 * time.Second)
 			r.open("n1", fmt.Sprint(i))
 		}
@@ -104,6 +105,78 @@ func TestAllAddressesChangeAtOnce(t *testing.T) {
 		r.eventually(5*time.Second, "the session is there", func() bool { _, err := r.nodes["n3"].Session(r.Context(), "a"); return err == nil })
 		r.open("n3", "b")
 	})
+}
+
+// Raft's configuration has the addresses at which nodes joined, and nobody led yet
+// who could say where they are now.
+func TestNodesThatMovedAndWereKilledFindEachOther(t *testing.T) {
+	t.Parallel()
+	inBubble(t, 3, func(r *rig) {
+		r.voters(3)
+		r.closeAll()
+		for _, name := range r.names {
+			r.nodes[name].Node = nil
+			r.nodes[name].address = name + ":99"
+		}
+		r.startTogether()
+		r.open("n1", "a")
+		for _, name := range r.names {
+			r.kill(name)
+		}
+		var starting sync.WaitGroup
+		for _, name := range r.names {
+			starting.Go(func() {
+				ctx, cancel := soon()
+				defer cancel()
+				cfg := r.config(name)
+				cfg.Join = nil
+				n, err := Open(ctx, cfg)
+				if err != nil {
+					r.Errorf("start %s: %v", name, err)
+				}
+				r.nodes[name].Node = n
+			})
+		}
+		starting.Wait()
+		if !r.Failed() {
+			r.open("n3", "b")
+		}
+	})
+}
+
+// Raft waits ever longer, ten seconds in the end, before it tries a lost follower again.
+func TestNodeThatWasAwayForLongIsBackAtOnce(t *testing.T) {
+	t.Parallel()
+	for what, returns := range map[string]func(r *rig, name string){
+		"killed": func(r *rig, name string) { r.start(name) },
+		"cut off": func(r *rig, name string) {
+			r.net.isolate(name, r.names, false)
+		},
+	} {
+		for i := range 2 {
+			inBubble(t, 3, func(r *rig) {
+				r.voters(3)
+				time.Sleep(time.Duration(i) * 777 * time.Millisecond)
+				away := r.others(r.leader())[0]
+				if what == "killed" {
+					r.kill(away)
+				} else {
+					r.net.isolate(away, r.names, true)
+				}
+				time.Sleep(time.Minute)
+				r.open(r.leader(), "meanwhile")
+				began := time.Now()
+				returns(r, away)
+				r.eventually(20*time.Second, "it has caught up", func() bool {
+					_, err := r.nodes[away].Session(r.Context(), "meanwhile")
+					return err == nil
+				})
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("%s: it took %s", what, took)
+				}
+			})
+		}
+	}
 }
 
 // See T6: Raft would point the id at the newcomer.
@@ -195,7 +268,7 @@ func TestDeadNodeIsRemovedByTheOperatorAlone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
 		defer cancel()
 		r.kill(others[0])
-		time.Sleep(10 * time.Minute)
+		time.Sleep(3 * replaceAfter)
 		r.voters(3)
 		wantReason(r, r.nodes[leader].Remove(ctx, r.nodes[others[1]].ID()), errdefs.Conflict)
 		if err := r.nodes[others[1]].Remove(ctx, dead); err != nil {

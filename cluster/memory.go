@@ -6,7 +6,7 @@ import "github.com/hashicorp/raft"
 // anew in the same process.
 type memory struct {
 	identity  identity
-	logs      *raft.InmemStore
+	logs      logs
 	snapshots *raft.InmemSnapshotStore
 }
 

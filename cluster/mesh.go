@@ -30,6 +30,7 @@ type mesh struct {
 	sign     *sign
 	watch    *watch
 	verifier *verifier
+	asks     asks
 	server   *grpc.Server
 	office   atomic.Pointer[office] // nil: this node doesn't lead, or not yet
 	draining atomic.Bool
@@ -50,11 +51,11 @@ type mesh struct {
 func newMesh(n *Node) *mesh {
 	m := &mesh{
 		n: n, nonce: newUUID(), clock: n.cfg.Clock, book: newBook(n.machine, n.ID(), n.cfg.Transport.address(), n.cfg.Join),
-		peers: newPeers(n.cfg.Transport), sign: newSign(), watch: newWatch(n.ID()), registered: make(chan struct{}),
+		peers: newPeers(n.cfg.Transport, n.timing, n.clusterID), sign: newSign(), watch: newWatch(n.ID()), registered: make(chan struct{}),
 	}
 	n.machine.state.watch = m.watch
 	m.verifier = newVerifier(func(ctx context.Context) error {
-		return await(ctx, func() error { return n.raft.VerifyLeader().Error() })
+		return m.asks.await(ctx, func() error { return n.raft.VerifyLeader().Error() })
 	})
 	m.server = newServer(m)
 	return m
@@ -81,7 +82,7 @@ func (m *mesh) retire() {
 	m.holding()
 	m.renewer.Wait()
 	last := m.drop()
-	ctx, cancel := context.WithTimeout(context.Background(), partingWait)
+	ctx, cancel := context.WithTimeout(context.Background(), m.n.timing.of(partingWait))
 	defer cancel()
 	if o := m.office.Load(); o != nil && m.others() {
 		if err := o.handOver(""); err != nil {
@@ -135,27 +136,14 @@ func (m *mesh) hush() {
 	m.server.Stop()
 	m.renewer.Wait()
 	m.running.Wait()
+	m.asks.settle(raftTimeout)
 }
 
 // stop closes the connections, once Raft has ended.
 func (m *mesh) stop() {
 	m.peers.close()
-	if t, ok := m.n.trans.(*raft.NetworkTransport); ok {
-		t.CloseStreams()
-	}
-}
-
-// await waits for what Raft says, unless ctx ends before: a Raft that has lost its
-// disk may never say it.
-func await(ctx context.Context, ask func() error) error {
-	answer := make(chan error, 1)
-	var asking sync.WaitGroup // not waited for: see above
-	asking.Go(func() { answer <- ask() })
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return gaveUp(ctx, true)
+	if b, ok := m.n.trans.(*border); ok {
+		b.CloseStreams()
 	}
 }
 
@@ -237,11 +225,13 @@ func (m *mesh) address(id string) string {
 }
 
 // cluster is the cluster's id, as far as it's known here.
-func (m *mesh) cluster() string {
-	if _, cluster := m.n.machine.level(); cluster != "" {
+func (m *mesh) cluster() string { return m.n.clusterID() }
+
+func (n *Node) clusterID() string {
+	if _, cluster := n.machine.level(); cluster != "" {
 		return cluster
 	}
-	return m.n.disk.who().Cluster
+	return n.disk.who().Cluster
 }
 
 // self is this node as it registers itself.

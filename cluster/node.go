@@ -21,6 +21,7 @@ const closeWait = 5 * time.Second
 // host.StateRegistry and host.ToolRegistry.
 type Node struct {
 	cfg      Config
+	timing   timing
 	log      hclog.Logger
 	disk     *disk
 	id       string
@@ -33,6 +34,7 @@ type Node struct {
 
 	telling sync.WaitGroup // the host, of overrides
 
+	ready  chan struct{} // closed when the node has caught up
 	once   sync.Once
 	ending chan struct{} // closed when the node is to end
 	cause  error         // why; written before ending is closed
@@ -56,6 +58,8 @@ var (
 // registry has what its newest good snapshot holds, or nothing, and all its epochs
 // are greater than any before.
 //
+// With Config.Background a node of several doesn't wait: see [Node.Ready].
+//
 // Errors: invalid_config for a directory that can't be used; conflict when another
 // process uses it; disk_full; version_mismatch when a newer program wrote it;
 // deadline and cancelled; internal.
@@ -65,18 +69,23 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	log := cfg.Logger.Named("cluster")
-	n := &Node{cfg: cfg, log: log, ending: make(chan struct{}), done: make(chan struct{})}
+	pace, err := timingOf(cfg.Timing)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, timing: pace, log: log, ready: make(chan struct{}), ending: make(chan struct{}), done: make(chan struct{})}
 	n.machine = newMachine(n.fail)
 	n.machine.knows = cfg.MaxRules
 	overridden := make(chan struct{}, 1)
 	n.machine.state.overridden = overridden
 	n.proposer = newProposer(n.apply, n.ended)
-	var err error
+	n.proposer.hold = n.timing.of(holdWait)
 	if n.disk, err = n.openDisk(); err != nil {
 		n.cfg.Transport.close()
 		return nil, openError(cfg.Dir, err)
 	}
 	n.id = n.disk.identity.ID
+	n.disk.patience = newPatience(n.disk.logs, log, pace.of(diskWait))
 	if cfg.Transport != nil {
 		n.mesh = newMesh(n)
 	}
@@ -87,23 +96,28 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		n.cfg.Transport.close()
 		return nil, openError(cfg.Dir, firstOf(n.failure(), err, n.disk.close()))
 	}
-	var proposing, running sync.WaitGroup
+	var proposing, catching, running sync.WaitGroup
 	if n.mesh != nil {
 		n.mesh.start() //nolint:contextcheck // it lives until Close
 	}
-	opened := make(chan struct{})
 	if cfg.OnOverrides != nil {
-		n.telling.Go(func() { n.tellOverrides(opened, overridden) })
+		n.telling.Go(func() { n.tellOverrides(n.ready, overridden) })
 	}
 	proposing.Go(func() { n.proposer.run(n.ending) })
-	running.Go(func() { n.run(&proposing) }) //nolint:contextcheck // it lives until Close, and Done waits for it
+	later := cfg.Background && n.mesh != nil && !n.sole()
+	if later {
+		catching.Go(n.catchUpLater) //nolint:contextcheck // it lives until Close
+	}
+	running.Go(func() { n.run(&proposing, &catching) }) //nolint:contextcheck // it lives until Close, and Done waits for it
+	if later {
+		return n, nil
+	}
 	if err := n.catchUp(ctx); err != nil {
 		n.fail(err)
 		<-n.done
 		return nil, openError(cfg.Dir, n.cause)
 	}
-	n.began = n.proposer.applied.Load()
-	close(opened)
+	n.caught()
 	return n, nil
 }
 
@@ -172,8 +186,9 @@ func (n *Node) ended() error {
 
 // run waits for the end, whoever wants it, and carries it out. The proposer ends
 // before Raft does: Raft may leave an entry unanswered that is under way then.
-func (n *Node) run(proposing *sync.WaitGroup) {
+func (n *Node) run(proposing, catching *sync.WaitGroup) {
 	<-n.ending
+	catching.Wait()
 	if n.cause != nil && errdefs.ReasonOf(n.cause) != errdefs.Cancelled { // whoever gave up an Open has it from there
 		n.log.Error("the registry ends", "error", n.cause)
 	}
@@ -205,7 +220,7 @@ func (n *Node) run(proposing *sync.WaitGroup) {
 	close(n.done)
 }
 
-// check fails when the node has ended, or ctx has.
+// check fails when the node has ended, or ctx has, or before it has caught up.
 func (n *Node) check(ctx context.Context) error {
 	select {
 	case <-n.ending:
@@ -215,7 +230,7 @@ func (n *Node) check(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return gaveUp(ctx, false)
 	}
-	return nil
+	return n.isReady()
 }
 
 func firstOf(errs ...error) error {

@@ -103,7 +103,7 @@ func (o *office) run(ctx context.Context) {
 func (o *office) enter(ctx context.Context) bool {
 	n := o.m.n
 	o.term = n.raft.CurrentTerm()
-	if err := await(ctx, func() error { return n.raft.Barrier(0).Error() }); err != nil || ctx.Err() != nil || n.raft.CurrentTerm() != o.term {
+	if err := o.m.asks.await(ctx, func() error { return n.raft.Barrier(0).Error() }); err != nil || ctx.Err() != nil || n.raft.CurrentTerm() != o.term {
 		return false
 	}
 	o.mu.Lock()
@@ -114,7 +114,7 @@ func (o *office) enter(ctx context.Context) bool {
 	o.alone = len(o.configured()) == 1
 	for _, row := range n.machine.members() {
 		if row.serves() {
-			o.watched[row.ID] = &watched{incarnation: row.Incarnation, deadAt: deadAt(o.since)}
+			o.watched[row.ID] = &watched{incarnation: row.Incarnation, deadAt: o.m.n.timing.deadAt(o.since)}
 		}
 	}
 	return true
@@ -182,7 +182,7 @@ func (o *office) renew(ctx context.Context, r *snakepitv1.RenewRequest) (*snakep
 		signal(o.kick)
 		return &snakepitv1.RenewResponse{}, nil
 	}
-	w.deadAt = max(w.deadAt, deadAt(received))
+	w.deadAt = max(w.deadAt, o.m.n.timing.deadAt(received))
 	w.applied, w.draining, w.heard = r.GetApplied(), r.GetDraining(), true
 	w.rehomeAfter = min(max(0, r.GetRehomeAfter().AsDuration()), maxRehomeAfter)
 	w.pools = map[string]uint32{}
@@ -265,7 +265,7 @@ func (o *office) condemn() []*snakepitv1.RegistryCommand {
 		}
 		w := o.watched[row.ID]
 		if w == nil || w.incarnation != row.Incarnation { // its registration came true after all
-			o.watched[row.ID] = &watched{incarnation: row.Incarnation, deadAt: deadAt(now)}
+			o.watched[row.ID] = &watched{incarnation: row.Incarnation, deadAt: o.m.n.timing.deadAt(now)}
 			continue
 		}
 		if now >= w.deadAt && !o.pausing(row, now) {
@@ -284,7 +284,7 @@ func (o *office) seats() []seat {
 	var all []seat
 	for _, s := range o.configured() {
 		row, w := o.m.n.machine.member(string(s.ID)), o.watched[string(s.ID)]
-		alive := row != nil && row.serves() && w != nil && !w.condemned && w.heard && now < w.deadAt-leaseGrace
+		alive := row != nil && row.serves() && w != nil && !w.condemned && w.heard && now < w.deadAt-o.m.n.timing.of(leaseGrace)
 		all = append(all, seat{
 			id: string(s.ID), voter: s.Suffrage == raft.Voter, leader: string(s.ID) == o.m.n.ID(),
 			ready: alive && w.applied+maxLag >= index,
@@ -320,13 +320,14 @@ func (o *office) seatVoters(ctx context.Context) {
 func (o *office) vote(ctx context.Context, c votes) error {
 	r, id := o.m.n.raft, raft.ServerID(c.id)
 	if !c.promote {
-		return await(ctx, func() error { return r.DemoteVoter(id, 0, raftTimeout).Error() })
+		return o.m.asks.await(ctx, func() error { return r.DemoteVoter(id, 0, raftTimeout).Error() })
 	}
-	address, err := o.m.book.ServerAddr(id)
-	if err != nil {
-		return err
+	for _, s := range o.configured() {
+		if s.ID == id { // its address stays as it is: see configure
+			return o.m.asks.await(ctx, func() error { return r.AddVoter(id, s.Address, 0, raftTimeout).Error() })
+		}
 	}
-	return await(ctx, func() error { return r.AddVoter(id, address, 0, raftTimeout).Error() })
+	return noNode(c.id)
 }
 
 // notLeading is what somebody gets who asks the wrong node for what only a leader does.

@@ -20,6 +20,9 @@ import (
 type peers struct {
 	dial func(ctx context.Context, id, address string) (net.Conn, error)
 
+	within  time.Duration // a connection must be there
+	cluster func() string // that this node belongs to; empty: none yet
+
 	mu     sync.Mutex // guards all below
 	conns  map[peer]*grpc.ClientConn
 	closed bool
@@ -27,8 +30,8 @@ type peers struct {
 
 type peer struct{ id, address string }
 
-func newPeers(t *Transport) *peers {
-	return &peers{dial: t.Dial, conns: map[peer]*grpc.ClientConn{}}
+func newPeers(t *Transport, pace timing, cluster func() string) *peers {
+	return &peers{dial: t.Dial, within: pace.of(askWait), cluster: cluster, conns: map[peer]*grpc.ClientConn{}}
 }
 
 // conn gives the connection to a node, which connects when it's used.
@@ -46,11 +49,12 @@ func (p *peers) conn(to peer) (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.dial(ctx, to.id, to.address) }),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 250 * time.Millisecond},
-			MinConnectTimeout: 500 * time.Millisecond,
+			MinConnectTimeout: p.within,
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithChainUnaryInterceptor(p.named),
 	)
 	if err != nil {
 		return nil, err

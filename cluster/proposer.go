@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// holdWait is how long a write may wait for a leader.
+	// holdWait is how long a write may wait for a leader, on a fast network.
 	holdWait = 2 * time.Second
 	// retryWait is the pause before an entry is proposed again.
 	retryWait = 20 * time.Millisecond
@@ -27,7 +27,8 @@ type proposer struct {
 	// entry's index.
 	apply  func(data []byte) ([]outcome, uint64, error)
 	origin string
-	ended  func() error // why nothing is proposed any more
+	ended  func() error  // why nothing is proposed any more
+	hold   time.Duration // how long a write may wait for a leader
 
 	waiting chan *proposal
 	stopped chan struct{} // closed when run has returned
@@ -55,7 +56,7 @@ type answer struct {
 
 func newProposer(apply func([]byte) ([]outcome, uint64, error), ended func() error) *proposer {
 	return &proposer{
-		apply: apply, origin: newUUID(), ended: ended, next: 1,
+		apply: apply, origin: newUUID(), ended: ended, hold: holdWait, next: 1,
 		waiting: make(chan *proposal, maxCommands), stopped: make(chan struct{}),
 	}
 }
@@ -197,7 +198,7 @@ func (p *proposer) commit(batch []*proposal, ending <-chan struct{}) {
 // insist proposes an entry, again where it's lost on the way: its commands are run
 // once however often it arrives. It gives up when nobody has led for a while.
 func (p *proposer) insist(data []byte, ending <-chan struct{}) ([]outcome, error) {
-	end := time.Now().Add(holdWait)
+	end := time.Now().Add(p.hold)
 	mayHaveRun := false
 	for {
 		outcomes, index, err := p.apply(data)
@@ -242,7 +243,7 @@ func (p *proposer) given(err error, mayHaveRun bool) error {
 
 func (p *proposer) noQuorum(mayHaveRun bool) error {
 	if mayHaveRun {
-		return errdefs.New(errdefs.OutcomeUnknown, "the registry lost its leader during the write, and has had none for %s", holdWait)
+		return errdefs.New(errdefs.OutcomeUnknown, "the registry lost its leader during the write, and has had none for %s", p.hold)
 	}
-	return errdefs.New(errdefs.NoQuorum, "the registry has had no leader for %s; nothing was written", holdWait)
+	return errdefs.New(errdefs.NoQuorum, "the registry has had no leader for %s; nothing was written", p.hold)
 }

@@ -20,9 +20,9 @@ const enqueueWait = 100 * time.Millisecond
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.ID())
-	c.HeartbeatTimeout = 300 * time.Millisecond
-	c.ElectionTimeout = 300 * time.Millisecond
-	c.LeaderLeaseTimeout = 250 * time.Millisecond
+	c.HeartbeatTimeout = n.timing.of(heartbeat)
+	c.ElectionTimeout = n.timing.of(heartbeat)
+	c.LeaderLeaseTimeout = n.timing.of(leaderLease)
 	c.CommitTimeout = 25 * time.Millisecond
 	c.SnapshotInterval = 30 * time.Second
 	c.SnapshotThreshold = 512
@@ -57,13 +57,13 @@ func (n *Node) openTransport() raft.ServerAddress {
 		n.trans = alone
 		return address
 	}
-	n.trans = n.raftTransport(n.mesh.book)
+	n.trans = newBorder(n.raftTransport(n.mesh.book), n.mesh.cluster, n.disk.patience.hangs)
 	return n.trans.LocalAddr()
 }
 
 func (n *Node) newRaft() error {
 	address := n.openTransport()
-	cfg, s := n.raftConfig(), n.disk.logs
+	cfg, s := n.raftConfig(), n.disk.patience
 	existing, err := raft.HasExistingState(s, s, n.disk.snapshots)
 	if err != nil {
 		return err
@@ -74,7 +74,17 @@ func (n *Node) newRaft() error {
 			return err
 		}
 	}
+	moved := map[string]string{}
+	if n.mesh != nil {
+		moved = n.disk.moved()
+	}
 	n.raft, err = raft.NewRaft(cfg, n.machine, s, s, n.disk.snapshots, n.trans)
+	if b, ok := n.trans.(*border); ok {
+		b.raft.Store(n.raft)
+	}
+	for id, address := range moved { // which the book compares with what the snapshot had
+		n.mesh.book.note(id, address)
+	}
 	return err
 }
 

@@ -43,7 +43,7 @@ func (n *Node) caughtUp(ctx context.Context, index uint64) error {
 }
 
 func (m *mesh) readIndex(ctx context.Context) (index uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
+	ctx, cancel := context.WithTimeout(ctx, m.n.timing.of(askWait))
 	defer cancel()
 	if o := m.office.Load(); o != nil {
 		return o.readIndex(ctx)

@@ -155,7 +155,7 @@ func (o *office) over(lost orphan) bool {
 	defer o.mu.Unlock()
 	end, known := o.until[lost.owner]
 	if !known {
-		end = deadAt(o.since)
+		end = o.m.n.timing.deadAt(o.since)
 	}
 	return o.m.clock.Now() >= end
 }
@@ -169,7 +169,7 @@ func (o *office) candidates() []candidate {
 	var all []candidate
 	for _, row := range o.m.n.machine.members() {
 		w := o.watched[row.ID]
-		if row.Status != StatusUp || w == nil || w.incarnation != row.Incarnation || w.condemned || !w.heard || now > w.deadAt-leaseGrace-leaseTTL/2 {
+		if row.Status != StatusUp || w == nil || w.incarnation != row.Incarnation || w.condemned || !w.heard || now > w.deadAt-o.m.n.timing.of(leaseGrace+leaseTTL/2) {
 			continue
 		}
 		all = append(all, candidate{Owner{Node: row.ID, Incarnation: row.Incarnation}, row.Machine, maps.Clone(w.pools)})

@@ -23,7 +23,7 @@ func (o *office) renewals() map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for id, w := range o.watched {
 		if w.heard && !w.condemned {
-			all[id] = max(now-(w.deadAt-deadAt(0)), 0)
+			all[id] = max(now-(w.deadAt-o.m.n.timing.deadAt(0)), 0)
 		}
 	}
 	return all

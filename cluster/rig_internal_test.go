@@ -19,9 +19,10 @@ import (
 type rig struct {
 	*testing.T
 
-	net   *network
-	names []string
-	nodes map[string]*rigNode
+	timing string
+	net    *network
+	names  []string
+	nodes  map[string]*rigNode
 }
 
 // rigNode is a place for a node: what it finds again when it starts anew.
@@ -95,7 +96,7 @@ func (r *rig) config(name string) Config {
 		Node: name, memory: node.memory, Dir: node.dir, Transport: r.net.transport(name, node.address),
 		Machine: host.MachineID{Machine: node.machine, Boot: "b", PIDNamespace: "p"}, Clock: rated{time.Now(), node.rate},
 		Pools:   func() map[string]uint32 { return map[string]uint32{"ml": node.room} },
-		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T), MaxRules: node.rules, RehomeAfter: node.rehomeAfter, OnOverrides: node.onOverrides,
+		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T), MaxRules: node.rules, RehomeAfter: node.rehomeAfter, OnOverrides: node.onOverrides, Timing: r.timing,
 	}
 	if node.memory != nil {
 		cfg.Dir = ""

@@ -31,7 +31,7 @@ func newServer(m *mesh) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.ConnectionTimeout(5*time.Second),
-		grpc.ChainUnaryInterceptor(withReasons),
+		grpc.ChainUnaryInterceptor(withReasons, m.strangers),
 		grpc.Creds(m.n.cfg.Transport.Credentials), // none, if nil
 	)
 	snakepitv1.RegisterNodeServer(s, &server{m: m})
@@ -53,15 +53,27 @@ func withReasons(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next
 // Introduce implements [snakepitv1.NodeServer].
 func (s *server) Introduce(_ context.Context, r *snakepitv1.IntroduceRequest) (*snakepitv1.IntroduceResponse, error) {
 	m := s.m
-	if own := m.cluster(); own == "" || own == r.GetCluster() {
+	if own := m.cluster(); (own == "" || own == r.GetCluster()) && m.mayMove(r.GetSelf().GetId()) {
 		m.book.note(r.GetSelf().GetId(), r.GetSelf().GetAddress())
 	}
 	known := []*snakepitv1.NodeAddress{{Id: m.n.ID(), Address: m.n.cfg.Transport.address()}}
 	return &snakepitv1.IntroduceResponse{Known: known}, nil
 }
 
+// mayMove reports whether a node may say by itself where it is: while somebody leads,
+// one that was up may be so still, and whoever speaks a copy of it, which mustn't get
+// Raft's messages in its place. A leader finds out.
+func (m *mesh) mayMove(id string) bool {
+	leader, _ := m.sign.leader()
+	row := m.n.machine.member(id)
+	return leader == "" || row == nil || !row.serves()
+}
+
 // Join implements [snakepitv1.NodeServer].
 func (s *server) Join(ctx context.Context, r *snakepitv1.JoinRequest) (response *snakepitv1.JoinResponse, err error) {
+	if err := s.m.n.timing.check(ctx, r.GetNode().GetId()); err != nil {
+		return nil, err
+	}
 	if o := s.m.office.Load(); o != nil {
 		return o.admit(ctx, r)
 	}

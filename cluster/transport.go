@@ -62,7 +62,7 @@ func (t *Transport) address() string { return t.Raft.Addr().String() }
 func (n *Node) raftTransport(addresses raft.ServerAddressProvider) *raft.NetworkTransport {
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: addresses, Stream: n.cfg.Transport.Raft, Logger: quiet(n.log),
-		MaxPool: 3, Timeout: raftTimeout, MsgpackUseNewTimeFormat: true,
+		MaxPool: 3, Timeout: n.timing.of(raftTimeout), MsgpackUseNewTimeFormat: true,
 		MaxRPCsInFlight: 1, // else a pipeline whose decoder has given up blocks its sender, and with it Raft's end
 	})
 }

@@ -72,7 +72,7 @@ NODE is a node's id, the beginning of one that no other has, or its name.`,
 func (p *program) clusterSubcommands() []*cobra.Command {
 	return []*cobra.Command{
 		p.clusterStatusCommand(), p.clusterTokenCommand(), p.clusterLeaveCommand(), p.clusterRemoveCommand(),
-		p.clusterTransferCommand(), p.clusterForgetCommand(), p.clusterBackupCommand(),
+		p.clusterTransferCommand(), p.clusterForgetCommand(), p.clusterBackupCommand(), p.clusterRestoreCommand(), p.clusterRecoverCommand(),
 		p.clusterInitTLSCommand(),
 	}
 }
