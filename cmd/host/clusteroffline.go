@@ -65,7 +65,7 @@ majority. Its sessions and their state are those that this node had; what others
 Without --yes it only says what it would do.
 
   1. Be certain that the other nodes are off and stay off: one that comes back would be a second cluster with the same sessions.
-  2. Where several nodes are left, choose the one that has most: the greatest "applied" in snakepit cluster status -o json.
+  2. Where several nodes are left, choose the one that has most: the greatest "last" in snakepit cluster status -o json.
   3. Stop its host, run this, start it again: snakepit serve as before, without --join.
   4. Give the others empty data directories, and let them join: snakepit cluster token, snakepit serve --join.
 
