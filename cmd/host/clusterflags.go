@@ -28,8 +28,11 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 func (f *clusterFlags) knobs() []config.Flag {
 	var all []config.Flag
 	for _, k := range []struct{ flag, knob, value string }{
-		{"--cluster-listen", "cluster_listen", f.listen}, {"--cluster-advertise", "cluster_advertise", f.advertise},
-		{"--join", "join", f.join}, {"--join-token", "join_token", f.token}, {"--tls-dir", "tls_dir", f.tlsDir},
+		{"--cluster-listen", "cluster_listen", f.listen},
+		{"--cluster-advertise", "cluster_advertise", f.advertise},
+		{"--join", "join", f.join},
+		{"--join-token", "join_token", f.token},
+		{"--tls-dir", "tls_dir", f.tlsDir},
 	} {
 		if k.value != "" {
 			all = append(all, config.Flag{Name: k.flag, Pair: k.knob + "=" + k.value})
