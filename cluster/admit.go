@@ -26,11 +26,11 @@ func (o *office) admit(ctx context.Context, r *snakepitv1.JoinRequest) (*snakepi
 	if err := o.spend(ctx, m, r.GetToken()); err != nil {
 		return nil, err
 	}
-	if level, _ := o.m.n.machine.level(); level < 3 {
-		m.RehomeAfter = 0
-	}
 	if err := o.supersede(ctx, m); err != nil {
 		return nil, err
+	}
+	if level, _ := o.m.n.machine.level(); level < 3 {
+		m.RehomeAfter = 0
 	}
 	o.m.book.note(m.ID, m.Address) // Raft is about to look for it there
 	if err := o.configure(ctx, m); err != nil {

@@ -1,120 +1,140 @@
-//go:build integration && linux
+//go:build integration
 
 package integration_test
 
 import (
-	"encoding/json"
-	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// member is a running host that is a node of a cluster.
-type member struct {
-	*server
-	place *place
-
-	ID      string `json:"node_id"`
-	Address string `json:"cluster_address"`
-	PID     int    `json:"pid"`
+// clusterStatus is what is looked at of `cluster status -o json`.
+type clusterStatus struct {
+	State   string `json:"state"`
+	Summary string `json:"summary"`
+	Leader  string `json:"leader"`
+	Nodes   []struct {
+		ID         string `json:"id"`
+		Name       string `json:"name"`
+		Status     string `json:"status"`
+		Member     bool   `json:"member"`
+		Voter      bool   `json:"voter"`
+		Sessions   int    `json:"sessions"`
+		Unverified int    `json:"unverified"`
+	} `json:"nodes"`
 }
 
-// member starts a host as a node, with folders of its own.
-func (p *place) member(t *testing.T, name string, join ...*member) *member {
+// voters counts those of a cluster.
+func (c clusterStatus) voters() (n int) {
+	for _, x := range c.Nodes {
+		if x.Voter {
+			n++
+		}
+	}
+	return n
+}
+
+// clusterOn asks a node.
+func (p *place) clusterOn(t *testing.T, node string) clusterStatus {
 	t.Helper()
-	args := []string{
-		"--data-dir", filepath.Join(p.dir, name), "--set", "machine_id=" + name, "--workers", "1", "-o", "json",
-		"--cluster-listen", "127.0.0.1:0", "--set", "orphan_grace=2",
+	o := p.run(t, "cluster", "status", "-o", "json", "--data-dir", filepath.Join(p.dir, node))
+	if o.code != 0 {
+		t.Fatalf("status of %s: %s", node, o.stderr)
 	}
-	if len(join) > 0 {
-		args = append(args, "--join", addresses(join...))
-	}
-	m := &member{server: p.serve(t, p.adapter(t, "node.py")+":Notes", args...), place: p}
-	if err := json.Unmarshal([]byte(m.ready), m); err != nil || m.ID == "" || m.Address == "" {
-		t.Fatalf("ready line %s: %v", m.ready, err)
-	}
-	return m
+	return decode[clusterStatus](t, o.stdout)
 }
 
-func addresses(members ...*member) string {
-	var all []string
-	for _, m := range members {
-		all = append(all, m.Address)
-	}
-	return strings.Join(all, ",")
-}
-
-// noted are what node.py tells of a session.
-type noted struct {
-	PID      int      `json:"pid"`
-	Memory   []string `json:"memory"`
-	State    []string `json:"state"`
-	Restored bool     `json:"restored"`
-}
-
-// on calls a tool of a session through some of the nodes.
-func (p *place) on(t *testing.T, hosts, session string, args ...string) noted {
+// node starts a node of a cluster on loopback.
+func (p *place) node(t *testing.T, name string, more ...string) *server {
 	t.Helper()
-	out := p.run(t, append([]string{"call", "--host", hosts, "--session", session, "-o", "json"}, args...)...)
-	if out.code != 0 {
-		t.Fatalf("session %s through %s: %s", session, hosts, out.stderr)
-	}
-	return decode[noted](t, out.stdout)
+	return p.serve(t, filepath.Join(moduleRoot(t), "examples", "cluster", "baskets.py"), append([]string{
+		"--workers", "1", "--data-dir", filepath.Join(p.dir, name), "--set", "node=" + name, "--set", "orphan_grace=0", "--cluster-listen", "127.0.0.1:0",
+	}, more...)...)
 }
 
-// TestSessionsSurviveTheLossOfTheirNode kills the host that owns sessions, and finds
-// them on the others, through whichever node they're called.
-func TestSessionsSurviveTheLossOfTheirNode(t *testing.T) {
+// must runs a command that has to succeed.
+func (p *place) must(t *testing.T, args ...string) string {
+	t.Helper()
+	o := p.run(t, args...)
+	if o.code != 0 {
+		t.Fatalf("%s: exit %d\n%s", strings.Join(args, " "), o.code, o.stderr)
+	}
+	return o.stdout
+}
+
+func TestClusterCommandsLookAfterThreeNodes(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
-	first := p.member(t, "n1")
-	second := p.member(t, "n2", first)
-	third := p.member(t, "n3", first, second)
-	for i, m := range []*member{first, second, third} {
-		got := p.on(t, m.Address, "s", "note", fmt.Sprintf("word=w%d", i))
-		if len(got.Memory) != i+1 || len(got.State) != i+1 {
-			t.Fatalf("through node %d: %+v", i, got)
+	on := func(node string) string { return "--data-dir=" + filepath.Join(p.dir, node) }
+	first := p.node(t, "n1")
+	_, address, _ := strings.Cut(strings.TrimSpace(first.ready), "cluster_address=")
+	token := strings.TrimSpace(p.must(t, "cluster", "token", "--uses", "2", on("n1")))
+	second := p.node(t, "n2", "--join", address, "--join-token", token)
+	third := p.node(t, "n3", "--join", address, "--join-token", token)
+	eventuallyWithin(t, 30*time.Second, "three vote", func() bool { return p.clusterOn(t, "n3").voters() == 3 })
+
+	p.must(t, "call", "add", "item=apples", "--session", "s", on("n2"))
+	if text := p.must(t, "sessions", on("n1")); !strings.Contains(text, "n2") {
+		t.Errorf("n2 doesn't own it:\n%s", text)
+	}
+	if text := p.must(t, "cluster", "transfer", "n3", on("n2")); !strings.HasPrefix(text, "leads node=n3 ") {
+		t.Errorf("transfer: %s", text)
+	}
+	if o := p.run(t, "cluster", "remove", "n3", on("n1")); o.code != 1 || !strings.Contains(o.stderr, "conflict") {
+		t.Errorf("the leader was removed: %d %s", o.code, o.stderr)
+	}
+
+	left := p.run(t, "cluster", "leave", on("n2"))
+	if left.code != 0 || !strings.HasPrefix(left.stdout, "left node=n2 ") || !strings.Contains(left.stderr, "has left") {
+		t.Errorf("leave: %d %s%s", left.code, left.stdout, left.stderr)
+	}
+	_ = second.cmd.Wait() // it ends by itself
+	second.ended = true
+	if code := second.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the host that left ended with %d: %s", code, second.stderr)
+	}
+	if text := p.must(t, "call", "add", "item=bread", "--session", "s", on("n1")); !strings.Contains(text, "apples") || !strings.Contains(text, "bread") {
+		t.Errorf("its session has %s", text)
+	}
+	for _, n := range p.clusterOn(t, "n1").Nodes {
+		if n.Name == "n2" && (n.Status != "left" || n.Member || n.Unverified != 0) {
+			t.Errorf("after leaving it's %+v", n)
 		}
 	}
-	first.stop(t, syscall.SIGKILL)
-	began := time.Now()
-	var last noted
-	for _, hosts := range []string{addresses(first, second, third), second.Address, third.Address} {
-		last = p.on(t, hosts, "s", "read")
-		if want := []string{"w0", "w1", "w2"}; !slices.Equal(last.State, want) || !last.Restored {
-			t.Errorf("through %s: %+v, want the state %v", hosts, last, want)
-		}
-	}
-	t.Logf("three calls were answered within %s of the loss", time.Since(began))
-	back := p.member(t, "n1", second)
-	if back.ID != first.ID {
-		t.Errorf("it came back as %s, and was %s", back.ID, first.ID)
-	}
-	if got := p.on(t, back.Address, "s", "note", "word=w3"); got.PID != last.PID || len(got.State) != 4 {
-		t.Errorf("through the node that came back: %+v", got)
+	p.must(t, "cluster", "forget", "n2", on("n1"))
+
+	third.stop(t, syscall.SIGKILL) // which alone votes
+	eventuallyWithin(t, 30*time.Second, "n1 says that it has no quorum", func() bool { return p.clusterOn(t, "n1").State == "no_quorum" })
+	if o := p.run(t, "cluster", "token", on("n1")); o.code != 1 || !strings.Contains(o.stderr, "hint: ") {
+		t.Errorf("a token without a quorum: %d %s", o.code, o.stderr)
 	}
 }
 
-// TestSessionsMoveWithWhatTheirWorkersSaveWhenANodeStops stops each node in turn, and
-// starts it again: what a worker holds in memory goes along.
-func TestSessionsMoveWithWhatTheirWorkersSaveWhenANodeStops(t *testing.T) {
+func TestClustersExampleLosesNothing(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
-	all := []*member{p.member(t, "n1")}
-	all = append(all, p.member(t, "n2", all[0]))
-	all = append(all, p.member(t, "n3", all[0]))
-	hosts := addresses(all...)
-	p.on(t, all[0].Address, "s", "note", "word=a")
-	for i, m := range all {
-		if code := m.stop(t, syscall.SIGTERM); code != 0 {
-			t.Errorf("node %d stopped with %d: %s", i, code, m.stderr)
+	program := filepath.Join(p.dir, "cluster")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./examples/cluster")
+	build.Dir = moduleRoot(t)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, more := range [][]string{nil, {"-leader"}} {
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"-program", binary, "-python", interpreter(t)}, more...)...)
+		cmd.Dir, cmd.Env = moduleRoot(t), append(p.env, "TMPDIR="+p.dir)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.HasSuffix(string(out), "\nNo basket has lost anything.\n") {
+			t.Errorf("%v: %v\n%s", more, err, out)
 		}
-		if got := p.on(t, hosts, "s", "read"); !slices.Equal(got.Memory, []string{"a"}) || !slices.Equal(got.State, []string{"a"}) {
-			t.Errorf("after node %d stopped: %+v", i, got)
-		}
-		all[i] = p.member(t, fmt.Sprintf("n%d", i+1), all[(i+1)%3], all[(i+2)%3])
-		hosts = addresses(all...)
+	}
+	if left, err := filepath.Glob(filepath.Join(p.dir, "spc-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(p.dir, "snakepit")); err == nil && len(entries) > 0 {
+		t.Errorf("run folders are left: %v", entries)
 	}
 }

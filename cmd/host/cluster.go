@@ -72,7 +72,8 @@ NODE is a node's id, the beginning of one that no other has, or its name.`,
 func (p *program) clusterSubcommands() []*cobra.Command {
 	return []*cobra.Command{
 		p.clusterStatusCommand(), p.clusterTokenCommand(), p.clusterLeaveCommand(), p.clusterRemoveCommand(),
-		p.clusterTransferCommand(), p.clusterForgetCommand(), p.clusterBackupCommand(), p.clusterInitTLSCommand(),
+		p.clusterTransferCommand(), p.clusterForgetCommand(), p.clusterBackupCommand(), p.clusterRestoreCommand(), p.clusterRecoverCommand(),
+		p.clusterInitTLSCommand(),
 	}
 }
 
@@ -90,8 +91,9 @@ func (p *program) withNode(ctx context.Context, f func(ctx context.Context, h cl
 // advised says what to do about what every command here may meet.
 func advised(err error) error {
 	hints := map[errdefs.Reason]string{
-		errdefs.NoQuorum:  "`snakepit cluster status` says which nodes don't answer, and what to do",
-		errdefs.NotLeader: "another one is elected within seconds: try again; `snakepit cluster status` says who answers",
+		errdefs.NoQuorum:       "`snakepit cluster status` says which nodes don't answer, and what to do",
+		errdefs.OutcomeUnknown: "it may have been done: `snakepit cluster status` says how things are, and who answers",
+		errdefs.NotLeader:      "another one is elected within seconds: try again; `snakepit cluster status` says who answers",
 	}
 	var e *errdefs.Error
 	if !errors.As(err, &e) || e.Hint != "" || hints[e.Reason] == "" {

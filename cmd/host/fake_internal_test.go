@@ -163,6 +163,7 @@ func runWithEnv(ctx context.Context, t *testing.T, h *fakeHost, force <-chan str
 		return h.report, h.err
 	}
 	p.detect = func(context.Context) (hardware.Hardware, error) { return fixedHardware(), nil }
+	p.offline = fakeOffline{h}
 	o.code = p.run(ctx, args)
 	o.stdout, o.stderr = stdout.String(), stderr.String()
 	return o

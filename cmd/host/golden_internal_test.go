@@ -46,7 +46,7 @@ func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
-		"upgrade", "cluster", "cluster status", "cluster token", "cluster leave", "cluster remove", "cluster transfer", "cluster forget", "cluster backup", "cluster init-tls",
+		"upgrade", "cluster", "cluster status", "cluster token", "cluster leave", "cluster remove", "cluster transfer", "cluster forget", "cluster backup", "cluster restore", "cluster recover", "cluster init-tls",
 		"config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion",
 	} {
 		name := strings.TrimSpace("snakepit " + command)

@@ -28,6 +28,7 @@ type program struct {
 	launch         func(ctx context.Context, l launch) (localHost, error)
 	sweep          func(ctx context.Context, cfg embed.CleanupConfig) (embed.Report, error)
 	detect         func(ctx context.Context) (hardware.Hardware, error)
+	offline        offline // what is done to the data directory of a stopped host
 
 	opts    options
 	started bool // a command's own code has run, so the command line was right
@@ -43,7 +44,7 @@ type options struct {
 }
 
 func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
-	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ, hangups: notifyHangup, dial: dialHost, launch: launchHost, sweep: embed.Cleanup, detect: hardware.New().Detect}
+	return &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ, hangups: notifyHangup, dial: dialHost, launch: launchHost, sweep: embed.Cleanup, detect: hardware.New().Detect, offline: offlineHosts{}}
 }
 
 // run runs one command line and returns the exit code. When ctx is done a call is

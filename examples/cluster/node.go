@@ -34,7 +34,7 @@ func (n *node) start(ctx context.Context, o options, more ...string) error {
 		"serve", "-o", "json", "--adapter", o.adapter, "--workers", "2", "--data-dir", n.dir, "--cluster-listen", "127.0.0.1:0",
 		"--set", "node=" + n.name, "--set", "python=" + o.python, "--set", "orphan_grace=0",
 	}, more...)
-	n.cmd = exec.CommandContext(context.WithoutCancel(ctx), o.program, args...) // it's ended by end, in good order
+	n.cmd = exec.CommandContext(context.WithoutCancel(ctx), o.program, args...) //nolint:gosec // whoever runs it names the program; it's ended by end, in good order
 	n.cmd.Stderr = &n.stderr
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {
@@ -82,11 +82,11 @@ func (n *node) end(ctx context.Context, program string) error {
 		forced.Stop()
 	}
 	if _, err := os.Stat(n.dir); err != nil {
-		return nil //nolint:nilerr // it never came to be
+		return nil // it never came to be
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, program, "cleanup", "--data-dir", n.dir).CombinedOutput()
+	out, err := exec.CommandContext(ctx, program, "cleanup", "--data-dir", n.dir).CombinedOutput() //nolint:gosec // as above
 	if err != nil {
 		return fmt.Errorf("cleanup of %s: %w\n%s", n.name, err, out)
 	}

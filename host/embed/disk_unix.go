@@ -14,6 +14,6 @@ func diskOf(dir string) members.Disk {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return members.Disk{}
 	}
-	block := uint64(st.Bsize) //nolint:gosec,unconvert // it's never negative, and unsigned on some systems
+	block := uint64(st.Bsize) //nolint:gosec // it's never negative, and unsigned on some systems
 	return members.Disk{Free: st.Bavail * block, Size: st.Blocks * block}
 }

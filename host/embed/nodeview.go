@@ -12,10 +12,14 @@ import (
 
 // clusterParts are what the API tells of the node that this host is, and does about it.
 func (h *Host) clusterParts() rpc.Cluster {
-	if h.node == nil {
-		return rpc.Cluster{}
+	var parts rpc.Cluster
+	if h.registry != nil {
+		parts.Backup = h.registry
 	}
-	return rpc.Cluster{View: nodeView{h}, Admin: nodeAdmin{h}}
+	if h.node != nil {
+		parts.View, parts.Admin = nodeView{h}, nodeAdmin{h}
+	}
+	return parts
 }
 
 // nodeView is how this host's node sees its cluster.

@@ -86,7 +86,7 @@ func (n Node) Label() string {
 }
 
 // Reference is what names a node to a command: its name where no other has that, else its id.
-func (c Cluster) Reference(n Node) string {
+func (c *Cluster) Reference(n Node) string {
 	for _, other := range c.Nodes {
 		if n.Name == "" || other.Name == n.Name && other.ID != n.ID {
 			return n.ID
@@ -101,7 +101,7 @@ func (n Node) serves() bool {
 }
 
 // Node finds a node by its id.
-func (c Cluster) Node(id string) (Node, bool) {
+func (c *Cluster) Node(id string) (Node, bool) {
 	for _, n := range c.Nodes {
 		if n.ID == id {
 			return n, true
@@ -112,7 +112,7 @@ func (c Cluster) Node(id string) (Node, bool) {
 
 // Lag is how many entries of commands a node is behind the furthest one; zero
 // where it isn't known how far it is.
-func (c Cluster) Lag(n Node) uint64 {
+func (c *Cluster) Lag(n Node) uint64 {
 	if n.Applied == 0 {
 		return 0
 	}

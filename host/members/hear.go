@@ -17,7 +17,7 @@ func (c *Cluster) Hear(answers map[string]*Cluster) {
 			n.LeaseHeld = answered && n.serves() // as the registry has it
 			continue
 		}
-		n.take(a)
+		take(n, a)
 		switch {
 		case a.Leader == n.ID && (a.Term > term || !leads):
 			c.Leader, term, leads = n.ID, a.Term, true
@@ -29,7 +29,7 @@ func (c *Cluster) Hear(answers map[string]*Cluster) {
 }
 
 // take has what a node says of itself.
-func (n *Node) take(a *Cluster) {
+func take(n *Node, a *Cluster) {
 	own, _ := a.Node(n.ID)
 	n.Applied, n.LeaseHeld = a.Applied, a.Lease.Held
 	n.Version, n.Disk = own.Version, own.Disk
