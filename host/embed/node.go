@@ -133,7 +133,7 @@ func (h *Host) nodeConfig() cluster.Config {
 			},
 		},
 		API: n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
-		RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
+		Timing: k.Timing, RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
 	}
 	if !h.named() {
 		cfg.Node = n.link.Addr()
