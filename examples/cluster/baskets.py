@@ -4,6 +4,8 @@ from snakepit import Adapter, Context, tool
 
 
 class Baskets(Adapter):
+    """Puts items into a basket that the session keeps."""
+
     @tool
     def add(self, ctx: Context, item: str) -> list[str]:
         """Add an item to the session's basket, and give all of it."""
