@@ -9,6 +9,8 @@ class Baskets(Adapter):
     @tool
     def add(self, ctx: Context, item: str) -> list[str]:
         """Add an item to the session's basket, and give all of it."""
+        if ctx.session is None:
+            raise ValueError("a basket belongs to a session")
         state = ctx.session.state  # kept by all nodes; a write returns when a majority has it
         items = [*state.get("items", []), item]
         state["items"] = items
