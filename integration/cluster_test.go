@@ -90,7 +90,7 @@ func TestClusterCommandsLookAfterThreeNodes(t *testing.T) {
 
 	left := p.run(t, "cluster", "leave", on("n2"))
 	if left.code != 0 || !strings.HasPrefix(left.stdout, "left node=n2 ") || !strings.Contains(left.stderr, "has left") {
-		t.Errorf("leave: %d %s%s", left.code, left.stdout, left.stderr)
+		t.Fatalf("leave: %d %s%s", left.code, left.stdout, left.stderr)
 	}
 	_ = second.cmd.Wait() // it ends by itself
 	second.ended = true
