@@ -170,15 +170,15 @@ func (o *office) configure(ctx context.Context, m Member) error {
 	}
 	if former != nil { // Raft takes no two at one address
 		now := raft.ServerAddress(o.m.address(string(former.ID)))
-		if err := o.situate(ctx, former.ID, now, former.Suffrage == raft.Voter); err != nil {
+		if err := o.station(ctx, former.ID, now, former.Suffrage == raft.Voter); err != nil {
 			return err
 		}
 	}
-	return o.situate(ctx, id, address, known != nil && known.Suffrage == raft.Voter)
+	return o.station(ctx, id, address, known != nil && known.Suffrage == raft.Voter)
 }
 
-// situate makes Raft have a member at an address.
-func (o *office) situate(ctx context.Context, id raft.ServerID, address raft.ServerAddress, votes bool) error {
+// station makes Raft have a member at an address.
+func (o *office) station(ctx context.Context, id raft.ServerID, address raft.ServerAddress, votes bool) error {
 	r := o.m.n.raft
 	if votes {
 		return o.m.asks.await(ctx, func() error { return r.AddVoter(id, address, 0, raftTimeout).Error() })

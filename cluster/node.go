@@ -33,12 +33,11 @@ type Node struct {
 	began    uint64 // how many entries were applied before Open returned
 
 	telling sync.WaitGroup // the host, of overrides
-
-	ready  chan struct{} // closed when the node has caught up
-	once   sync.Once
-	ending chan struct{} // closed when the node is to end
-	cause  error         // why; written before ending is closed
-	done   chan struct{} // closed when nothing of it is left
+	ready   chan struct{}  // closed when the node has caught up
+	once    sync.Once
+	ending  chan struct{} // closed when the node is to end
+	cause   error         // why; written before ending is closed
+	done    chan struct{} // closed when nothing of it is left
 }
 
 var (
@@ -106,7 +105,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	proposing.Go(func() { n.proposer.run(n.ending) })
 	later := cfg.Background && n.mesh != nil && !n.sole()
 	if later {
-		catching.Go(n.catchUpLater) //nolint:contextcheck // it lives until Close
+		catching.Go(n.catchUpLater)
 	}
 	running.Go(func() { n.run(&proposing, &catching) }) //nolint:contextcheck // it lives until Close, and Done waits for it
 	if later {

@@ -12,6 +12,13 @@ import (
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
+// sets counts the sets of tools that are stored.
+func (m *machine) sets() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.state.toolSets)
+}
+
 func offering(pool string, size int, names ...string) []host.OfferedTool {
 	var all []host.OfferedTool
 	for _, name := range names {
@@ -53,7 +60,7 @@ func TestNodesSeeWhatOthersOffer(t *testing.T) {
 			r.publish(name, same)
 		}
 		r.sees("n1", "ml/add@n2", "ml/add@n3", "/log@n2", "/log@n3", "ml/sub@n2", "ml/sub@n3")
-		if n := len(r.nodes["n1"].Node.machine.state.toolSets); n != 2 {
+		if n := r.nodes["n1"].Node.machine.sets(); n != 2 {
 			r.Errorf("equal sets are stored %d times", n)
 		}
 		before := r.nodes["n1"].raft.LastIndex()
@@ -85,7 +92,7 @@ func TestNodesSeeWhatOthersOffer(t *testing.T) {
 		r.sees("n1")
 		r.publish("n1", nil)
 		for _, name := range r.names {
-			r.eventually(time.Second, "sets that nobody offers are forgotten", func() bool { return len(r.nodes[name].Node.machine.state.toolSets) == 0 })
+			r.eventually(time.Second, "sets that nobody offers are forgotten", func() bool { return r.nodes[name].Node.machine.sets() == 0 })
 		}
 	})
 }

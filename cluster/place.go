@@ -36,7 +36,7 @@ func (n *Node) Place(ctx context.Context, pool string, sessions int) ([]Owner, e
 		return nil, err
 	}
 	r := &snakepitv1.PlaceRequest{Id: n.ID(), Pool: pool, Sessions: uint32(min(sessions, maxPlaces))} //nolint:gosec // it's positive
-	end := time.Now().Add(holdWait)
+	end := time.Now().Add(n.timing.of(holdWait))
 	for {
 		_, changed := n.mesh.sign.leader()
 		response, err := n.mesh.place(ctx, r)
@@ -74,7 +74,7 @@ func dealt(places []*snakepitv1.NodePlace) []Owner {
 }
 
 func (m *mesh) place(ctx context.Context, r *snakepitv1.PlaceRequest) (response *snakepitv1.PlaceResponse, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
+	ctx, cancel := context.WithTimeout(ctx, m.n.timing.of(askWait))
 	defer cancel()
 	if o := m.office.Load(); o != nil {
 		return o.place(r), nil

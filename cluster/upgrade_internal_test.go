@@ -197,11 +197,8 @@ func TestSnapshotOfALowerLevelHasNothingNewer(t *testing.T) {
 			r.wantNew(name, false)
 			r.open(name, "stays-"+name)
 		}
-		var saved bytes.Buffer
-		if err := writeSnapshot(&saved, r.nodes["n1"].Node.machine.state); err != nil {
-			r.Fatal(err)
-		}
-		from, records := bytes.NewReader(saved.Bytes()), 0
+		saved := (&bench{machine: r.nodes["n1"].Node.machine}).saved(r)
+		from, records := bytes.NewReader(saved), 0
 		for ; from.Len() > 0; records++ {
 			record := &snakepitv1.RegistryRecord{}
 			if err := protodelim.UnmarshalFrom(from, record); err != nil {

@@ -143,7 +143,11 @@ func (p *pool) crashed(m *member, why error) {
 		return
 	}
 	var e *errdefs.Error
-	p.breaker.crashed(time.Now(), why, errors.As(why, &e) && isKill(e))
+	killed := errors.As(why, &e) && isKill(e)
+	if killed && p.lapsed() {
+		return // it was frozen, and for too long
+	}
+	p.breaker.crashed(time.Now(), why, killed)
 }
 
 // countEnd counts a worker that is about to be killed because it hangs. One that
@@ -190,7 +194,7 @@ func (p *pool) lost(m *member, err error) {
 		return
 	}
 	conf := p.cfg().Barrier
-	if conf.taints(e.Exit) {
+	if conf.taints(e.Exit) && !(isKill(e) && p.lapsed()) {
 		m.tainted.Store(true)
 		if conf.Taint > 0 {
 			p.event.emit(EventWorkerTainted, m.id, e.Reason, e.Exit.String()+": its seat stays empty for "+conf.Taint.String())

@@ -98,7 +98,7 @@ func (c *Call) Recv(ctx context.Context) (Message, error) {
 				a.fail(err)
 				continue
 			}
-			err = c.failure(ctx, err)
+			err = c.failure(ctx, c.disowned(ctx, err))
 			a.run.Cancel(err)
 		}
 		c.gave(m)

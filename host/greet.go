@@ -105,7 +105,7 @@ func (c *Call) hook(ctx context.Context, v *visit, g *grant) (*attempt, error) {
 // introduction is what the hook that is due gets.
 func (v *visit) introduction(ctx context.Context) ([]byte, error) {
 	if v.due != hookRestore {
-		return emptyMap, nil
+		return emptyMap(), nil
 	}
 	in := struct {
 		State map[string][]byte `msgpack:"state"`
@@ -148,7 +148,7 @@ func (s *session) keeps() []byte {
 	return s.saved
 }
 
-var emptyMap = []byte{0x80} // in msgpack
+func emptyMap() []byte { return []byte{0x80} } // in msgpack
 
 func hookCall(ctx context.Context, id, hook string, session SessionID, epoch uint64, payload []byte) Invocation {
 	inv := Invocation{ID: id, Tool: hook, Payload: payload, Session: session, Epoch: epoch}

@@ -26,7 +26,7 @@ func (r *routes) forward(wait, ctx context.Context, c *Call, to handOff) error {
 		c.target.tool = r.toolOf(c.req.Tool, to.pool)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	v := r.keepVigil(cancel, c.req.Session, to.node)
+	v := r.keepVigil(ctx, cancel, c.req.Session, to.node)
 	a, err := r.handOver(wait, ctx, cancel, c, to)
 	if err != nil {
 		v.end()

@@ -58,9 +58,9 @@ func (n *owners) owner(id string) host.Owner {
 	return self
 }
 
-func (n *owners) handOver(id host.SessionID, from, to string) {
+func (n *owners) handOver(from, to string) {
 	n.Helper()
-	if err := n.rigs[from].HandOverSession(n.Context(), id, n.owner(to)); err != nil {
+	if err := n.rigs[from].HandOverSession(n.Context(), noteds, n.owner(to)); err != nil {
 		n.Fatal(err)
 	}
 }
@@ -71,7 +71,7 @@ func TestPlannedMoveFinishesTheCallAndTakesAlongWhatTheWorkerSaves(t *testing.T)
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		running := n.rigs["n1"].start(n.Context(), host.Request{Tool: "work", Session: noteds})
 		waiting := n.rigs["n1"].start(n.Context(), host.Request{Tool: noted, Session: noteds})
-		took := timed(func() { n.handOver(noteds, "n1", "n2") })
+		took := timed(func() { n.handOver("n1", "n2") })
 		if took != time.Second {
 			n.Errorf("it took %s, want as long as the call that ran", took)
 		}
@@ -93,8 +93,8 @@ func TestWhatWasSavedGoesAlongWithAMoveBeforeItIsUsed(t *testing.T) {
 	d := newDiaries(3)
 	owning(t, 3, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
-		n.handOver(noteds, "n1", "n2")
-		n.handOver(noteds, "n2", "n3")
+		n.handOver("n1", "n2")
+		n.handOver("n2", "n3")
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		d.want(n, "n2")
 		d.want(n, "n3", "restore state=map[] saved=saved by s s", "noted s")
@@ -105,7 +105,7 @@ func TestHookOfARestoreThatFailsGetsTheSameAgain(t *testing.T) {
 	d := newDiaries(2)
 	owning(t, 2, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
-		n.handOver(noteds, "n1", "n2")
+		n.handOver("n1", "n2")
 		d["n2"].failing("restore", errdefs.New(errdefs.PythonException, "ValueError: no"))
 		n.rigs["n2"].fails(host.Request{Tool: noted, Session: noteds}, errdefs.PythonException)
 		d["n2"].failing("restore", nil)
@@ -116,6 +116,7 @@ func TestHookOfARestoreThatFailsGetsTheSameAgain(t *testing.T) {
 }
 
 func TestSessionWhoseHookFailsToSaveMovesAllTheSame(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(d *diary, c *host.Config){
 		"exception": func(d *diary, _ *host.Config) { d.failing("save", errdefs.New(errdefs.PythonException, "no")) },
 		"slow":      func(d *diary, c *host.Config) { c.SaveTimeout = time.Second; d.slow(2 * time.Second) },
@@ -130,7 +131,7 @@ func TestSessionWhoseHookFailsToSaveMovesAllTheSame(t *testing.T) {
 				}
 			}, func(n *owners) {
 				n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
-				n.handOver(noteds, "n1", "n2")
+				n.handOver("n1", "n2")
 				n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 				d.want(n, "n2", "restore state=map[] saved=%!s(<nil>) s", "noted s")
 			})
@@ -142,12 +143,12 @@ func TestStuckSaveEndsBeforeTheSessionMoves(t *testing.T) {
 	owning(t, 2, func(_ string, c *host.Config, l *hosttest.Launcher) {
 		c.SaveTimeout = time.Second
 		l.Hooks = map[string]func(context.Context, *hosttest.Call) ([]byte, error){
-			"session_save": func(_ context.Context, c *hosttest.Call) ([]byte, error) { <-c.Killed(); return nil, nil },
+			"session_save": untilKilled,
 		}
 	}, func(n *owners) {
 		n.opened("s", "n1")
 		home := n.rigs["n1"].sessionsOf()[0].Home
-		n.handOver("s", "n1", "n2")
+		n.handOver("n1", "n2")
 		select {
 		case <-n.rigs["n1"].launcher.Worker(home).Done():
 		default:
@@ -172,6 +173,7 @@ func TestMoveThatIsRefusedLeavesTheSessionWhereItIs(t *testing.T) {
 }
 
 func TestSessionStandsStillUntilItIsKnownWhetherItHasMoved(t *testing.T) {
+	t.Parallel()
 	for name, made := range map[string]bool{"made": true, "not made": false} {
 		t.Run(name, func(t *testing.T) {
 			var f *fickle

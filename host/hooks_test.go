@@ -169,7 +169,7 @@ func TestHookWhoseWorkerDiesIsRunOnAnother(t *testing.T) {
 			if d.note(call, "open"); call.Worker == l.Workers()[0] || call.Worker == l.Workers()[1] {
 				call.Worker.Crash()
 			}
-			return nil, nil
+			return nil, ctx.Err()
 		}
 	}, func(r *rig) {
 		r.ready()
@@ -183,7 +183,7 @@ func TestVisitElsewhereNeedsNoHook(t *testing.T) {
 	inBubble(t, d.hooked("open", "restore", "close"), func(r *rig) {
 		c := r.open(host.Request{Tool: "noted", Session: "s"})
 		_, _ = c.Recv(r.Context())
-		_ = r.busyOn(c.Worker())
+		r.busyOn(c.Worker())
 		away := r.open(host.Request{Tool: "noted", Session: "s"})
 		if _, _ = away.Recv(r.Context()); away.Home() {
 			r.Fatal("the home isn't busy")
@@ -193,7 +193,7 @@ func TestVisitElsewhereNeedsNoHook(t *testing.T) {
 }
 
 // busyOn occupies a worker.
-func (r *rig) busyOn(id host.WorkerID) *host.Call {
+func (r *rig) busyOn(id host.WorkerID) {
 	r.Helper()
 	var others []*host.Call
 	for {
@@ -203,7 +203,7 @@ func (r *rig) busyOn(id host.WorkerID) *host.Call {
 				o.Close()
 			}
 			synctest.Wait()
-			return c
+			return
 		}
 		others = append(others, c)
 	}
@@ -261,6 +261,7 @@ func TestConcurrentCallsTryTheHookOneAfterTheOther(t *testing.T) {
 }
 
 func TestHookThatCallsItsOwnSessionIsACycle(t *testing.T) {
+	t.Parallel()
 	for _, concurrent := range []bool{false, true} {
 		t.Run(fmt.Sprint(concurrent), func(t *testing.T) {
 			inBubble(t, func(c *host.Config, l *hosttest.Launcher) {
@@ -288,7 +289,7 @@ func TestStuckHookFreesItsCallerAndThenItsWorkerIsKilled(t *testing.T) {
 	inBubble(t, func(c *host.Config, l *hosttest.Launcher) {
 		one(c, l)
 		l.Hooks = map[string]func(context.Context, *hosttest.Call) ([]byte, error){
-			"session_open": func(_ context.Context, c *hosttest.Call) ([]byte, error) { <-c.Killed(); return nil, nil },
+			"session_open": untilKilled,
 		}
 	}, func(r *rig) {
 		r.ready()
@@ -349,7 +350,7 @@ func TestCloseOfABusyHomesSessionGivesUp(t *testing.T) {
 	inBubble(t, d.hooked("close"), func(r *rig) {
 		c := r.open(host.Request{Tool: "noted", Session: "s"})
 		_, _ = c.Recv(r.Context())
-		_ = r.busyOn(c.Worker())
+		r.busyOn(c.Worker())
 		if err := r.CloseSession(r.Context(), "s"); err != nil {
 			r.Error(err)
 		}
@@ -432,7 +433,7 @@ func TestCallsSayTheirEpochAndWhetherTheyAreAway(t *testing.T) {
 	}, func(r *rig) {
 		c := r.open(host.Request{Tool: "echo", Session: "s"})
 		_, _ = c.Recv(r.Context())
-		_ = r.busyOn(c.Worker())
+		r.busyOn(c.Worker())
 		r.must(host.Request{Tool: "echo", Session: "s"})
 		r.launcher.Worker(c.Worker()).Crash()
 		synctest.Wait()
@@ -469,4 +470,9 @@ func TestStrictSessionsPinTheirHome(t *testing.T) {
 		_ = r.CloseSession(r.Context(), "b")
 		pins(0)
 	})
+}
+
+func untilKilled(ctx context.Context, c *hosttest.Call) ([]byte, error) {
+	<-c.Killed()
+	return nil, ctx.Err()
 }

@@ -86,6 +86,9 @@ func New(cfg Config) (*Host, error) {
 	}
 	slices.SortFunc(h.order, func(a, b *pool) int { return strings.Compare(a.name, b.name) })
 	h.joinOthers()
+	for _, p := range h.order {
+		p.lapsed = h.sessions.lapsed
+	}
 	return h, nil
 }
 

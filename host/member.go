@@ -66,6 +66,7 @@ type member struct {
 	strict   int           // those of them that can't be served elsewhere
 	held     bool          // it's pinned because of those
 	hooks    []string      // that its adapter has
+	survivor bool          // an earlier host started it
 	deaf     int           // slots of calls that don't stop
 	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
 	isQuiet  bool          // it's closed

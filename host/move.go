@@ -98,7 +98,7 @@ func (m *move) save(ctx context.Context, s standing) []byte {
 	ctx, cancel := context.WithTimeout(ctx, m.host.cfg.SaveTimeout)
 	defer cancel()
 	result, err := m.host.runHook(ctx, hookRun{
-		hook: hookSave, id: m.from.ID, epoch: m.from.Epoch, pool: m.session.pool, home: s.home, payload: emptyMap, session: m.session,
+		hook: hookSave, id: m.from.ID, epoch: m.from.Epoch, pool: m.session.pool, home: s.home, payload: emptyMap(), session: m.session,
 	})
 	var saved []byte
 	if err == nil {
@@ -157,6 +157,8 @@ func (m *move) renew() (Session, error) {
 // withdraw takes back what the other node keeps of a session that hasn't moved: it
 // would be out of date when the session does. A node that can't be told forgets it by
 // itself, and until then the session stands still.
+//
+//nolint:contextcheck // it goes on whoever asked for it
 func (m *move) withdraw() {
 	if !m.handed {
 		return

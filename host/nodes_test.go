@@ -19,9 +19,9 @@ type nodes struct {
 	members map[string]*hosttest.Node
 }
 
-// among runs a test on engines n1, n2 and so on, which know each other's tools; change
+// bubbleOf runs a test on engines n1, n2 and so on, which know each other's tools; change
 // alters one's configuration.
-func among(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *nodes)) {
+func bubbleOf(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *nodes)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -29,6 +29,12 @@ func among(t *testing.T, count int, change func(id string, c *host.Config, l *ho
 		test(n)
 		n.stop()
 	})
+}
+
+// among is bubbleOf, for helpers that have a name of their own.
+func among(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *nodes)) {
+	t.Helper()
+	bubbleOf(t, count, change, test)
 }
 
 func newNodes(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher)) *nodes {

@@ -83,6 +83,15 @@ func (t *sessions) ownLate(s *session) {
 	}
 }
 
+// lapsed reports whether this node has no lease, among several.
+func (t *sessions) lapsed() bool {
+	if t.routes == nil {
+		return false
+	}
+	_, holds := t.routes.owners.Self()
+	return !holds
+}
+
 // others reports whether an owner is another node, or an earlier start of this one.
 func (t *sessions) others(owner Owner) bool {
 	if t.routes == nil {
@@ -128,6 +137,8 @@ func (p *pool) bound() (all []*member) {
 }
 
 // killFor ends a worker that runs what isn't this node's to run any more. It doesn't block.
+//
+//nolint:contextcheck // it goes on whoever asked for it
 func (h *Host) killFor(m *member, why string) {
 	m.pool.mu.Lock()
 	worker := m.worker
@@ -155,7 +166,7 @@ func (h *Host) Room() map[string]uint32 {
 	for _, p := range h.order {
 		room[p.name] = 0
 		if p.mayServe() {
-			room[p.name] = uint32(min(left, math.MaxUint32)) //nolint:gosec // it's within bounds
+			room[p.name] = uint32(min(left, math.MaxUint32))
 		}
 	}
 	return room

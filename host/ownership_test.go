@@ -221,6 +221,30 @@ func TestLeaseThatIsRegainedChangesNothing(t *testing.T) {
 	})
 }
 
+func TestWorkerThatWasFrozenForTooLongIsNoCrash(t *testing.T) {
+	t.Parallel()
+	for name, holds := range map[string]bool{"lease ended": false, "lease holds": true} {
+		t.Run(name, func(t *testing.T) {
+			owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Barrier.Taint = time.Minute }, func(n *owners) {
+				r := n.rigs["n1"]
+				c := r.open(host.Request{Tool: "busy", Session: "s"})
+				n.members["n1"].SetLease(holds)
+				r.launcher.Worker(c.Worker()).CrashBy("SIGKILL") // as the shim does
+				_, err := c.Recv(r.Context())
+				r.wantReason(err, errdefs.WorkerCrashed)
+				p := r.settled()
+				if got := p.Breaker.Failures > 0; got != holds {
+					n.Errorf("the breaker counts %d failures", p.Breaker.Failures)
+				}
+				time.Sleep(10 * time.Second)
+				if got := r.settled().Ready < 2; got != holds {
+					n.Errorf("%d workers are ready; a seat stays empty: %t", r.settled().Ready, got)
+				}
+			})
+		})
+	}
+}
+
 func TestDisownKillsWhoeverRunsASessionsCallOrIsPinned(t *testing.T) {
 	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 4 }, func(n *owners) {
 		r := n.rigs["n1"]

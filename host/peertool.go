@@ -64,7 +64,7 @@ func (r *routes) exposed(name string) (found []NodeTool) {
 func (r *routes) serveTool(ctx context.Context, inv Invocation, offers []NodeTool) (result []byte, err error) {
 	first := r.turn.Add(1)
 	for i := range offers {
-		node := offers[(first+uint64(i))%uint64(len(offers))].Node //nolint:gosec // i isn't negative
+		node := offers[(first+uint64(i))%uint64(len(offers))].Node
 		result, err = r.peers.ServeTool(ctx, node, inv)
 		if err == nil {
 			return result, nil

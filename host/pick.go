@@ -71,7 +71,7 @@ func mayTryNext(err error) bool {
 func (r *routes) toAnyOf(wait, ctx context.Context, c *Call, offers []NodeTool, accepted bool) (node string, err error) {
 	first := r.turn.Add(1)
 	for i := range offers {
-		t := offers[(first+uint64(i))%uint64(len(offers))] //nolint:gosec // i isn't negative
+		t := offers[(first+uint64(i))%uint64(len(offers))]
 		node = t.Node
 		err = r.forward(wait, ctx, c, handOff{node: t.Node, pool: t.Pool, accepted: accepted})
 		if err == nil || !mayTryNext(err) || wait.Err() != nil {

@@ -28,7 +28,7 @@ func gpuElsewhere(id string, c *host.Config, l *hosttest.Launcher) {
 }
 
 func TestCallGoesWhereItsToolIs(t *testing.T) {
-	among(t, 3, gpuElsewhere, func(n *nodes) {
+	bubbleOf(t, 3, gpuElsewhere, func(n *nodes) {
 		on := map[string]int{}
 		for range 10 {
 			on[n.where("n1", host.Request{Tool: "render"})]++
@@ -49,7 +49,7 @@ func TestCallGoesWhereItsToolIs(t *testing.T) {
 }
 
 func TestSessionIsOpenedWhereItsToolIs(t *testing.T) {
-	among(t, 3, gpuElsewhere, func(n *nodes) {
+	bubbleOf(t, 3, gpuElsewhere, func(n *nodes) {
 		for _, id := range []host.SessionID{"a", "b", "c", "d"} {
 			at := n.where("n1", host.Request{Tool: "render", Session: id})
 			if owned := n.cluster.Owned(n.members[at]); at == "n1" || !slices.Contains(owned, id) {
@@ -66,7 +66,7 @@ func TestSessionIsOpenedWhereItsToolIs(t *testing.T) {
 }
 
 func TestCallGoesOnToTheNextNodeThatOffersItsTool(t *testing.T) {
-	among(t, 3, gpuElsewhere, func(n *nodes) {
+	bubbleOf(t, 3, gpuElsewhere, func(n *nodes) {
 		n.members["n2"].SetReachable(false)
 		for range 4 {
 			if took := timed(func() { n.where("n1", host.Request{Tool: "render"}) }); took > 0 {
@@ -91,7 +91,7 @@ func TestCallGoesOnToTheNextNodeThatOffersItsTool(t *testing.T) {
 }
 
 func TestWhatNobodyHasIsNotFound(t *testing.T) {
-	among(t, 3, gpuElsewhere, func(n *nodes) {
+	bubbleOf(t, 3, gpuElsewhere, func(n *nodes) {
 		r := n.rigs["n1"]
 		if e := r.fails(host.Request{Tool: "rendre"}, errdefs.ToolNotFound); e.Hint != "did you mean render?" {
 			n.Errorf("hint %q", e.Hint)
@@ -114,7 +114,7 @@ func TestToolOfSeveralPoolsElsewhereIsAmbiguous(t *testing.T) {
 			c.Pools[0].Name = "tpu"
 		}
 	}
-	among(t, 3, change, func(n *nodes) {
+	bubbleOf(t, 3, change, func(n *nodes) {
 		e := n.rigs["n1"].fails(host.Request{Tool: "render"}, errdefs.InvalidArguments)
 		if !strings.Contains(e.Message, "gpu, tpu") {
 			n.Errorf("%+v", e)
@@ -133,7 +133,7 @@ func TestPoolThatCannotStartHereRunsElsewhere(t *testing.T) {
 			}
 		}
 	}
-	among(t, 2, change, func(n *nodes) {
+	bubbleOf(t, 2, change, func(n *nodes) {
 		for _, req := range []host.Request{{Tool: "echo"}, {Tool: "echo", Pool: "ml"}, {Tool: "echo", Session: "s"}} {
 			if at := n.where("n1", req); at != "n2" {
 				n.Errorf("%+v ran on %s", req, at)
@@ -146,7 +146,7 @@ func TestPoolThatCannotStartHereRunsElsewhere(t *testing.T) {
 
 func TestLongQueueSpillsToAnotherNode(t *testing.T) {
 	change := func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Spill = 2 }
-	among(t, 2, change, func(n *nodes) {
+	bubbleOf(t, 2, change, func(n *nodes) {
 		r := n.rigs["n1"]
 		var outs []<-chan error
 		for range 9 { // two run, five wait: more than two for each of two slots
@@ -177,7 +177,7 @@ func TestLongQueueSpillsToAnotherNode(t *testing.T) {
 }
 
 func TestWithoutSpillTheQueueIsOnesOwn(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		var outs []<-chan error
 		for range 9 {
 			outs = append(outs, n.rigs["n1"].start(n.Context(), host.Request{Tool: "work"}))
@@ -195,7 +195,7 @@ func TestWithoutSpillTheQueueIsOnesOwn(t *testing.T) {
 
 func TestSpilledCallIsNotHandedBack(t *testing.T) {
 	change := func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Spill = 1 }
-	among(t, 2, change, func(n *nodes) {
+	bubbleOf(t, 2, change, func(n *nodes) {
 		var outs []<-chan error
 		for range 12 {
 			outs = append(outs, n.rigs["n1"].start(n.Context(), host.Request{Tool: "work"}), n.rigs["n2"].start(n.Context(), host.Request{Tool: "work"}))
@@ -212,7 +212,7 @@ func TestSpilledCallIsNotHandedBack(t *testing.T) {
 }
 
 func TestCatalogueListsTheToolsOfAllNodes(t *testing.T) {
-	among(t, 3, gpuElsewhere, func(n *nodes) {
+	bubbleOf(t, 3, gpuElsewhere, func(n *nodes) {
 		n.offer("n2", "lookup", func(context.Context, []byte) ([]byte, error) { return nil, nil })
 		var names []string
 		for _, tool := range n.rigs["n1"].Tools("") {
@@ -230,7 +230,7 @@ func TestCatalogueListsTheToolsOfAllNodes(t *testing.T) {
 }
 
 func TestToolsAreToldOnceForManyChanges(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		before := n.members["n1"].Published()
 		var removes []func()
 		for _, name := range []string{"a", "b", "c", "d"} {
@@ -279,7 +279,7 @@ func TestToolsAreToldOnceThereIsAMajority(t *testing.T) {
 			}
 		}
 	}
-	among(t, 2, change, func(n *nodes) {
+	bubbleOf(t, 2, change, func(n *nodes) {
 		if n.members["n2"].Published() != 0 {
 			n.Error("told at once")
 		}
@@ -291,7 +291,7 @@ func TestToolsAreToldOnceThereIsAMajority(t *testing.T) {
 }
 
 func TestWorkerCallsAHostToolOfAnotherNode(t *testing.T) {
-	among(t, 3, nil, func(n *nodes) {
+	bubbleOf(t, 3, nil, func(n *nodes) {
 		var chain []host.SessionID
 		n.offer("n2", "lookup", func(ctx context.Context, args []byte) ([]byte, error) {
 			chain = host.Ancestors(ctx)
@@ -322,7 +322,7 @@ func TestWorkerCallsAHostToolOfAnotherNode(t *testing.T) {
 }
 
 func TestWorkersSeeTheHostToolsOfAllNodes(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		nothing := func(context.Context, []byte) ([]byte, error) { return nil, nil }
 		n.offer("n1", "a", nothing)
 		n.offer("n2", "a", nothing)
@@ -348,7 +348,7 @@ func TestWorkersSeeTheHostToolsOfAllNodes(t *testing.T) {
 
 func TestHostToolOfAnotherNodeEndsWithTheHostThatRunsIt(t *testing.T) {
 	change := func(_ string, c *host.Config, _ *hosttest.Launcher) { c.ShutdownTimeout = time.Second }
-	among(t, 2, change, func(n *nodes) {
+	bubbleOf(t, 2, change, func(n *nodes) {
 		n.offer("n2", "slow", func(ctx context.Context, _ []byte) ([]byte, error) {
 			<-ctx.Done()
 			return nil, context.Cause(ctx)

@@ -32,6 +32,8 @@ type pool struct {
 
 	spare sync.Pool // of waiters
 
+	lapsed func() bool // reports whether the node has lost its lease, at whose end workers are frozen, and later killed
+
 	mu        sync.Mutex // guards all below, for memory only
 	members   []*member  // by seat, one in each that has had a worker
 	serving   map[WorkerID]*member
@@ -67,6 +69,7 @@ func newPool(cfg PoolConfig, node string, tell func(Event), log hclog.Logger) *p
 		serving: map[WorkerID]*member{},
 		changed: make(chan struct{}),
 		want:    cfg.atFirst(),
+		lapsed:  func() bool { return false },
 	}
 	p.conf.Store(&cfg)
 	p.breaker = newBreaker(p)

@@ -124,8 +124,11 @@ func (r *records) takeStock(ctx context.Context, survivors map[*pool][]*member) 
 // own reports whether a record is of an earlier start of this host. Where there are
 // several nodes, their ids tell: names may be the same.
 func (r *records) own(p ProcessRecord) bool {
-	if several, ok := r.registry.(OwnerRegistry); ok && p.Owner.Node != "" {
-		self, _ := several.Self()
+	several, ok := r.registry.(OwnerRegistry)
+	if !ok || p.Owner.Node == "" {
+		return p.Node == r.node
+	}
+	if self, _ := several.Self(); self.Node != "" {
 		return p.Owner.Node == self.Node
 	}
 	return p.Node == r.node

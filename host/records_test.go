@@ -136,6 +136,7 @@ func TestRegistryThatHangsHoldsUpNoWorkerAndNoCall(t *testing.T) {
 		if took := timed(func() { r.must(host.Request{Tool: "echo"}) }); took != 0 {
 			r.Errorf("a call took %s", took)
 		}
+		synctest.Wait()
 		if f.questions() == 0 {
 			r.Error("the registry wasn't asked")
 		}

@@ -60,13 +60,26 @@ func (r *routes) openAgain(wait, ctx context.Context, c *Call) error {
 func (r *routes) seek(wait, ctx context.Context, c *Call, accepted bool) error {
 	for {
 		node, err := r.try(wait, ctx, c, accepted)
-		if err == nil || !c.goesOn(node, err) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if !c.goesOn(node, err) {
+			return c.inAll(err)
 		}
 		if !r.pause(wait, c) {
-			return r.inVain(wait, c, node, err)
+			return c.inAll(r.inVain(wait, c, node, err))
 		}
 	}
+}
+
+// inAll is an error of the last attempt as one of the call: an earlier one may have run.
+func (c *Call) inAll(err error) error {
+	if c.tries.reruns == 0 || errdefs.MayHaveRun(err) {
+		return err
+	}
+	e := *errdefs.Of(err)
+	e.MayHaveRun = true
+	return &e
 }
 
 // try gives the call to whoever owns its session, and one without to who has its tool.
@@ -175,7 +188,6 @@ func (r *routes) inVain(ctx context.Context, c *Call, node string, last error) e
 		doing = "while no node answered for the call's session"
 	}
 	e := ended(ctx, doing)
-	e.MayHaveRun = c.tries.reruns > 0
 	e.Hint = errdefs.Of(last).Error()
 	if node == "" && errdefs.ReasonOf(last) == errdefs.Fenced {
 		e.Reason = errdefs.NoQuorum

@@ -14,7 +14,7 @@ import (
 )
 
 func TestCallGoesToItsSessionsOwner(t *testing.T) {
-	among(t, 3, nil, func(n *nodes) {
+	bubbleOf(t, 3, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		for _, via := range []string{"n1", "n2", "n3"} {
 			c := n.rigs[via].open(host.Request{Tool: "echo", Session: "s", Payload: []byte(via)})
@@ -39,11 +39,11 @@ func TestCallGoesToItsSessionsOwner(t *testing.T) {
 }
 
 func TestChunksCrossNodesInBothDirections(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.members["n1"].SetDelay(5 * time.Millisecond)
 		down := n.rigs["n2"].open(host.Request{Tool: "count", Session: "s", Stream: true})
-		var got string
+		var got strings.Builder
 		for {
 			m, err := down.Recv(n.Context())
 			if err != nil {
@@ -52,10 +52,10 @@ func TestChunksCrossNodesInBothDirections(t *testing.T) {
 			if m.Last {
 				break
 			}
-			got += string(m.Payload)
+			got.Write(m.Payload)
 		}
-		if got != "123" {
-			n.Errorf("chunks %q", got)
+		if got.String() != "123" {
+			n.Errorf("chunks %q", got.String())
 		}
 		up := n.rigs["n2"].open(host.Request{Tool: "join", Session: "s", Input: true})
 		for _, b := range []string{"a", "b", "c"} {
@@ -73,7 +73,7 @@ func TestChunksCrossNodesInBothDirections(t *testing.T) {
 }
 
 func TestCancelFreesTheCallerAndTheSlotOfTheOtherNode(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		ctx, cancel := context.WithCancel(n.Context())
 		out := n.rigs["n2"].start(ctx, host.Request{Tool: "busy", Session: "s"})
@@ -98,7 +98,7 @@ func TestDeadlineGoesAlong(t *testing.T) {
 			l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error { deadline = inv.Deadline; return nil }
 		}
 	}
-	among(t, 2, change, func(n *nodes) {
+	bubbleOf(t, 2, change, func(n *nodes) {
 		n.opened("s", "n1")
 		ctx, cancel := within(3 * time.Second)
 		defer cancel()
@@ -112,7 +112,7 @@ func TestDeadlineGoesAlong(t *testing.T) {
 }
 
 func TestCallWaitsForTheSessionOfADeadNode(t *testing.T) {
-	among(t, 3, nil, func(n *nodes) {
+	bubbleOf(t, 3, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.fail("n1")
 		after(n.T, 1250*time.Millisecond, func() { n.move("s", "n3") })
@@ -128,7 +128,7 @@ func TestCallWaitsForTheSessionOfADeadNode(t *testing.T) {
 }
 
 func TestCallWhoseNodeDiesMayHaveRun(t *testing.T) {
-	among(t, 3, nil, func(n *nodes) {
+	bubbleOf(t, 3, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		out := n.rigs["n2"].start(n.Context(), host.Request{Tool: "busy", Session: "s"})
 		n.fail("n1")
@@ -145,9 +145,10 @@ func TestCallWhoseNodeDiesMayHaveRun(t *testing.T) {
 }
 
 func TestIdempotentCallOfADeadNodeRunsAgain(t *testing.T) {
+	t.Parallel()
 	for _, to := range []string{"n2", "n3"} {
 		t.Run(to, func(t *testing.T) {
-			among(t, 3, nil, func(n *nodes) {
+			bubbleOf(t, 3, nil, func(n *nodes) {
 				n.opened("s", "n1")
 				c := n.rigs["n2"].open(host.Request{Tool: "work", Session: "s", Idempotent: true, Payload: []byte("x")})
 				after(n.T, 500*time.Millisecond, func() { n.fail("n1") })
@@ -165,7 +166,7 @@ func TestIdempotentCallOfADeadNodeRunsAgain(t *testing.T) {
 }
 
 func TestClosingACallWhileItIsRunAgainIsSafe(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		c := n.rigs["n2"].open(host.Request{Tool: "busy", Session: "s", Idempotent: true})
 		after(n.T, 500*time.Millisecond, func() { n.fail("n1") })
@@ -180,9 +181,10 @@ func TestClosingACallWhileItIsRunAgainIsSafe(t *testing.T) {
 }
 
 func TestCallOnANodeThatHangsEndsWhenItsSessionHasMoved(t *testing.T) {
+	t.Parallel()
 	for name, started := range map[string]bool{"BeforeItsStart": false, "AfterItsStart": true} {
 		t.Run(name, func(t *testing.T) {
-			among(t, 3, nil, func(n *nodes) {
+			bubbleOf(t, 3, nil, func(n *nodes) {
 				n.opened("s", "n1")
 				var out <-chan error
 				if started {
@@ -212,7 +214,7 @@ func TestCallOnANodeThatHangsEndsWhenItsSessionHasMoved(t *testing.T) {
 }
 
 func TestSessionThatMovesWhileACallIsOnItsWayIsFollowed(t *testing.T) {
-	among(t, 3, nil, func(n *nodes) {
+	bubbleOf(t, 3, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.members["n1"].SetDelay(20 * time.Millisecond)
 		after(n.T, 10*time.Millisecond, func() { n.move("s", "n3") })
@@ -226,7 +228,7 @@ func TestSessionThatMovesWhileACallIsOnItsWayIsFollowed(t *testing.T) {
 }
 
 func TestCallWaitsForALeaseThatFlaps(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		for _, via := range []string{"n1", "n2"} {
 			n.members["n1"].SetLease(false)
@@ -244,7 +246,7 @@ func TestCallWaitsForALeaseThatFlaps(t *testing.T) {
 }
 
 func TestCallThatNobodyAnswersForHasNotRun(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.members["n1"].SetLease(false)
 		for via, want := range map[string]errdefs.Reason{"n1": errdefs.NoQuorum, "n2": errdefs.Deadline} {
@@ -269,7 +271,7 @@ func TestCallThatNobodyAnswersForHasNotRun(t *testing.T) {
 }
 
 func TestNodesThatDisagreePassACallOnOnce(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		_, epoch, err := n.members["n1"].Owner(n.Context(), "s")
 		if err != nil {
@@ -299,9 +301,10 @@ func TestNodesThatDisagreePassACallOnOnce(t *testing.T) {
 }
 
 func TestNodeThatLagsWaitsToHearOfItsSession(t *testing.T) {
+	t.Parallel()
 	for name, lag := range map[string]time.Duration{"ALittle": 300 * time.Millisecond, "ForLong": 900 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
-			among(t, 2, nil, func(n *nodes) {
+			bubbleOf(t, 2, nil, func(n *nodes) {
 				n.opened("s", "n1")
 				n.members["n1"].Lag("s", nil, 0)
 				after(n.T, lag, n.members["n1"].CatchUp)
@@ -318,7 +321,7 @@ func TestNodeThatLagsWaitsToHearOfItsSession(t *testing.T) {
 }
 
 func TestForwardedCallIsRefusedByWhoIsNotTheOwner(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		_, err := n.rigs["n2"].OpenForwarded(n.Context(), host.Forwarded{Request: host.Request{Tool: "echo", Session: "s"}, ID: "x", From: "n3"})
 		e := n.rigs["n2"].wantReason(err, errdefs.SessionMoved)
@@ -341,7 +344,7 @@ func TestForwardedCallIsRefusedByWhoIsNotTheOwner(t *testing.T) {
 }
 
 func TestSessionOpenedOnTwoNodesAtOnceIsOnes(t *testing.T) {
-	among(t, 3, patient, func(n *nodes) {
+	bubbleOf(t, 3, patient, func(n *nodes) {
 		var outs []<-chan error
 		for i := range 9 {
 			via := "n" + string(rune('1'+i%3))
@@ -367,7 +370,7 @@ func TestSessionOpenedOnTwoNodesAtOnceIsOnes(t *testing.T) {
 }
 
 func TestSessionThatMustExistIsNotOpened(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.rigs["n2"].fails(host.Request{Tool: "echo", Session: "s", MustExist: true}, errdefs.SessionNotFound)
 		n.opened("s", "n1")
 		if at := n.where("n2", host.Request{Tool: "echo", Session: "s", MustExist: true}); at != "n1" {
@@ -377,7 +380,7 @@ func TestSessionThatMustExistIsNotOpened(t *testing.T) {
 }
 
 func TestCallOfASessionCannotWaitForItselfAcrossNodes(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		var nested error
 		n.offer("n2", "loop", func(ctx context.Context, _ []byte) ([]byte, error) {
@@ -395,7 +398,7 @@ func TestCallOfASessionCannotWaitForItselfAcrossNodes(t *testing.T) {
 }
 
 func TestNestedCallBeginsOnANodeThatDrains(t *testing.T) {
-	among(t, 2, patient, func(n *nodes) {
+	bubbleOf(t, 2, patient, func(n *nodes) {
 		n.opened("s", "n2")
 		n.offer("n1", "go", func(ctx context.Context, _ []byte) ([]byte, error) {
 			time.Sleep(2 * time.Second)
@@ -418,7 +421,7 @@ func TestNestedCallBeginsOnANodeThatDrains(t *testing.T) {
 }
 
 func TestCallWaitsWhileItsSessionsNodeDrains(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.rigs["n1"].start(n.Context(), host.Request{Tool: "busy"})
 		stopped := make(chan error, 1)
@@ -436,7 +439,7 @@ func TestCallWaitsWhileItsSessionsNodeDrains(t *testing.T) {
 }
 
 func TestShutdownDoesNotWaitForWhoWaitsForAnOwner(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.members["n1"].SetReachable(false)
 		out := n.rigs["n2"].start(n.Context(), host.Request{Tool: "echo", Session: "s"})
@@ -448,7 +451,7 @@ func TestShutdownDoesNotWaitForWhoWaitsForAnOwner(t *testing.T) {
 }
 
 func TestSessionIsClosedWhereItIs(t *testing.T) {
-	among(t, 3, nil, func(n *nodes) {
+	bubbleOf(t, 3, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.members["n1"].SetReachable(false)
 		after(n.T, 500*time.Millisecond, func() { n.members["n1"].SetReachable(true) })
@@ -468,7 +471,7 @@ func TestSessionIsClosedWhereItIs(t *testing.T) {
 }
 
 func TestCallWhoseStartIsNotAnsweredMayHaveRun(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		n.members["n1"].SetDelay(50 * time.Millisecond)
 		for i, idempotent := range []bool{false, true} {
@@ -482,6 +485,29 @@ func TestCallWhoseStartIsNotAnsweredMayHaveRun(t *testing.T) {
 			}
 			if got := n.runs("n1") - before; got != uint64(1+i) {
 				n.Errorf("idempotent %t: it ran %d times", idempotent, got)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+func TestForwardedCallOfASessionThatIsTakenAwayIsFenced(t *testing.T) {
+	bubbleOf(t, 3, nil, func(n *nodes) {
+		n.opened("s", "n1")
+		for i, idempotent := range []bool{false, true} {
+			from, to := []string{"n1", "n3"}[i], []string{"n3", "n1"}[i]
+			after(n.T, 500*time.Millisecond, func() { n.move("s", to) })
+			c := n.rigs["n2"].open(host.Request{Tool: "work", Session: "s", Idempotent: idempotent})
+			if at := c.Place().Node; at != from {
+				n.Fatalf("it began on %s", at)
+			}
+			_, err := c.Recv(n.Context())
+			if idempotent {
+				if err != nil || c.Place().Node != to {
+					n.Errorf("on %s: %v", c.Place().Node, err)
+				}
+			} else {
+				n.rigs["n2"].wantRan(n.rigs["n2"].wantReason(err, errdefs.Fenced), true)
 			}
 			time.Sleep(time.Minute)
 		}

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -20,6 +21,7 @@ func TestNoCallRunsTwiceWhateverBecomesOfTheNodes(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(25) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { newUnrest(t, seed).run() })
 		})
 	}
@@ -48,14 +50,21 @@ func newUnrest(t *testing.T, seed uint64) *unrest {
 	t.Helper()
 	u := &unrest{dice: rand.New(rand.NewPCG(seed, 1)), ran: map[string]int{}, outcomes: map[errdefs.Reason]int{}}
 	u.nodes = newNodes(t, 3, func(_ string, _ *host.Config, l *hosttest.Launcher) {
-		l.OnStart = func(_ *hosttest.Worker, inv host.Invocation) error {
-			u.mu.Lock()
-			defer u.mu.Unlock()
-			u.ran[string(inv.Payload)]++
-			return nil
+		for i, tool := range l.Tools {
+			l.Tools[i].Run = func(ctx context.Context, c *hosttest.Call) ([]byte, error) {
+				u.note(string(c.Payload))
+				return tool.Run(ctx, c)
+			}
 		}
 	})
 	return u
+}
+
+// note counts a run of a call.
+func (u *unrest) note(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ran[name]++
 }
 
 func (u *unrest) run() {

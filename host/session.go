@@ -96,8 +96,9 @@ func (s *session) claim(p *pool) (phase, *pool) {
 }
 
 // adopt takes over what the registry says, unless something newer is known; home is
-// the worker that it names, or nil. fresh says that the caller has just made it that,
-// so that nothing has reached it yet. A session without a home comes from elsewhere.
+// the worker that it names, or nil. fresh says that the caller has just made it that.
+// Nothing has reached such a home yet, nor one that this host made its home and then
+// forgot, since it wasn't told so. A session without a home comes from elsewhere.
 func (s *session) adopt(record Session, home *member, fresh bool) {
 	s.mu.Lock()
 	if s.phase != phaseNew && (s.phase != phaseOpen || record.Epoch < s.record.Epoch) {
@@ -105,15 +106,16 @@ func (s *session) adopt(record Session, home *member, fresh bool) {
 		return
 	}
 	old, p, strict := s.home, s.pool, record.Affinity.strict() != ""
-	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, fresh || record.Home == ""
+	known := !fresh && home != nil && home.survivor
+	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, !known && (home != nil || record.Home == "")
 	s.opened = s.opened || !fresh
 	switch {
-	case s.opened && (fresh || home == nil):
-		s.due = hookRestore
-	case fresh:
-		s.due = hookOpen
-	default:
+	case known:
 		s.due = ""
+	case s.opened:
+		s.due = hookRestore
+	default:
+		s.due = hookOpen
 	}
 	s.mu.Unlock()
 	p.moveHome(old, home, strict)

@@ -21,6 +21,7 @@ func (h *Host) seatSurvivors() map[*pool][]*member {
 			continue
 		}
 		m := newMember(p, len(left[p]), s.Worker)
+		m.survivor = true
 		p.sit(m)
 		left[p] = append(left[p], m)
 	}

@@ -192,7 +192,7 @@ func (s *session) share() {
 
 // pass hands the turn to the next in the queue. Nobody waits and nothing was
 // recorded: the session might as well not be there, and it's closed.
-func (s *session) pass() (abandoned bool) { return s.passFrom(nil) }
+func (s *session) pass() { s.passFrom(nil) }
 
 // passFrom is pass for a call that had gone aboard a worker.
 func (s *session) passFrom(g *grant) (abandoned bool) {

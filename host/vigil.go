@@ -27,18 +27,18 @@ type vigil struct {
 }
 
 // keepVigil returns nil for a call without a session, and one on this node.
-func (r *routes) keepVigil(cancel context.CancelCauseFunc, id SessionID, node string) *vigil {
+func (r *routes) keepVigil(ctx context.Context, cancel context.CancelCauseFunc, id SessionID, node string) *vigil {
 	if id == "" || node == "" {
 		return nil
 	}
 	v := &vigil{routes: r, session: id, node: node, cancel: cancel}
-	v.timer = time.AfterFunc(time.Hour, v.look)
+	v.timer = time.AfterFunc(time.Hour, func() { v.look(ctx) })
 	v.timer.Reset(vigilEvery) // the field is set before look can run
 	return v
 }
 
-func (v *vigil) look() {
-	if v.lost() {
+func (v *vigil) look(ctx context.Context) {
+	if v.lost(ctx) {
 		e := errdefs.New(errdefs.Fenced, "node %s is down, and the session another's", v.node)
 		e.MayHaveRun = true // for whoever gives the cause to the call's reader as it is
 		v.cancel(e)
@@ -49,8 +49,8 @@ func (v *vigil) look() {
 	}
 }
 
-func (v *vigil) lost() bool {
-	owner, _, err := v.routes.owners.Owner(context.Background(), v.session)
+func (v *vigil) lost(ctx context.Context) bool {
+	owner, _, err := v.routes.owners.Owner(ctx, v.session)
 	if err != nil || owner.Node == v.node {
 		return false
 	}

@@ -66,9 +66,10 @@ func (v *visit) lookUp(ctx context.Context, p *pool) error {
 	return err
 }
 
-// takeOver makes the session what the registry says, if that's for this node to use.
+// takeOver makes the session what the registry says, if that's for this node to use,
+// or will be once its lease holds again.
 func (v *visit) takeOver(record Session, home *member, fresh bool) error {
-	if err := v.table.own(record); err != nil {
+	if err := v.table.own(record); errors.Is(err, errTheirs) {
 		return err
 	}
 	if !fresh {
@@ -173,7 +174,8 @@ func (v *visit) rebind(ctx context.Context, m *member) (again bool, err error) {
 		record, err = v.table.registry.Session(ctx, s.record.ID)
 	}
 	if err == nil {
-		err = v.takeOver(record, v.homeOf(record, m), record.Home == m.id)
+		home := v.homeOf(record, m)
+		err = v.takeOver(record, home, home != nil) // none of this session's calls has been there
 	}
 	return false, err
 }

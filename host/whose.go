@@ -63,6 +63,23 @@ func (t *sessions) own(record Session) error {
 	return t.routes.whose(record.Owner).refuse(record.ID, record.Owner)
 }
 
+// disowned makes fenced what a call from another node gets whose worker was ended
+// because its session isn't this node's any more: that node knows then where else to go.
+func (c *Call) disowned(ctx context.Context, err error) error {
+	r := c.host.routes
+	if r == nil || !c.handed || c.req.Session == "" || errdefs.ReasonOf(err) != errdefs.WorkerCrashed {
+		return err
+	}
+	owner, _, unknown := r.owners.Owner(ctx, c.req.Session)
+	if unknown == nil && r.whose(owner) == ours {
+		return err
+	}
+	e := errdefs.Wrap(errdefs.Fenced, err, "the session isn't this node's any more")
+	e.MayHaveRun = errdefs.MayHaveRun(err)
+	e.Where = errdefs.Of(err).Where
+	return e
+}
+
 const (
 	// behindMost is how long a call from another node waits for this node to learn what
 	// that one knows of its session already.

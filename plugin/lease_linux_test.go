@@ -17,6 +17,7 @@ import (
 
 // ticking writes the time to a file each millisecond, until it's cancelled.
 const ticking = `
+import threading
 import time
 from snakepit import tool
 
@@ -31,6 +32,10 @@ def tick(path: str) -> int:
 @tool
 def echo(value):
     return value
+
+@tool
+def start(path: str) -> None:
+    threading.Thread(target=tick, args=(path,), daemon=True).start()
 `
 
 func arguments(t *testing.T, args map[string]any) []byte {
@@ -103,6 +108,65 @@ func TestASessionsCallStopsWithTheLeaseAndGoesOnWithTheNext(t *testing.T) {
 	awaitTick(t, path, frozen)
 	run.Cancel(errdefs.New(errdefs.Cancelled, "enough"))
 	<-run.Done()
+}
+
+func tickingSpec(t *testing.T, worker host.WorkerID) host.Spec {
+	t.Helper()
+	s := spec(t, ticking)
+	s.Worker = worker
+	return s
+}
+
+// A strict session pins its home: what its tools have left running there stops with
+// the lease, though none of them runs.
+func TestAPinnedWorkerIsFrozenWithTheLeaseAndAFreeOneIsNot(t *testing.T) {
+	t.Parallel()
+	l := launcher(t)
+	dir := t.TempDir()
+	begin := func(name string) (host.Pinner, string) {
+		w, err := l.Launch(t.Context(), tickingSpec(t, host.WorkerID(name)), noTools{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, ok := w.(host.Pinner)
+		if !ok {
+			t.Fatalf("%T can't be pinned", w)
+		}
+		path := filepath.Join(dir, name)
+		if _, err := answer(t, w, host.Invocation{Tool: "start", Payload: arguments(t, map[string]any{"path": path})}); err != nil {
+			t.Fatal(err)
+		}
+		awaitTick(t, path, 0)
+		return p, path
+	}
+	pinned, stops := begin("pinned")
+	free, goesOn := begin("free")
+	for _, p := range []host.Pinner{pinned, pinned, free} {
+		if !p.Pin() {
+			t.Fatal("a worker can't be pinned under the lease")
+		}
+	}
+	pinned.Unpin() // once of twice
+	free.Unpin()
+
+	deadline := shim.Boottime() + int64(200*time.Millisecond)
+	if err := l.SetLease(deadline); err != nil {
+		t.Fatal(err)
+	}
+	const bound = 10 * 50 * time.Millisecond
+	awaitTick(t, goesOn, deadline+int64(2*bound))
+	frozen := lastTick(t, stops)
+	if over := time.Duration(frozen - deadline); over > bound {
+		t.Errorf("the pinned worker ticked for %s after the deadline, want at most %s", over, bound)
+	}
+	if pinned.Pin() || free.Pin() {
+		t.Error("a worker can be pinned without a lease")
+	}
+	if err := l.SetLease(0); err != nil {
+		t.Fatal(err)
+	}
+	awaitTick(t, stops, frozen)
+	pinned.Unpin()
 }
 
 // awaitRefusal waits until the worker takes no session's call any more, which is

@@ -56,6 +56,7 @@ var (
 	_ host.Weigher = (*worker)(nil)
 	_ host.Leaver  = (*worker)(nil)
 	_ host.Prober  = (*worker)(nil)
+	_ host.Pinner  = (*worker)(nil)
 
 	_ host.DeviceHolder = (*worker)(nil)
 )
@@ -116,6 +117,16 @@ func (w *worker) Start(ctx context.Context, inv host.Invocation) (host.Running, 
 		return nil, w.explain(ctx, err)
 	}
 	return &running{w: w, call: call}, nil
+}
+
+// Pin implements host.Pinner.
+func (w *worker) Pin() bool { return w.mark == nil || w.mark.Enter() }
+
+// Unpin implements host.Pinner.
+func (w *worker) Unpin() {
+	if w.mark != nil {
+		w.mark.Leave()
+	}
 }
 
 func fenced(id host.WorkerID) error {

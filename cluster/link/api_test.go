@@ -68,7 +68,7 @@ func by(t *testing.T, files link.Files, protocol string) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{protocol}, InsecureSkipVerify: true} //nolint:gosec // see above
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{protocol}, InsecureSkipVerify: true}
 }
 
 // signedClient writes the files of a client.

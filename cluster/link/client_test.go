@@ -146,7 +146,7 @@ func TestFilesThatCannotBeUsedSayWhy(t *testing.T) {
 // opened makes a key readable by everybody.
 func opened(t *testing.T, files link.Files) link.Files {
 	t.Helper()
-	if err := os.Chmod(files.Key, 0o644); err != nil { //nolint:gosec // that's what is tested
+	if err := os.Chmod(files.Key, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return files
@@ -155,7 +155,7 @@ func opened(t *testing.T, files link.Files) link.Files {
 func TestKeyOfTheAuthorityMustBeItsUsersAlone(t *testing.T) {
 	t.Parallel()
 	_, dir := authority(t)
-	if err := os.Chmod(filepath.Join(dir, "ca-key.pem"), 0o640); err != nil { //nolint:gosec // that's what is tested
+	if err := os.Chmod(filepath.Join(dir, "ca-key.pem"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := link.OpenAuthority(dir); errdefs.ReasonOf(err) != errdefs.InvalidConfig || !strings.Contains(err.Error(), "chmod 600") {

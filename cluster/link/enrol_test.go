@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -71,11 +72,7 @@ type seat struct {
 func (s seat) Addresses() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := map[string]string{}
-	for id, a := range s.nodes {
-		all[id] = a
-	}
-	return all
+	return maps.Clone(s.nodes)
 }
 
 // Dial implements [link.Members].

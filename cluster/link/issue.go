@@ -9,17 +9,24 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // IssueNode sees to the certificate of a node in its folder, which has the
-// authority's key too; one that's there already is kept, if it's that node's. hosts
+// authority's key too; one that's there already is kept, if it's that node's and
+// hasn't expired. hosts
 // are the names and addresses by which clients reach it.
 //
 // Errors: invalid_config for files that can't be used or are another node's.
 func IssueNode(dir, node string, hosts []string) (Files, error) {
 	files := NodeFiles(dir)
+	if c, err := readCertificate(files.Certificate); err == nil && time.Now().After(c.NotAfter) && whoOf(c).Name == node {
+		if err := os.Remove(files.Certificate); err != nil {
+			return files, errdefs.Wrap(errdefs.InvalidConfig, err, "a certificate that has expired")
+		}
+	}
 	if exists(files.Certificate) {
 		return files, files.belongTo(node)
 	}
@@ -29,6 +36,9 @@ func IssueNode(dir, node string, hosts []string) (Files, error) {
 	}
 	return a.IssueNode(dir, node, hosts)
 }
+
+// HasAuthority reports whether an authority's key is in a folder of certificates.
+func HasAuthority(dir string) bool { return exists(filepath.Join(dir, authorityKeyFile)) }
 
 // IssueNode makes a node's key and certificate, and writes them into a folder with
 // the authority's certificate. Nothing that's there is written over but a key

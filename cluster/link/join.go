@@ -188,7 +188,7 @@ func (n newcomer) ask(ctx context.Context, addr string, request []byte) (*snakep
 	if err != nil {
 		return nil, n.whyNot(addr, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it has answered, or not
 	over, err := grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // DialJoin has seen to it
 		grpc.WithContextDialer(once(conn)),
@@ -197,7 +197,7 @@ func (n newcomer) ask(ctx context.Context, addr string, request []byte) (*snakep
 	if err != nil {
 		return nil, err
 	}
-	defer over.Close()
+	defer func() { _ = over.Close() }()
 	response, err := snakepitv1.NewEnrolClient(over).Enrol(ctx, &snakepitv1.EnrolRequest{
 		Node: n.node, Token: n.token.String(), CertificateRequest: request,
 	})
@@ -240,4 +240,4 @@ func (n newcomer) whyNot(addr string, err error) error {
 	return e
 }
 
-const tokenHint = "`snakepit cluster token`, on a member, prints one"
+const tokenHint = "`snakepit cluster token`, on a member, prints one" //nolint:gosec // it has none

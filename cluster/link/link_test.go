@@ -58,9 +58,9 @@ func authority(t *testing.T) (*link.Authority, string) {
 }
 
 // signed writes the files of a node's identity.
-func signed(t *testing.T, a *link.Authority, node string, hosts ...string) link.Files {
+func signed(t *testing.T, a *link.Authority, node string) link.Files {
 	t.Helper()
-	files, err := a.IssueNode(t.TempDir(), node, hosts)
+	files, err := a.IssueNode(t.TempDir(), node, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

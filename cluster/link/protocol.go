@@ -26,6 +26,7 @@ func (p protocol) alpn() string {
 		return "snakepit-join/1"
 	case speakAPI:
 		return "h2"
+	case tlsHello:
 	}
 	return ""
 }
@@ -50,6 +51,7 @@ func (p protocol) admits(who Who) bool {
 		return who.Kind != Stranger
 	case speakRaft, speakNode:
 		return who.Kind == Node
+	case tlsHello:
 	}
 	return false
 }
@@ -61,6 +63,7 @@ func (p protocol) most() int {
 		return mostJoining
 	case speakAPI:
 		return mostClients
+	case speakRaft, speakNode, tlsHello:
 	}
 	return mostNodes
 }

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -9,8 +10,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"context"
 
 	"google.golang.org/grpc"
 

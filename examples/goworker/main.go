@@ -17,6 +17,7 @@ func adapter() worker.Adapter {
 	return worker.Adapter{
 		Name: "goworker", Slots: 4,
 		Tools: concat(plainTools(), streamTools(), slowTools(), hostTools(), m.tools()),
+		Hooks: m.hooks(),
 	}
 }
 

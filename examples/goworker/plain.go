@@ -66,7 +66,7 @@ func fail(_ context.Context, _ *worker.Call, in failArg) (any, error) {
 func say(_ context.Context, c *worker.Call, in valueArg) (any, error) {
 	_, _ = fmt.Fprintln(os.Stdout, "printed:", in.Value)
 	_, _ = fmt.Fprintln(os.Stderr, "complained:", in.Value)
-	worker.Logger().Warn("logged", "value", in.Value, "session", c.Session())
+	worker.Logger().Warn("logged", "value", in.Value, "session", sessionOf(c))
 	return nil, nil
 }
 
@@ -84,7 +84,20 @@ func about(_ context.Context, c *worker.Call, _ none) (map[string]any, error) {
 	if left, ok := c.Remaining(); ok {
 		remaining = left.Seconds()
 	}
+	var epoch, home any
+	if s := c.Session(); s != nil {
+		epoch, home = s.Epoch, s.Home
+	}
 	return map[string]any{
-		"tool": c.Tool(), "call_id": c.ID(), "session": c.Session(), "metadata": metadata, "remaining": remaining, "pid": os.Getpid(),
+		"tool": c.Tool(), "call_id": c.ID(), "session": sessionOf(c), "metadata": metadata, "remaining": remaining, "pid": os.Getpid(),
+		"epoch": epoch, "home": home,
 	}, nil
+}
+
+// sessionOf is the id of the caller's session; empty: none.
+func sessionOf(c *worker.Call) string {
+	if s := c.Session(); s != nil {
+		return s.ID
+	}
+	return ""
 }

@@ -142,7 +142,7 @@ func (c *Client) openSomewhere(ctx context.Context, tool string, args Payload, o
 			s.close()
 		}
 		if !passing(err, o.Idempotent) {
-			return nil, s.explain(err)
+			return nil, s.explain(err) //nolint:contextcheck // the stream has its own
 		}
 		if !pause(seeking, wait) {
 			return nil, inVain(seeking, err)

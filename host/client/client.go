@@ -58,7 +58,7 @@ func Dial(ctx context.Context, target string, opts ...Option) (*Client, error) {
 	o := optionsOf(opts)
 	live, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	c := &Client{ctx: func() context.Context { return live }, stop: stop}
-	if err := c.connect(split(target), o.dial); err != nil {
+	if err := c.connect(split(target), o.dial); err != nil { //nolint:contextcheck // connections outlive ctx
 		stop(err)
 		return nil, errdefs.Wrap(errdefs.HostUnreachable, err, "dial %s", target)
 	}

@@ -117,9 +117,10 @@ func (f *fleet) Invoke(ctx context.Context, method string, args, reply any, opts
 	session, idempotent := call.GetInvocation().GetSession(), call.GetInvocation().GetIdempotent()
 	return f.try(ctx, session, idempotent || repeatable(method), func(t *target) error {
 		var header metadata.MD
-		leave := t.enter()
-		err := t.current().Invoke(ctx, method, args, reply, append(slices.Clip(opts), grpc.Header(&header))...)
+		leave, conn := t.enter(), t.current()
+		err := conn.Invoke(ctx, method, args, reply, append(slices.Clip(opts), grpc.Header(&header))...)
 		leave()
+		err = t.given(ctx, conn, err)
 		f.heard(t, session, header, err)
 		return err
 	})
@@ -138,15 +139,16 @@ func (f *fleet) NewStream(ctx context.Context, desc *grpc.StreamDesc, method str
 
 // streamTo begins a stream on one node.
 func (f *fleet) streamTo(ctx context.Context, t *target, session string, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
-	leave := t.enter()
-	s, err := t.current().NewStream(ctx, desc, method, opts...)
+	leave, conn := t.enter(), t.current()
+	s, err := conn.NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		leave()
+		err = t.given(ctx, conn, err)
 		f.heard(t, session, nil, err)
 		return nil, err
 	}
-	context.AfterFunc(s.Context(), leave)
-	return &fleetStream{ClientStream: s, fleet: f, target: t, session: session}, nil
+	context.AfterFunc(s.Context(), leave) //nolint:contextcheck // the stream's ends when it does
+	return &fleetStream{ClientStream: s, fleet: f, target: t, ctx: ctx, conn: conn, session: session}, nil
 }
 
 // try asks one node after the other, until one has taken the call, or none will.

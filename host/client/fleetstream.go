@@ -16,13 +16,15 @@ type fleetStream struct {
 
 	fleet   *fleet
 	target  *target
+	ctx     context.Context //nolint:containedctx // its caller's: the stream's own is over when it ends
+	conn    *grpc.ClientConn
 	session string
 	learnt  atomic.Bool
 }
 
 // RecvMsg implements grpc.ClientStream.
 func (s *fleetStream) RecvMsg(m any) error {
-	err := s.ClientStream.RecvMsg(m)
+	err := s.target.given(s.ctx, s.conn, s.ClientStream.RecvMsg(m))
 	if s.learnt.Swap(true) {
 		s.target.hear()
 		return err

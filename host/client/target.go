@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/snakepit-go/snakepit/proto/errdefs"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
@@ -138,6 +139,24 @@ func (t *target) replace(old *grpc.ClientConn) {
 	t.conn = next
 	t.mu.Unlock()
 	_ = old.Close() // it's given up
+}
+
+// given is the error of a request whose connection may have been given up under it:
+// then it's the node that was lost, and not its caller who left.
+func (t *target) given(ctx context.Context, conn *grpc.ClientConn, err error) error {
+	if errdefs.ReasonOf(err) != errdefs.Cancelled || ctx.Err() != nil || !t.gave(conn) {
+		return err
+	}
+	e := errdefs.New(errdefs.HostUnreachable, "node %s didn't answer for %s, and was given up", t.address, 2*silenceMost)
+	e.MayHaveRun = errdefs.MayHaveRun(err)
+	return e
+}
+
+// gave reports whether a connection was given up for another.
+func (t *target) gave(conn *grpc.ClientConn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.conn != conn
 }
 
 func (t *target) close() error {

@@ -355,7 +355,7 @@ func (h *Host) serve(ctx context.Context) error {
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
 		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout, ReloadConfig: h.ReloadConfig,
 		Cluster: h.clusterParts(),
-		Owner:   h.ownerOf(),
+		Owner:   h.ownerOf(), //nolint:contextcheck // it reads memory
 	}).Serve(ctx, listeners...)
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +25,11 @@ import (
 // node is what a host has that is one of several, beside what any host has. A nil one
 // is that of a host by itself.
 type node struct {
-	link   *link.Link
-	peers  *rpc.PeerServer
-	tenure *tenure
-	self   atomic.Pointer[cluster.Node]
+	link      *link.Link
+	enrolment *link.Enrolment
+	peers     *rpc.PeerServer
+	tenure    *tenure
+	self      atomic.Pointer[cluster.Node]
 
 	cancel  context.CancelFunc // ends the link
 	linking sync.WaitGroup
@@ -50,13 +50,19 @@ func (h *Host) openNode(ctx context.Context) (err error) {
 	if n.tenure, err = newTenure(h.launcher, h.logger.Named("tenure")); err != nil {
 		return err
 	}
-	cfg := link.Config{Addr: config.WithPort(k.ClusterListen), Advertise: config.WithPort(k.ClusterAdvertise), Logger: h.logger}
-	if cfg.Identity, err = identity(k.TLSDir, func(err error) { h.logger.Error("the certificates have changed and can't be used", "error", err) }); err != nil {
+	cfg := link.Config{
+		Addr: config.WithPort(k.ClusterListen), Advertise: config.WithPort(k.ClusterAdvertise), Removed: n.removed, Logger: h.logger,
+	}
+	if cfg.Node, err = cluster.NodeID(h.dirs.registry()); err != nil {
+		return err
+	}
+	if cfg.Identity, err = h.identify(ctx, cfg.Node); err != nil {
 		return err
 	}
 	if n.link, err = link.Listen(ctx, cfg); err != nil {
 		return err
 	}
+	n.enrolment = h.newEnrolment(n, cfg.Node)
 	h.node = n
 	n.start(ctx)
 	registry, err := cluster.Open(ctx, h.nodeConfig())
@@ -80,6 +86,7 @@ func (n *node) start(ctx context.Context) {
 			n.lost <- errdefs.Wrap(errdefs.Internal, err, "the cluster's port")
 		}
 	})
+	n.linking.Go(func() { _ = n.enrolment.Run(live) }) // it ends as the port does
 }
 
 // stop closes the port, once the registry is closed.
@@ -108,16 +115,6 @@ func (n *node) failed() <-chan error {
 	return n.lost
 }
 
-// identity reads who this node is; nil where it has no certificates.
-func identity(dir string, refused func(error)) (*link.Identity, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	return link.LoadIdentity(link.Files{
-		Certificate: filepath.Join(dir, "node.pem"), Key: filepath.Join(dir, "node-key.pem"), Authority: filepath.Join(dir, "ca.pem"),
-	}, refused)
-}
-
 // named reports whether the host was given a name: among several, the default is
 // nobody's.
 func (h *Host) named() bool {
@@ -130,13 +127,13 @@ func (h *Host) nodeConfig() cluster.Config {
 	cfg := cluster.Config{
 		Dir: h.dirs.registry(), Node: k.Node, MaxSessions: k.MaxSessions, Logger: h.logger,
 		Transport: &cluster.Transport{
-			Raft: n.link.Raft(n.at), RPC: n.link.Nodes(), Services: h.registerPeerServices,
+			Raft: n.link.Raft(n.at), RPC: n.link.Nodes(), Services: h.registerPeerServices, Credentials: link.Credentials(),
 			Dial: func(ctx context.Context, id, address string) (net.Conn, error) {
 				return n.link.DialNode(ctx, address, id)
 			},
 		},
 		API: n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
-		Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
+		Timing: k.Timing, RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
 	}
 	if !h.named() {
 		cfg.Node = n.link.Addr()
@@ -152,7 +149,7 @@ func (h *Host) nodeConfig() cluster.Config {
 
 // registerPeerServices adds what other nodes may ask of this one to the node's own service.
 func (h *Host) registerPeerServices(r grpc.ServiceRegistrar) {
-	h.node.peers.Register(r)
+	h.node.register(r)
 	rpc.RegisterClusterView(r, nodeView{h})
 }
 
@@ -302,7 +299,7 @@ func (h *Host) Leave(ctx context.Context) error {
 	if h.node == nil {
 		return errdefs.New(errdefs.Conflict, "this host is no node of a cluster")
 	}
-	if len(h.registry.Overview().Members) < 2 {
+	if len(h.registry.Addresses()) < 2 {
 		return errdefs.New(errdefs.Conflict, "the last member of a cluster can't leave it")
 	}
 	h.leaving.Store(true)

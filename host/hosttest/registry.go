@@ -44,7 +44,7 @@ func TestRegistry(t *testing.T, open func(t *testing.T) host.Registry) {
 func sample(id host.SessionID) host.Session {
 	return host.Session{
 		ID: id, Pool: "ml", Home: "w1", TTL: time.Hour, Metadata: map[string]string{"user": "7"}, OpenedAt: time.Unix(1700000000, 0).UTC(),
-		Affinity: host.AffinityStrictQueue, Concurrent: true,
+		Affinity: host.AffinityStrictQueue, Concurrent: true, Availability: host.AvailabilityLocal,
 	}
 }
 
@@ -144,6 +144,10 @@ func badAffinityIsRefused(t *testing.T, r host.Registry) {
 	s := sample("a")
 	s.Affinity = "sticky"
 	_, err := r.OpenSession(t.Context(), s)
+	wantReason(t, err, errdefs.InvalidArguments)
+	s = sample("a")
+	s.Availability = "everywhere"
+	_, err = r.OpenSession(t.Context(), s)
 	wantReason(t, err, errdefs.InvalidArguments)
 }
 

@@ -146,16 +146,14 @@ func orEnded(ctx context.Context, err error) error {
 // apart is a context for what runs on another node: with ctx's deadline and end, and
 // nothing else of it.
 func apart(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	there, cancel := context.WithCancelCause(context.Background())
-	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	end := func(cause error) { stop(); cancel(cause) }
-	if at, ok := ctx.Deadline(); ok {
-		var done context.CancelFunc
-		there, done = context.WithDeadline(there, at)
-		return there, func(cause error) { end(cause); done() }
-	}
-	return there, end
+	return context.WithCancelCause(bare{ctx})
 }
+
+// bare is a context without values.
+type bare struct{ context.Context } //nolint:containedctx // it's one itself
+
+// Value implements context.Context.
+func (bare) Value(any) any { return nil }
 
 // closePeerSession ends a session of another node.
 func (n *Node) closePeerSession(ctx context.Context, node string, id host.SessionID) error {

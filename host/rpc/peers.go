@@ -32,7 +32,7 @@ func (p *peers) Open(ctx context.Context, node string, f host.Forwarded) (host.R
 		return nil, host.Place{}, err
 	}
 	r := newRemoteRun(ctx, node)
-	place, err := r.open(conn, f) //nolint:contextcheck // the run has a context of its own, within the caller's
+	place, err := r.open(conn, f)
 	if err != nil {
 		r.end()
 		return nil, host.Place{}, err

@@ -139,8 +139,8 @@ func TestCallRunsOnTheOtherNodeAsItWas(t *testing.T) {
 }
 
 func TestLargePayloadsTravelInPartsBothWays(t *testing.T) {
-	o := newOther(t, tool("echo", func(_ context.Context, c *hosttest.Call) ([]byte, error) {
-		if err := c.Emit(t.Context(), c.Payload); err != nil {
+	o := newOther(t, tool("echo", func(ctx context.Context, c *hosttest.Call) ([]byte, error) {
+		if err := c.Emit(ctx, c.Payload); err != nil {
 			return nil, err
 		}
 		return c.Payload, nil
@@ -299,12 +299,8 @@ func TestNodeThatCannotBeDialledHasRunNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	dials := map[string]func() (grpc.ClientConnInterface, error){
-		"nobody listens": func() (grpc.ClientConnInterface, error) { return conn, nil },
-		"unknown":        func() (grpc.ClientConnInterface, error) { return nil, errors.New("who?") },
-	}
-	for name, dial := range dials {
-		p := rpc.NewPeers(func(context.Context, string) (grpc.ClientConnInterface, error) { return dial() })
+	for name, unknown := range map[string]error{"nobody listens": nil, "unknown": errors.New("who?")} {
+		p := rpc.NewPeers(func(context.Context, string) (grpc.ClientConnInterface, error) { return conn, unknown })
 		_, _, err := p.Open(t.Context(), "n2", forwarded("echo", nil))
 		if errdefs.ReasonOf(err) != errdefs.HostUnreachable || errdefs.MayHaveRun(err) {
 			t.Errorf("%s: %v", name, err)

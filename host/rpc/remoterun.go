@@ -98,7 +98,7 @@ func (r *remoteRun) lost(ctx context.Context, err error) error {
 	case ctx.Err() != nil && saidBy(err) == nil:
 		return context.Cause(ctx)
 	}
-	return peerError(r.ctx, r.node, err, true)
+	return peerError(r.ctx, r.node, err, true) //nolint:contextcheck // the run's own is within ctx
 }
 
 // next reads one message, all its parts.
@@ -138,7 +138,7 @@ func (r *remoteRun) Send(ctx context.Context, payload []byte) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return peerError(r.ctx, r.node, err, true)
+	return peerError(r.ctx, r.node, err, true) //nolint:contextcheck // the run's own is within ctx
 }
 
 // CloseSend implements [host.Running].

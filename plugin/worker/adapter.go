@@ -24,6 +24,8 @@ type Adapter struct {
 	Setup func(ctx context.Context) error
 	// Close tidies up, last of all, when the worker ends in order; nil: nothing.
 	Close func()
+	// Hooks hear of the sessions whose home the worker is.
+	Hooks Hooks
 }
 
 // Tool is one function that can be called by name. [Func] and [Generator] make one
@@ -60,6 +62,8 @@ func (a *Adapter) check() error {
 		switch {
 		case !names.Valid(t.Name):
 			return errdefs.New(errdefs.InvalidToolName, "tool name %q isn't 1 to 64 bytes of [A-Za-z0-9][A-Za-z0-9_.-]*", names.Cut(t.Name))
+		case strings.HasPrefix(t.Name, reserved):
+			return errdefs.New(errdefs.InvalidToolName, "tool %s: names that begin with %q are Snakepit's own", t.Name, reserved)
 		case seen[t.Name]:
 			return errdefs.New(errdefs.InvalidConfig, "two tools are named %s", t.Name)
 		case t.bad != nil:

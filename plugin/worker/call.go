@@ -26,6 +26,7 @@ type Call struct {
 	from     caller
 	list     []any // chunks for a caller that takes none
 	gathered bool
+	session  *Session
 }
 
 // Tool is the name that was called.
@@ -34,8 +35,21 @@ func (c *Call) Tool() string { return c.from.Request().Tool }
 // ID is the engine's name for the call, for logs; it may be empty.
 func (c *Call) ID() string { return c.from.Request().ID }
 
-// Session is the caller's session, under which a worker may remember things; empty: none.
-func (c *Call) Session() string { return c.from.Request().Session }
+// Session is the caller's session, under which a worker may remember things; nil: none.
+func (c *Call) Session() *Session {
+	if r := c.from.Request(); c.session == nil && r.Session != "" {
+		c.session = &Session{ID: r.Session, Home: !r.Away, Epoch: r.Epoch, call: c}
+	}
+	return c.session
+}
+
+// FencingToken is the session's epoch; zero without one. See [Session.Epoch].
+func (c *Call) FencingToken() uint64 {
+	if c.from.Request().Session == "" {
+		return 0
+	}
+	return c.from.Request().Epoch
+}
 
 // Metadata came with the call: W3C trace context and the like.
 func (c *Call) Metadata() map[string]string { return c.from.Request().Metadata }

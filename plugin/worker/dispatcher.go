@@ -16,8 +16,9 @@ const maxWaiting = 1024
 // dispatcher runs calls, whichever way they come: at most as many at once as there
 // are slots.
 type dispatcher struct {
-	tools map[string]*Tool
-	slots chan struct{} // holds a token for each call that runs
+	tools  map[string]*Tool
+	fences *fences
+	slots  chan struct{} // holds a token for each call that runs
 
 	mu       sync.Mutex // guards the fields below
 	open     int        // calls that run or wait
@@ -26,7 +27,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(tools []Tool, slots int) *dispatcher {
-	d := &dispatcher{tools: map[string]*Tool{}, slots: make(chan struct{}, slots)}
+	d := &dispatcher{tools: map[string]*Tool{}, fences: newFences(maxFences), slots: make(chan struct{}, slots)}
 	for _, t := range tools {
 		d.tools[t.Name] = &t
 	}
@@ -39,6 +40,9 @@ func (d *dispatcher) run(ctx context.Context, from caller) ([]byte, error) {
 	if t == nil {
 		return nil, errdefs.New(errdefs.ToolNotFound, "there is no tool %q", from.Request().Tool)
 	}
+	if err := d.fences.admit(from.Request()); err != nil {
+		return nil, err
+	}
 	if err := d.admit(); err != nil {
 		return nil, err
 	}
@@ -48,6 +52,9 @@ func (d *dispatcher) run(ctx context.Context, from caller) ([]byte, error) {
 		defer func() { <-d.slots }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+	if err := d.fences.admit(from.Request()); err != nil { // a newer owner has come meanwhile
+		return nil, err
 	}
 	c := &Call{from: from}
 	value, err := t.call(ctx, c)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -97,7 +98,8 @@ func newWorkerServer(a *Adapter) (*workerServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &workerServer{name: a.Name, tools: a.Tools, slots: slots, calls: newDispatcher(a.Tools, slots), ready: make(chan struct{})}
+	s := &workerServer{name: a.Name, tools: a.Tools, slots: slots, hooks: a.Hooks.capabilities(), ready: make(chan struct{})}
+	s.calls = newDispatcher(append(slices.Clone(a.Tools), a.Hooks.tools()...), slots)
 	if s.name == "" {
 		s.name = filepath.Base(os.Args[0])
 	}

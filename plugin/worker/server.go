@@ -24,6 +24,7 @@ type workerServer struct {
 	name    string
 	tools   []Tool
 	slots   int
+	hooks   []string // those that the adapter has
 	calls   *dispatcher
 	host    attached
 	address string // of the local carrier's socket; empty: none
@@ -51,6 +52,7 @@ func (s *workerServer) Describe(ctx context.Context, _ *snakepitv1.DescribeReque
 	if s.address != "" {
 		capabilities = append(capabilities, "lane/local")
 	}
+	capabilities = append(capabilities, s.hooks...)
 	return &snakepitv1.DescribeResponse{
 		Adapter: s.name, Tools: described(s.tools), SdkVersion: version(), Runtime: "go",
 		RuntimeVersion: strings.TrimPrefix(runtime.Version(), "go"), Slots: uint32(s.slots), //nolint:gosec // at most 1024

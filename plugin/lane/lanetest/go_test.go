@@ -18,9 +18,8 @@ import (
 
 var token = []byte("a token for tests")
 
-// serve runs the Go worker on a carrier until the lane ends.
-func serve(ctx context.Context, carrier lane.Carrier) error {
-	w := &lanetest.Worker{}
+// serve runs a Go worker on a carrier until the lane ends.
+func serve(ctx context.Context, w *lanetest.Worker, carrier lane.Carrier) error {
 	l, err := w.Accept(ctx, carrier, lane.Config{Token: token, Agent: "go"})
 	if err != nil {
 		return err
@@ -29,11 +28,11 @@ func serve(ctx context.Context, carrier lane.Carrier) error {
 }
 
 // background serves a carrier, and has the test wait for its end.
-func background(t *testing.T, carrier lane.Carrier) {
+func background(t *testing.T, w *lanetest.Worker, carrier lane.Carrier) {
 	t.Helper()
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := serve(context.WithoutCancel(t.Context()), carrier); err != nil {
+		if err := serve(context.WithoutCancel(t.Context()), w, carrier); err != nil {
 			t.Logf("the worker's lane: %v", err)
 		}
 	})
@@ -41,19 +40,21 @@ func background(t *testing.T, carrier lane.Carrier) {
 }
 
 func TestGoWorkerConformsOverAPipe(t *testing.T) {
+	var w lanetest.Worker
 	lanetest.Run(t, lanetest.Peer{Slots: 64, Dial: func(t *testing.T) (lane.Carrier, []byte) {
 		t.Helper()
 		a, b := net.Pipe()
-		background(t, lane.Local(b, 0))
+		background(t, &w, lane.Local(b, 0))
 		return lane.Local(a, 0), token
 	}})
 }
 
 func TestGoWorkerConformsOverASocket(t *testing.T) {
+	var w lanetest.Worker
 	lanetest.Run(t, lanetest.Peer{Slots: 64, Dial: func(t *testing.T) (lane.Carrier, []byte) {
 		t.Helper()
 		a, b := sockets(t)
-		background(t, lane.Local(b, 0))
+		background(t, &w, lane.Local(b, 0))
 		return lane.Local(a, 0), token
 	}})
 }
@@ -82,16 +83,18 @@ func sockets(t *testing.T) (net.Conn, net.Conn) {
 // laneServer serves the lane alone.
 type laneServer struct {
 	snakepitv1.UnimplementedWorkerServer
+
+	worker *lanetest.Worker
 }
 
-func (laneServer) Lane(s grpc.BidiStreamingServer[snakepitv1.LaneRequest, snakepitv1.LaneResponse]) error {
-	return serve(s.Context(), lane.ServerStream(s))
+func (s laneServer) Lane(stream grpc.BidiStreamingServer[snakepitv1.LaneRequest, snakepitv1.LaneResponse]) error {
+	return serve(stream.Context(), s.worker, lane.ServerStream(stream))
 }
 
 func TestGoWorkerConformsOverGRPC(t *testing.T) {
 	lis := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
-	snakepitv1.RegisterWorkerServer(server, laneServer{})
+	snakepitv1.RegisterWorkerServer(server, laneServer{worker: &lanetest.Worker{}})
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(lis) })
 	conn, err := grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -37,7 +37,7 @@ type test struct {
 // Run tests a worker. Each test is a subtest, named for the rule that it checks.
 func Run(t *testing.T, p Peer) {
 	t.Helper()
-	for _, group := range [][]test{calls(), streams(), sizes(), stops(), callbacks(), health()} {
+	for _, group := range [][]test{calls(), streams(), sizes(), stops(), callbacks(), sessions(), health()} {
 		for _, c := range group {
 			if c.slots > p.Slots {
 				continue
@@ -53,13 +53,16 @@ func Run(t *testing.T, p Peer) {
 // rig is the host's side of a lane to the worker under test.
 type rig struct {
 	*testing.T
-	ctx  context.Context //nolint:containedctx // a test's, and it ends with the test
-	lane *lane.Lane
+	ctx   context.Context //nolint:containedctx // a test's, and it ends with the test
+	lane  *lane.Lane
+	hang  func() // ends the lane
+	again func() // ends the lane, and opens another one
 
 	leaves bool // the test leaves calls behind on purpose
 
 	mu    sync.Mutex // guards what follows
 	tools map[string]hostTool
+	whole map[string]hostTool    // that take all of the arguments
 	seen  func(in *lane.Inbound) // is shown each call from the worker; may be nil
 }
 
@@ -68,28 +71,44 @@ type hostTool func(ctx context.Context, value any) (any, error)
 func newRig(t *testing.T, p Peer, limits lane.Limits) *rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	r := &rig{T: t, ctx: ctx, tools: map[string]hostTool{}}
-	carrier, token := p.Dial(t)
-	l, err := lane.Dial(ctx, carrier, lane.Config{Token: token, Agent: "lanetest", Limits: limits, Serve: r.serve})
+	r := &rig{T: t, ctx: ctx, tools: map[string]hostTool{}, whole: map[string]hostTool{}}
+	t.Cleanup(cancel)
+	r.dial(p, limits)
+	r.again = func() {
+		r.hang()
+		r.dial(p, limits)
+	}
+	return r
+}
+
+// dial opens a lane and runs it until hang, at the latest when the test has ended.
+func (r *rig) dial(p Peer, limits lane.Limits) {
+	r.Helper()
+	carrier, token := p.Dial(r.T)
+	l, err := lane.Dial(r.ctx, carrier, lane.Config{Token: token, Agent: "lanetest", Limits: limits, Serve: r.serve})
 	if err != nil {
-		t.Fatalf("dial: %v", err)
+		r.Fatalf("dial: %v", err)
 	}
 	r.lane = l
-	runCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stop := context.WithCancel(context.WithoutCancel(r.ctx))
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := l.Run(runCtx); err != nil && runCtx.Err() == nil {
-			t.Errorf("the lane ended: %v", err)
+		if err := l.Run(ctx); err != nil && ctx.Err() == nil {
+			r.Errorf("the lane ended: %v", err)
 		}
 	})
-	t.Cleanup(func() {
+	hang := func() {
 		stop()
 		running.Wait()
-		cancel()
+	}
+	r.hang = hang
+	r.Cleanup(func() {
+		if r.lane == l {
+			r.healthy()
+		}
+		hang()
 	})
 	r.idle() // of what the test before has left
-	t.Cleanup(r.healthy)
-	return r
 }
 
 // healthy checks that whatever a test did, the worker is there for the next one.
@@ -140,11 +159,12 @@ func (r *rig) serve(ctx context.Context, in *lane.Inbound) {
 	req := in.Request()
 	r.mu.Lock()
 	f, seen := r.tools[req.Tool], r.seen
+	whole := r.whole[req.Tool]
 	r.mu.Unlock()
 	if seen != nil {
 		seen(in)
 	}
-	if f == nil {
+	if f == nil && whole == nil {
 		in.End(nil, errdefs.New(errdefs.ToolNotFound, "there is no host tool %q", req.Tool))
 		return
 	}
@@ -153,7 +173,13 @@ func (r *rig) serve(ctx context.Context, in *lane.Inbound) {
 		in.End(nil, errdefs.Wrap(errdefs.InvalidArguments, err, "arguments"))
 		return
 	}
-	out, err := f(ctx, args["value"])
+	var out any
+	var err error
+	if whole != nil {
+		out, err = whole(ctx, args)
+	} else {
+		out, err = f(ctx, args["value"])
+	}
 	if err != nil {
 		in.End(nil, err)
 		return

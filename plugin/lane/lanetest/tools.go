@@ -15,17 +15,18 @@ import (
 )
 
 // Worker is the worker that the suite wants, in Go. Its zero value has the tools;
-// it serves one lane.
+// it serves one lane after the other.
 type Worker struct {
-	lane *lane.Lane
+	sessions memory
 }
 
 // Accept opens the worker's side of a lane; cfg.Serve is replaced by the tools.
 // Run is the caller's part.
 func (w *Worker) Accept(ctx context.Context, carrier lane.Carrier, cfg lane.Config) (*lane.Lane, error) {
-	cfg.Serve = w.serve
-	l, err := lane.Accept(ctx, carrier, cfg)
-	w.lane = l
+	var l *lane.Lane
+	cfg.Serve = func(ctx context.Context, in *lane.Inbound) { w.serve(ctx, &output{in: in, lane: l}) }
+	var err error
+	l, err = lane.Accept(ctx, carrier, cfg)
 	return l, err
 }
 
@@ -55,7 +56,12 @@ func (a arg) seconds() time.Duration {
 	return time.Duration(a.int("seconds")) * time.Second
 }
 
-func (w *Worker) serve(ctx context.Context, in *lane.Inbound) {
+func (w *Worker) serve(ctx context.Context, out *output) {
+	in := out.in
+	if err := w.sessions.admit(in.Request()); err != nil {
+		in.End(nil, err)
+		return
+	}
 	run := w.tools()[in.Request().Tool]
 	if run == nil {
 		in.End(nil, errdefs.New(errdefs.ToolNotFound, "there is no tool %q", in.Request().Tool))
@@ -66,7 +72,6 @@ func (w *Worker) serve(ctx context.Context, in *lane.Inbound) {
 		in.End(nil, errdefs.Wrap(errdefs.InvalidArguments, err, "arguments"))
 		return
 	}
-	out := &output{in: in}
 	result, err := run(ctx, out, args)
 	if err != nil {
 		in.End(nil, err)
@@ -86,6 +91,7 @@ func (w *Worker) serve(ctx context.Context, in *lane.Inbound) {
 // output is where a tool's chunks go: to a caller that takes them, else into a list.
 type output struct {
 	in     *lane.Inbound
+	lane   *lane.Lane
 	chunks bool
 	list   []any
 }
@@ -141,9 +147,16 @@ func (w *Worker) tools() map[string]workerTool {
 		},
 		"spin":      spin,
 		"fail":      fail,
-		"call_back": w.callBack,
+		"call_back": callBack,
 		"progress":  report,
 		"about":     about,
+		"keep":      keep,
+		"hooks":     w.sessions.tell,
+
+		"snakepit.session.open":    w.sessions.open,
+		"snakepit.session.restore": w.sessions.restore,
+		"snakepit.session.save":    w.sessions.save,
+		"snakepit.session.close":   w.sessions.close,
 	}
 }
 
@@ -231,22 +244,27 @@ func fail(_ context.Context, _ *output, a arg) (any, error) {
 	return nil, e
 }
 
-func (w *Worker) callBack(ctx context.Context, out *output, a arg) (any, error) {
-	payload, err := values.Encode(map[string]any{"value": a["value"]})
+func callBack(ctx context.Context, out *output, a arg) (any, error) {
+	var result any
+	err := out.ask(ctx, a.text("tool"), map[string]any{"value": a["value"]}, &result)
+	return result, err
+}
+
+// ask calls a host tool.
+func (o *output) ask(ctx context.Context, tool string, args map[string]any, result any) error {
+	payload, err := values.Encode(args)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c, err := w.lane.Open(ctx, lane.Request{Tool: a.text("tool"), Payload: payload, Parent: out.in.ID()})
+	c, err := o.lane.Open(ctx, lane.Request{Tool: tool, Payload: payload, Parent: o.in.ID()})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m, err := c.Recv(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var result any
-	err = values.Decode(m.Payload, &result)
-	return result, err
+	return values.Decode(m.Payload, result)
 }
 
 func report(_ context.Context, out *output, a arg) (any, error) {
@@ -267,5 +285,11 @@ func about(_ context.Context, out *output, _ arg) (any, error) {
 	if !r.Deadline.IsZero() {
 		remaining = time.Until(r.Deadline).Seconds()
 	}
-	return map[string]any{"tool": r.Tool, "call_id": r.ID, "session": r.Session, "metadata": metadata, "remaining": remaining}, nil
+	var epoch, home any
+	if r.Session != "" {
+		epoch, home = r.Epoch, !r.Away
+	}
+	return map[string]any{
+		"tool": r.Tool, "call_id": r.ID, "session": r.Session, "metadata": metadata, "remaining": remaining, "epoch": epoch, "home": home,
+	}, nil
 }

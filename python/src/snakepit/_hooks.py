@@ -39,13 +39,16 @@ class Hook:
     """What the method gets beside the session."""
 
 
-def _bare(ctx: Context) -> None: ...
+# A later host may send more.
 
 
-def _restored(ctx: Context, state: dict[str, bytes], saved: bytes | None = None) -> None: ...
+def _bare(ctx: Context, **more: Any) -> None: ...
 
 
-def _closed(ctx: Context, moved: bool = False) -> None: ...
+def _restored(ctx: Context, state: dict[str, bytes], saved: bytes | None, **more: Any) -> None: ...
+
+
+def _closed(ctx: Context, moved: bool, **more: Any) -> None: ...
 
 
 def _hook(word: str, shape: Callable[..., None], *more: str) -> Hook:

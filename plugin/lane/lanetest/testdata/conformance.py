@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from snakepit import Adapter, Context, Input, tool
+from snakepit import Adapter, Context, Input, Session, tool
 
 
 def pattern(size: int) -> bytes:
@@ -19,6 +19,29 @@ class Conformance(Adapter):
     """What each tool does stands in the Go package lanetest."""
 
     slots = int(os.environ.get("CONFORMANCE_SLOTS", "1"))
+
+    def setup(self) -> None:
+        self.told: dict[str, list[Any]] = {}
+
+    def note(self, session: Session, *what: Any) -> None:
+        self.told.setdefault(session.id, []).append(list(what))
+
+    def on_session_open(self, session: Session) -> None:
+        self.note(session, "open")
+
+    def on_session_restore(self, session: Session, saved: bytes | None) -> None:
+        if saved == b"fail":
+            self.fail("restore")
+        while saved == b"spin":
+            pass
+        self.note(session, "restore", dict(session.state), saved)
+
+    async def on_session_save(self, session: Session) -> bytes | None:
+        self.note(session, "save")
+        return None if session.id.startswith("empty") else session.id.encode()
+
+    def on_session_close(self, session: Session, moved: bool) -> None:
+        self.note(session, "close", moved)
 
     @tool
     def echo(self, value: Any) -> Any:
@@ -101,4 +124,18 @@ class Conformance(Adapter):
             "session": ctx.session.id if ctx.session is not None else "",
             "metadata": dict(ctx.metadata),
             "remaining": ctx.remaining,
+            "epoch": ctx.session.epoch if ctx.session is not None else None,
+            "home": ctx.session.home if ctx.session is not None else None,
         }
+
+    @tool
+    def keep(self, ctx: Context, key: str, value: Any) -> list[Any]:
+        assert ctx.session is not None
+        state = ctx.session.state
+        before = state.get(key)
+        state[key] = value
+        return [before, state[key], state.version(key)]
+
+    @tool
+    def hooks(self, ctx: Context) -> list[Any]:
+        return self.told.get(ctx.session.id, []) if ctx.session is not None else []

@@ -1,0 +1,161 @@
+//go:build unix
+
+package embed_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host/client"
+	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
+)
+
+// clustered is an adapter whose sessions can be told apart from one worker to the next.
+const clustered = `
+import os
+from snakepit import Adapter, Context, tool
+
+class Tools(Adapter):
+    def setup(self) -> None:
+        self.memory = {}
+
+    def on_session_restore(self, session, saved) -> None:
+        self.memory[session.id] = list(saved.decode().split(",")) if saved else ["restored"]
+
+    def on_session_save(self, session) -> bytes:
+        return ",".join(self.memory.get(session.id, [])).encode()
+
+    @tool
+    def note(self, ctx: Context, word: str) -> dict:
+        words = self.memory.setdefault(ctx.session.id, [])
+        words.append(word)
+        ctx.session.state["last"] = word
+        return {"pid": os.getpid(), "words": words}
+
+    @tool
+    def last(self, ctx: Context) -> dict:
+        return {"pid": os.getpid(), "last": ctx.session.state.get("last"), "words": self.memory.get(ctx.session.id, [])}
+
+    @tool
+    def ask(self, ctx: Context, x: int) -> int:
+        return ctx.host.double(x=x)
+`
+
+// told is what these tools give.
+type told struct {
+	PID   int      `msgpack:"pid"`
+	Words []string `msgpack:"words"`
+	Last  string   `msgpack:"last"`
+}
+
+// startNode starts a host as a node, which joins those at the addresses.
+func startNode(t *testing.T, source string, join ...string) *embed.Host {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	set := []string{"python=" + interpreter(t), "cluster_listen=127.0.0.1:0", "machine_id=" + dir[len(dir)-8:]}
+	if len(join) > 0 {
+		set = append(set, "join="+strings.Join(join, ","))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	sp, err := embed.Start(ctx, embed.Config{Adapter: source + ":Tools", Workers: 1, DataDir: dir, Set: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sp.Close() })
+	return sp
+}
+
+func TestSessionIsServedThroughEveryNodeAndMovesWhenItsOwnerStops(t *testing.T) {
+	t.Parallel()
+	source := write(t, clustered)
+	first := startNode(t, source)
+	second := startNode(t, source, first.ClusterAddress())
+	third := startNode(t, source, first.ClusterAddress())
+	if first.Cluster().ID() == second.Cluster().ID() || len(third.Cluster().Overview().Members) != 3 {
+		t.Fatalf("members: %+v", third.Cluster().Overview().Members)
+	}
+	session := snakepit.Session("s")
+	var got told
+	for i, sp := range []snakepit.Caller{first, second, third} {
+		if err := sp.Call(t.Context(), "note", map[string]string{"word": string(rune('a' + i))}, &got, session); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Join(got.Words, "") != "abc" {
+		t.Errorf("its worker remembers %v: it isn't one worker that was called", got.Words)
+	}
+	home := got.PID
+	remote, err := client.Dial(t.Context(), first.ClusterAddress()+","+second.ClusterAddress()+","+third.ClusterAddress())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = remote.Close() })
+	if err := remote.Call(t.Context(), "last", nil, &got, session); err != nil || got.PID != home || got.Last != "c" {
+		t.Errorf("through the network: %+v, %v", got, err)
+	}
+	if err := second.Offer(t.Context(), snakepit.HostTool{
+		Name: "double", Func: func(_ context.Context, args []byte) ([]byte, error) {
+			var in struct{ X int }
+			if err := snakepit.DecodeResult(args, &in); err != nil {
+				return nil, err
+			}
+			return snakepit.EncodeArgs(map[string]int{"twice": 2 * in.X})
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil { // it owned the session: it was opened there
+		t.Errorf("its owner stopped with %v", err)
+	}
+	for _, sp := range []snakepit.Caller{second, third, remote} {
+		if err := sp.Call(t.Context(), "last", nil, &got, session); err != nil || got.PID == home || got.Last != "c" || strings.Join(got.Words, "") != "abc" {
+			t.Errorf("after its owner stopped: %+v, %v", got, err)
+		}
+	}
+}
+
+func TestNodeLeavesForGoodAndTheLastOneCannot(t *testing.T) {
+	t.Parallel()
+	source := write(t, clustered)
+	first := startNode(t, source)
+	second := startNode(t, source, first.ClusterAddress())
+	if err := second.Call(t.Context(), "note", map[string]string{"word": "a"}, nil, snakepit.Session("s")); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got told
+	if err := first.Call(t.Context(), "last", nil, &got, snakepit.Session("s")); err != nil || got.Last != "a" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := first.Leave(t.Context()); errdefs.ReasonOf(err) != errdefs.Conflict {
+		t.Errorf("the last one: %v", err)
+	}
+	if err := first.Call(t.Context(), "last", nil, &got, snakepit.Session("s")); err != nil {
+		t.Errorf("it went all the same: %v", err)
+	}
+}
+
+func TestNodeNeedsADataDirectoryAndCertificatesBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	cfg := config(t, "cluster_listen=127.0.0.1:0")
+	if _, err := embed.Start(t.Context(), cfg); errdefs.ReasonOf(err) != errdefs.InvalidConfig {
+		t.Errorf("without a data directory: %v", err)
+	}
+	cfg = config(t, "cluster_listen=0.0.0.0:0")
+	cfg.DataDir = t.TempDir()
+	if _, err := embed.Start(t.Context(), cfg); errdefs.ReasonOf(err) != errdefs.InvalidConfig {
+		t.Errorf("beyond loopback: %v", err)
+	}
+}
