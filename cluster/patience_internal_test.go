@@ -49,8 +49,8 @@ func (s *stalling) StoreLog(l *raft.Log) error         { s.wait(); return s.logs
 func (s *stalling) Set(k, v []byte) error              { s.wait(); return s.logs.Set(k, v) }
 func (s *stalling) SetUint64(k []byte, v uint64) error { s.wait(); return s.logs.SetUint64(k, v) }
 
-// TestLeaderWhoseDiskHangsGivesWayAndComesBack is raft's issue 503: heartbeats are sent
-// and answered off the disk's path, so such a leader stayed one for ever.
+// TestLeaderWhoseDiskHangsGivesWayAndComesBack is there since raft sends and
+// answers heartbeats off the disk's path, so that such a leader would stay one for ever.
 func TestLeaderWhoseDiskHangsGivesWayAndComesBack(t *testing.T) {
 	t.Parallel()
 	disks := map[string]*stalling{}

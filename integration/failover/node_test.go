@@ -220,10 +220,9 @@ func (n *node) kill() {
 	n.cmd = nil
 }
 
-// stop ends the host in order, and says how long that took.
-func (n *node) stop() time.Duration {
+// stop ends the host in order.
+func (n *node) stop() {
 	n.site.t.Helper()
-	begun := time.Now()
 	if err := n.cmd.Process.Signal(unix.SIGTERM); err != nil {
 		n.site.t.Fatal(err)
 	}
@@ -241,7 +240,6 @@ func (n *node) stop() time.Duration {
 		<-ended
 	}
 	n.cmd = nil
-	return time.Since(begun)
 }
 
 // signal goes to the host's process alone.
