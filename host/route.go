@@ -88,7 +88,7 @@ func (r *routes) try(wait, ctx context.Context, c *Call, accepted bool) (node st
 	if c.req.Session == "" {
 		return r.toTool(wait, ctx, c, accepted)
 	}
-	owner, epoch, err := r.owners.Owner(wait, c.req.Session)
+	owner, epoch, err := r.owner(wait, c.req.Session)
 	if err == nil && r.whose(owner) == ours || r.hasHostTool(c.req) {
 		return "", r.here(wait, ctx, c, accepted)
 	}
