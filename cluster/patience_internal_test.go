@@ -105,6 +105,7 @@ func TestFollowerWhoseDiskHangsHoldsNobodyUp(t *testing.T) {
 		r.voters(3)
 		leader := r.leader()
 		hung := r.others(leader)[0]
+		r.open(hung, "a")
 		disks[hung].stall()
 		for range 20 {
 			began := time.Now()
@@ -117,7 +118,12 @@ func TestFollowerWhoseDiskHangsHoldsNobodyUp(t *testing.T) {
 		if r.leader() != leader {
 			r.Error("the leadership moved")
 		}
+		if owner, _, err := r.nodes[leader].Owner(r.Context(), "a"); err != nil || owner.Node == r.nodes[hung].ID() {
+			r.Errorf("its session is still its own, which can't write: %v, %v", owner, err)
+		}
 		disks[hung].goOn()
+		node := r.nodes[hung]
+		r.eventually(5*time.Second, "it has a lease again", func() bool { return node.Lease().Valid(node.mesh.clock.Now()) })
 		r.open(hung, "later")
 	})
 }

@@ -117,11 +117,15 @@ func (h *Host) Run(ctx context.Context) error {
 	defer end()
 	var seats errgroup.Group
 	left := h.seatSurvivors()
-	if err := h.restoreSessions(ctx); err != nil {
+	err := h.restoreSessions(ctx)
+	if err != nil && !knowsNothing(err) {
 		h.giveUp()
 		return err
 	}
 	close(h.seated)
+	if err != nil {
+		h.work.Go(func() { h.restoreLater(life) })
+	}
 	h.startWorkers(life, &seats, left)
 	h.work.Go(func() { h.sessions.sweep(life, h.sweepEvery()) })
 	h.work.Go(func() { h.records.run(life, left) })

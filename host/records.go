@@ -12,6 +12,8 @@ const (
 	maxUntold  = 65_536
 	recordWait = 5 * time.Second // for one record
 	flushWait  = 2 * time.Second // for what's left when the host ends
+	// recordAgain is how soon a registry without a majority is told again.
+	recordAgain = 2 * time.Second
 )
 
 // records tells the registry which processes the workers are, for those who come
@@ -80,16 +82,25 @@ func (r *records) note(worker WorkerID, c change) {
 }
 
 // run tells the registry of changes as they come, until ctx ends. What it can't
-// tell is tried again with the next change. survivors are the workers of an earlier
-// host that have a seat here.
+// tell is tried again with the next change, and where there's no majority soon.
+// survivors are the workers of an earlier host that have a seat here.
 func (r *records) run(ctx context.Context, survivors map[*pool][]*member) {
-	r.takeStock(ctx, survivors)
+	for knowsNothing(r.takeStock(ctx, survivors)) {
+		if !sleep(ctx, askAgain) {
+			return
+		}
+	}
+	var again <-chan time.Time
 	for {
 		select {
 		case <-r.changed:
-			r.tell(ctx)
+		case <-again:
 		case <-ctx.Done():
 			return
+		}
+		again = nil
+		if knowsNothing(r.tell(ctx)) {
+			again = time.After(recordAgain)
 		}
 	}
 }
@@ -97,16 +108,18 @@ func (r *records) run(ctx context.Context, survivors map[*pool][]*member) {
 // takeStock notes as gone what the registry has of an earlier host under this
 // one's name, and no survivor is: it's dead, or its launcher ends it. It comes
 // before the first claim of this host is told.
-func (r *records) takeStock(ctx context.Context, survivors map[*pool][]*member) {
+func (r *records) takeStock(ctx context.Context, survivors map[*pool][]*member) error {
 	if r.registry == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, recordWait)
 	defer cancel()
 	list, err := r.registry.Processes(ctx)
 	if err != nil {
-		r.log.Warn("records of the last host's processes can't be read", "error", err)
-		return
+		if !knowsNothing(err) {
+			r.log.Warn("records of the last host's processes can't be read", "error", err)
+		}
+		return err
 	}
 	live := map[WorkerID]bool{}
 	for _, members := range survivors {
@@ -119,6 +132,7 @@ func (r *records) takeStock(ctx context.Context, survivors map[*pool][]*member) 
 			r.release(p.Worker)
 		}
 	}
+	return nil
 }
 
 // own reports whether a record is of an earlier start of this host. Where there are
@@ -138,20 +152,21 @@ func (r *records) own(p ProcessRecord) bool {
 func (r *records) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushWait)
 	defer cancel()
-	r.tell(ctx)
+	_ = r.tell(ctx) // it has been logged
 }
 
 // tell works through what is untold and stops at the first failure.
-func (r *records) tell(ctx context.Context) {
+func (r *records) tell(ctx context.Context) error {
 	batch := r.take()
 	for worker, c := range batch {
 		if err := r.write(ctx, worker, c); err != nil {
 			r.putBack(batch)
 			r.log.Warn("process isn't recorded", "worker", worker, "untold", len(batch), "error", err)
-			return
+			return err
 		}
 		delete(batch, worker)
 	}
+	return nil
 }
 
 func (r *records) write(ctx context.Context, worker WorkerID, c change) error {

@@ -2,6 +2,9 @@ package host
 
 import (
 	"context"
+	"time"
+
+	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // seatSurvivors puts the workers of an earlier host into seats of their pools, as
@@ -73,6 +76,27 @@ func (h *Host) restoreSessions(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// knowsNothing reports whether a registry hasn't found a majority since it was opened.
+func knowsNothing(err error) bool { return errdefs.ReasonOf(err) == errdefs.NoQuorum }
+
+// askAgain is how often a registry is asked that knows nothing yet.
+const askAgain = 250 * time.Millisecond
+
+// restoreLater restores the sessions once the registry knows which there are, if that's
+// before ctx ends. Until then nobody calls them here.
+func (h *Host) restoreLater(ctx context.Context) {
+	for sleep(ctx, askAgain) {
+		err := h.restoreSessions(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !knowsNothing(err) {
+			h.log.Error("the sessions of the last host can't be read", "error", err)
+			return
+		}
+	}
 }
 
 // restore puts a recorded session into the table, unless it's there.

@@ -34,6 +34,16 @@ func (r *routes) whose(owner Owner) whose {
 	return theirs
 }
 
+// owner reads who owns a session. A node that knows nothing yet is like one without a
+// lease: what concerns a session waits until it has one.
+func (r *routes) owner(ctx context.Context, id SessionID) (owner Owner, epoch uint64, err error) {
+	owner, epoch, err = r.owners.Owner(ctx, id)
+	if knowsNothing(err) {
+		err = errdefs.Wrap(errdefs.Fenced, err, "this node has found no majority of the others since it started")
+	}
+	return owner, epoch, err
+}
+
 // errTheirs marks what only another node can do.
 var errTheirs = errors.New("another node owns it")
 
@@ -94,7 +104,7 @@ func (r *routes) admits(ctx context.Context, id SessionID, epoch uint64) error {
 		return nil
 	}
 	for until := time.Now().Add(behindMost); ; {
-		owner, known, err := r.owners.Owner(ctx, id)
+		owner, known, err := r.owner(ctx, id)
 		behind := known < epoch
 		switch {
 		case behind && time.Now().Before(until):

@@ -141,6 +141,7 @@ type Reattacher interface {
 type Survivor struct {
 	Worker WorkerID
 	Pool   string
+	Frozen bool // the last lease ended while it ran a session's call, or was pinned by one
 }
 
 // Running is one call on a worker. Recv is called by one goroutine at a time, and

@@ -270,7 +270,7 @@ func (s *shims) foundBy(c *shim.Client) []found {
 		}
 		kept := shimChild{ch}
 		all = append(all, found{
-			rec: rec, id: kept.identity(),
+			rec: rec, id: kept.identity(), frozen: ch.Frozen(),
 			adopt: func(p *process) child {
 				ch.Adopt(shimSink{p})
 				return kept

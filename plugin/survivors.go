@@ -31,8 +31,9 @@ const reattachTimeout = 10 * time.Second
 
 // survivor is a worker that an earlier host has left, as its keeper gives it.
 type survivor struct {
-	rec   ledger.Record
-	adopt func(p *process) child // p hears of it from then on
+	rec    ledger.Record
+	frozen bool
+	adopt  func(p *process) child // p hears of it from then on
 }
 
 // Recover finds what an earlier host of this instance has left: the workers that
@@ -73,7 +74,7 @@ func (l *Launcher) Recover(ctx context.Context) error {
 				return err // none that isn't recorded
 			}
 		}
-		l.survivors[rec.Worker] = &survivor{rec, f.adopt}
+		l.survivors[rec.Worker] = &survivor{rec, f.frozen, f.adopt}
 		l.gpus.keep(rec.Worker, rec.Devices)
 	}
 	ending.Wait()
@@ -82,10 +83,11 @@ func (l *Launcher) Recover(ctx context.Context) error {
 
 // found is a live process that the keeper has, and what it remembers of it.
 type found struct {
-	rec   ledger.Record
-	id    host.Process
-	adopt func(p *process) child
-	end   func() // blocks until the process is gone, or can't be killed
+	rec    ledger.Record
+	id     host.Process
+	frozen bool // since the last lease ended
+	adopt  func(p *process) child
+	end    func() // blocks until the process is gone, or can't be killed
 }
 
 // unusable says why a process that is there can't be gone on with; empty: it can.
@@ -172,7 +174,7 @@ func (l *Launcher) Survivors() []host.Survivor {
 	defer l.mu.Unlock()
 	var out []host.Survivor
 	for _, id := range slices.Sorted(maps.Keys(l.survivors)) {
-		out = append(out, host.Survivor{Worker: id, Pool: l.survivors[id].rec.Pool})
+		out = append(out, host.Survivor{Worker: id, Pool: l.survivors[id].rec.Pool, Frozen: l.survivors[id].frozen})
 	}
 	return out
 }

@@ -120,6 +120,11 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 		h.logger.Warn("the ledger was torn; a new one is made of what lives", "torn", torn)
 	}
 	h.launcher = plugin.NewLauncher(h.launcherConfig())
+	if h.set.host.ClusterListen != "" { // or what the last host had begun would go on with none
+		if err := h.launcher.SetLease(leaseEnded); err != nil {
+			return err
+		}
+	}
 	if err := h.launcher.Recover(ctx); err != nil {
 		return err
 	}

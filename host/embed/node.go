@@ -47,9 +47,7 @@ func (h *Host) openNode(ctx context.Context) (err error) {
 		return e
 	}
 	n := &node{peers: rpc.NewPeerServer(h.logger.Named("peers")), lost: make(chan error, 1), resigned: make(chan error, 1)}
-	if n.tenure, err = newTenure(h.launcher, h.logger.Named("tenure")); err != nil {
-		return err
-	}
+	n.tenure = newTenure(h.launcher, h.logger.Named("tenure"))
 	cfg := link.Config{
 		Addr: config.WithPort(k.ClusterListen), Advertise: config.WithPort(k.ClusterAdvertise), Removed: n.removed, Logger: h.logger,
 	}

@@ -44,9 +44,8 @@ type owning interface {
 
 // newTenure makes one that holds nothing: until the registry says otherwise,
 // survivors of an earlier host stay frozen.
-func newTenure(l leaseholder, log hclog.Logger) (*tenure, error) {
-	t := &tenure{launcher: l, log: log, wake: make(chan struct{}, 1), changes: map[host.SessionID]host.OwnerChange{}}
-	return t, l.SetLease(leaseEnded)
+func newTenure(l leaseholder, log hclog.Logger) *tenure {
+	return &tenure{launcher: l, log: log, wake: make(chan struct{}, 1), changes: map[host.SessionID]host.OwnerChange{}}
 }
 
 // onLease is told of each change of the lease. It doesn't block.

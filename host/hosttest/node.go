@@ -32,6 +32,7 @@ type Node struct {
 	changes []host.OwnerChange // that OnOwner isn't told of yet
 	self    host.Owner
 	holds   bool
+	blind   bool
 	down    bool
 	engine  *host.Host
 	tools   []host.OfferedTool
@@ -79,6 +80,22 @@ func (n *Node) SetLease(holds bool) {
 	n.cluster.mu.Lock()
 	defer n.cluster.mu.Unlock()
 	n.holds = holds
+}
+
+// SetReady says whether the node knows anything yet: until then, whatever it's asked
+// about sessions and processes fails with no_quorum, and it has no lease.
+func (n *Node) SetReady(ready bool) {
+	n.cluster.mu.Lock()
+	defer n.cluster.mu.Unlock()
+	n.holds, n.blind = ready, !ready
+}
+
+// sees fails before the node knows anything; the cluster's mutex is held.
+func (n *Node) sees() error {
+	if n.blind {
+		return errdefs.New(errdefs.NoQuorum, "node %s knows nothing yet", n.id)
+	}
+	return nil
 }
 
 // SetDown says whether the others take the node for dead. Its sessions stay where they
@@ -238,6 +255,9 @@ func (n *Node) OpenSession(ctx context.Context, s host.Session) (host.Session, e
 func (n *Node) Session(ctx context.Context, id host.SessionID) (host.Session, error) {
 	n.cluster.mu.Lock()
 	defer n.cluster.mu.Unlock()
+	if err := n.sees(); err != nil {
+		return host.Session{}, err
+	}
 	record, err := n.cluster.sessions.Session(ctx, id)
 	if err == nil {
 		record.Owner = n.cluster.owners[id]
@@ -277,11 +297,34 @@ func (n *Node) CloseSession(ctx context.Context, id host.SessionID, expired bool
 func (n *Node) Sessions(ctx context.Context) ([]host.Session, error) {
 	n.cluster.mu.Lock()
 	defer n.cluster.mu.Unlock()
+	if err := n.sees(); err != nil {
+		return nil, err
+	}
 	all, err := n.cluster.sessions.Sessions(ctx)
 	for i := range all {
 		all[i].Owner = n.cluster.owners[all[i].ID]
 	}
 	return all, err
+}
+
+// Processes implements host.ProcessRegistry.
+func (n *Node) Processes(ctx context.Context) ([]host.ProcessRecord, error) {
+	n.cluster.mu.Lock()
+	defer n.cluster.mu.Unlock()
+	if err := n.sees(); err != nil {
+		return nil, err
+	}
+	return n.MemoryRegistry.Processes(ctx)
+}
+
+// ClaimProcess implements host.ProcessRegistry.
+func (n *Node) ClaimProcess(ctx context.Context, p host.ProcessRecord) (host.ProcessRecord, error) {
+	n.cluster.mu.Lock()
+	defer n.cluster.mu.Unlock()
+	if err := n.sees(); err != nil {
+		return host.ProcessRecord{}, err
+	}
+	return n.MemoryRegistry.ClaimProcess(ctx, p)
 }
 
 // PublishTools implements host.ToolRegistry.

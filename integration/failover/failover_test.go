@@ -284,6 +284,10 @@ func TestAFullDiskEndsItsNodeAndNothingElse(t *testing.T) {
 		}
 	})
 	tr.settle()
+	if err := victim.cmd.Wait(); err == nil {
+		t.Error("the node whose disk is full ended as if nothing were wrong")
+	}
+	victim.cmd = nil
 	tr.judge("")
 }
 

@@ -128,7 +128,10 @@ func (s *site) clientTLS() string {
 		if err := json.Unmarshal([]byte(out), &made); err != nil {
 			s.t.Fatalf("%v: %s", err, out)
 		}
-		s.client = made.Dir
+		s.client = filepath.Join(s.dir, "client") // not a node's: what has that in its environment is the node's
+		if err := os.Rename(made.Dir, s.client); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	return s.client
 }

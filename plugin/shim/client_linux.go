@@ -132,7 +132,7 @@ func (c *Client) addSurvivor(s survivor) error {
 	if err != nil {
 		return err
 	}
-	ch := &Child{client: c, worker: s.Worker, token: s.Token, note: s.Note}
+	ch := &Child{client: c, worker: s.Worker, token: s.Token, note: s.Note, frozen: s.Frozen}
 	c.children[s.Worker] = ch
 	if s.Frozen {
 		ch.tell(func(s Sink) { s.Frozen(true) })

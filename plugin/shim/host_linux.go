@@ -92,7 +92,8 @@ func (s *shim) attach(l *link, h hello) {
 }
 
 // adopt takes a new host. It gets marks of its own: whoever set the old ones may
-// still be about to take them back.
+// still be about to take them back. They count once more before they go: a new host
+// without a lease mustn't let go on what the last one began under its own.
 func (s *shim) adopt(l *link, h hello) error {
 	page, file, err := newPage()
 	if err != nil {
@@ -100,8 +101,11 @@ func (s *shim) adopt(l *link, h hello) error {
 	}
 	s.dropHost()
 	s.disarmGrace()
-	s.turnPage(page)
 	s.instance, s.settings = h.Instance, h.Settings
+	if over(h.Deadline) {
+		s.setLease(h.Deadline)
+	}
+	s.turnPage(page)
 	if s.settings.Cgroups && s.cgroups == nil {
 		s.cgroups = openCgroups(os.Args[1])
 	}

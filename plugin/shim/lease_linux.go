@@ -54,7 +54,9 @@ func (l *lease) set(deadline int64) error {
 
 // over reports whether the deadline has passed: a timer may have been set anew
 // after it fired.
-func (l *lease) over() bool { return l.deadline != 0 && Boottime() >= l.deadline }
+func (l *lease) over() bool { return over(l.deadline) }
+
+func over(deadline int64) bool { return deadline != 0 && Boottime() >= deadline }
 
 // Boottime is now, in nanoseconds of CLOCK_BOOTTIME.
 func Boottime() int64 {

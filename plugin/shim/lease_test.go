@@ -423,3 +423,43 @@ func TestMarksTakenBackLateDontReachTheNextHost(t *testing.T) {
 	out.await(t, "frozen true")
 	next.finish(t)
 }
+
+// A host that died in the middle of a session's call is followed by one that has no lease
+// yet: the call's session may be somebody else's by now.
+func TestWhatTheLastHostHadMarkedIsFrozenForOneWithoutALease(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	cfg.Grace = patience
+	p := start(t, cfg)
+	busy, _ := p.ticking(t)
+	if !busy.Mark().Enter() {
+		t.Fatal("the worker is closed")
+	}
+	idle, _ := p.shell(t, "idle", "while :; do sleep 60; done")
+	if err := p.Detach(patience); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ran
+	settings := cfg.Settings
+	settings.Deadline = 1
+	cfg.Settings = settings
+	next := attach(t, p.Socket(), cfg)
+	before := readTicks(t, p.dir, "marked")
+	for _, ch := range next.Survivors() {
+		out := newSink()
+		frozen := ch.Frozen()
+		ch.Adopt(out)
+		if want := ch.ID() == busy.ID(); frozen != want {
+			t.Errorf("%s was frozen when the next host came: %t, want %t", ch.Worker(), frozen, want)
+		}
+	}
+	until(t, "it has stopped", func() bool { return stopped(busy.ID()) })
+	if stopped(idle.ID()) {
+		t.Error("the idle one has stopped")
+	}
+	if err := next.SetLease(0); err != nil {
+		t.Fatal(err)
+	}
+	checkThawed(t, p.dir, before)
+	next.finish(t)
+}

@@ -19,6 +19,7 @@ type Child struct {
 	note   string // of a survivor
 	limits []Limit
 	mark   Mark
+	frozen bool // when its shim was found
 	lame   bool // it runs, but we couldn't take hold of it
 
 	mu      sync.Mutex   // guards the fields below
@@ -72,6 +73,10 @@ func (ch *Child) SetNote(note string) error {
 // Limits says what has become of those that it was spawned with; a survivor's
 // aren't known, nor are those of a shim from before there were any.
 func (ch *Child) Limits() []Limit { return ch.limits }
+
+// Frozen reports whether a survivor was frozen when this host came: it was marked at the
+// end of a lease, and nobody has let it go on since.
+func (ch *Child) Frozen() bool { return ch.frozen }
 
 // Mark is its pair of words in the page of marks.
 func (ch *Child) Mark() Mark { return ch.mark }
