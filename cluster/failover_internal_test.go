@@ -35,11 +35,7 @@ func TestSessionsOfADeadNodeAreSpreadOverTheOthers(t *testing.T) {
 		r.voters(3)
 		leader := r.leader()
 		victim, other := r.others(leader)[0], r.others(leader)[1]
-		before := map[host.SessionID]uint64{}
-		for i := range 1200 {
-			s := r.open(victim, fmt.Sprint("s", i))
-			before[s.ID] = s.Epoch
-		}
+		before := r.openMany(victim, 1200)
 		began := time.Now()
 		r.kill(victim)
 		r.eventually(10*time.Second, "all are owned by the others", func() bool {
@@ -57,6 +53,27 @@ func TestSessionsOfADeadNodeAreSpreadOverTheOthers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// openMany opens sessions, many at once, and gives the epoch of each.
+func (r *rig) openMany(on string, count int) map[host.SessionID]uint64 {
+	r.Helper()
+	const together = 16
+	all := make([]host.Session, count)
+	var busy sync.WaitGroup
+	for first := range together {
+		busy.Go(func() {
+			for i := first; i < count; i += together {
+				all[i] = r.open(on, fmt.Sprint("s", i))
+			}
+		})
+	}
+	busy.Wait()
+	epochs := map[host.SessionID]uint64{}
+	for _, s := range all {
+		epochs[s.ID] = s.Epoch
+	}
+	return epochs
 }
 
 // TestFailoverTakesAsLongAsItSays measures, in the bubble's time, how long a session

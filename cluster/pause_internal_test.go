@@ -88,14 +88,14 @@ func TestPauseOutlivesTheLeaderWhoSawIt(t *testing.T) {
 		leader := r.leader()
 		victim := r.others(leader)[2]
 		s := r.homed(victim, "a")
-		r.pause(victim, time.Minute)
+		r.pause(victim, 20*time.Second)
 		ctx, cancel := soon()
 		defer cancel()
 		if err := r.nodes[leader].Transfer(ctx, ""); err != nil {
 			r.Fatal(err)
 		}
 		r.eventually(5*time.Second, "another leads", func() bool { return r.leader() != "" && r.leader() != leader })
-		time.Sleep(50 * time.Second)
+		time.Sleep(15 * time.Second)
 		r.start(victim)
 		r.kept(victim, s)
 	})
