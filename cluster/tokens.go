@@ -56,6 +56,10 @@ func (n *Node) SpendToken(ctx context.Context, hash [sha256.Size]byte, node stri
 	if err := n.several(ctx); err != nil {
 		return err
 	}
+	spend := spendToken(hash, node)
+	if err := n.allowed(spend); err != nil {
+		return err
+	}
 	if !n.machine.admits(hash, node) { // it may have been made elsewhere just now
 		if err := n.Consistent(ctx); err != nil {
 			return err
@@ -64,7 +68,7 @@ func (n *Node) SpendToken(ctx context.Context, hash [sha256.Size]byte, node stri
 	if !n.machine.admits(hash, node) { // strangers write nothing into the log
 		return noToken(node)
 	}
-	_, err := n.propose(ctx, spendToken(hash, node))
+	_, err := n.propose(ctx, spend)
 	return err
 }
 

@@ -413,7 +413,7 @@ func TestSessionsHaveTheirHomesSpreadOverTheWorkers(t *testing.T) {
 		}
 		for i := range 9 {
 			r.must(host.Request{Tool: "echo"}) // without a session: it may go where it likes
-			synctest.Wait() // its slot is free
+			synctest.Wait()                    // its slot is free
 			r.must(host.Request{Tool: "echo", Session: host.SessionID(fmt.Sprint("s-", i))})
 			synctest.Wait()
 		}
