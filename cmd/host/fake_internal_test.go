@@ -57,6 +57,8 @@ func (h *fakeHost) Close() error { h.closed++; return nil }
 
 func (h *fakeHost) Membership() (id, address string) { return "", "" }
 
+func (h *fakeHost) Quorum() bool { return true }
+
 func (h *fakeHost) Socket() string { return "/run/snakepit/1/api.sock" }
 
 func (h *fakeHost) Call(ctx context.Context, inv invocation) ([]byte, error) {
