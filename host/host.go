@@ -118,7 +118,7 @@ func (h *Host) Run(ctx context.Context) error {
 	var seats errgroup.Group
 	left := h.seatSurvivors()
 	err := h.restoreSessions(ctx)
-	if err != nil && !knowsNothing(err) {
+	if err != nil && (h.routes == nil || !knowsNothing(err)) {
 		h.giveUp()
 		return err
 	}

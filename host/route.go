@@ -163,12 +163,21 @@ func movedOn(err error) bool {
 const (
 	lookFirst = 10 * time.Millisecond // before a call looks again for the node that it belongs to
 	lookMost  = 100 * time.Millisecond
+	// answerIn is how long before its deadline a call that no node took is given up: who
+	// waits for it elsewhere is still to hear that it hasn't run, and why.
+	answerIn = 25 * time.Millisecond
 )
 
 // pause waits a little, or until something has changed, and reports whether it makes
 // sense to look again.
 func (r *routes) pause(ctx context.Context, c *Call) bool {
 	d := min(lookFirst<<min(c.tries.looks, 8), lookMost)
+	if end, ok := ctx.Deadline(); ok {
+		d = min(d, time.Until(end)-answerIn)
+	}
+	if d <= 0 {
+		return false
+	}
 	c.tries.looks++
 	c.tries.offers = 0
 	t := time.NewTimer(d)
@@ -204,14 +213,17 @@ func (r *routes) wake() {
 
 // inVain is the error of a call whose time was over before any node took it.
 func (r *routes) inVain(ctx context.Context, c *Call, node string, last error) error {
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && isDone(r.host.stopping) {
 		return errDraining()
 	}
 	doing := "while no node took the call"
 	if c.req.Session != "" {
 		doing = "while no node answered for the call's session"
 	}
-	e := ended(ctx, doing)
+	e := errdefs.New(errdefs.Deadline, "the deadline was near %s", doing)
+	if ctx.Err() != nil {
+		e = ended(ctx, doing)
+	}
 	e.Hint = errdefs.Of(last).Error()
 	if node == "" && errdefs.ReasonOf(last) == errdefs.Fenced {
 		e.Reason = errdefs.NoQuorum

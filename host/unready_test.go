@@ -35,7 +35,7 @@ func TestNodeThatKnowsNothingYetServesWhatNeedsNoSession(t *testing.T) {
 			took := timed(func() { _, err = r.do(ctx, q) })
 			cancel()
 			r.wantRan(r.wantReason(err, errdefs.NoQuorum), false)
-			if took != time.Second {
+			if took < 900*time.Millisecond || took >= time.Second { // whoever asked from elsewhere still hears it
 				n.Errorf("%s was refused after %s", q.Session, took)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 type clusterStatus struct {
 	State   string `json:"state"`
 	Summary string `json:"summary"`
+	Node    string `json:"node"`
 	Leader  string `json:"leader"`
 	Nodes   []struct {
 		ID         string `json:"id"`

@@ -5,6 +5,7 @@ package integration_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,14 +22,21 @@ type member struct {
 	ID      string `json:"node_id"`
 	Address string `json:"cluster_address"`
 	PID     int    `json:"pid"`
+	Quorum  bool   `json:"quorum"`
 }
 
 // member starts a host as a node, with folders of its own.
 func (p *place) member(t *testing.T, name string, join ...*member) *member {
 	t.Helper()
+	return p.memberAt(t, name, "127.0.0.1:0", join...)
+}
+
+// memberAt starts one that listens at an address.
+func (p *place) memberAt(t *testing.T, name, address string, join ...*member) *member {
+	t.Helper()
 	args := []string{
 		"--data-dir", filepath.Join(p.dir, name), "--set", "machine_id=" + name, "--workers", "1", "-o", "json",
-		"--cluster-listen", "127.0.0.1:0", "--set", "orphan_grace=2",
+		"--cluster-listen", address, "--set", "orphan_grace=2",
 	}
 	if len(join) > 0 {
 		args = append(args, "--join", addresses(join...))
@@ -117,4 +125,112 @@ func TestSessionsMoveWithWhatTheirWorkersSaveWhenANodeStops(t *testing.T) {
 		all[i] = p.member(t, fmt.Sprintf("n%d", i+1), all[(i+1)%3], all[(i+2)%3])
 		hosts = addresses(all...)
 	}
+}
+
+// TestNodeThatStartsWithoutAMajorityServesWhatItCan kills all nodes and starts them one
+// after the other.
+func TestNodeThatStartsWithoutAMajorityServesWhatItCan(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	all := []*member{p.member(t, "n1")}
+	all = append(all, p.member(t, "n2", all[0]))
+	all = append(all, p.member(t, "n3", all[0]))
+	p.on(t, all[0].Address, "s", "note", "word=a")
+	for _, m := range all {
+		m.stop(t, syscall.SIGKILL)
+	}
+	alone := p.memberAt(t, "n1", all[0].Address)
+	if alone.Quorum || !all[0].Quorum {
+		t.Errorf("ready lines: %s after %s", alone.ready, all[0].ready)
+	}
+	if out := p.run(t, "call", "--host", alone.Address, "plus", "x=1"); out.code != 0 || strings.TrimSpace(out.stdout) != "2" {
+		t.Errorf("a call without a session: %d %s%s", out.code, out.stdout, out.stderr)
+	}
+	out := p.run(t, "call", "--host", alone.Address, "--session", "s", "--timeout", "1s", "read")
+	if out.code != 1 || !strings.Contains(out.stderr, "no_quorum") {
+		t.Errorf("one with a session: %d %s%s", out.code, out.stdout, out.stderr)
+	}
+	if state := p.clusterOn(t, "n1").State; state != "no_quorum" {
+		t.Errorf("its cluster is %s", state)
+	}
+	waiting := make(chan outcome, 1)
+	go func() { waiting <- p.run(t, "call", "--host", alone.Address, "--session", "s", "-o", "json", "read") }()
+	second := p.memberAt(t, "n2", all[1].Address)
+	if out := <-waiting; out.code != 0 || !slices.Equal(decode[noted](t, out.stdout).State, []string{"a"}) {
+		t.Errorf("the call that waited: %d %s%s", out.code, out.stdout, out.stderr)
+	}
+	for _, m := range []*member{alone, second} {
+		if got := p.on(t, m.Address, "s", "note", "word=b"); len(got.State) < 2 {
+			t.Errorf("through %s: %+v", m.ID, got)
+		}
+	}
+	if code := alone.stop(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("it stopped with %d: %s", code, alone.stderr)
+	}
+}
+
+// TestNodeThatStoodStillServesAgainWithoutItsFormerSessions stops a host's process, not
+// its workers, until the others have its sessions, and lets it go on.
+func TestNodeThatStoodStillServesAgainWithoutItsFormerSessions(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	first := p.member(t, "n1")
+	second := p.member(t, "n2", first)
+	third := p.member(t, "n3", first)
+	before := p.on(t, first.Address, "s", "note", "word=a")
+	path := filepath.Join(p.dir, "ticks")
+	ticking := make(chan outcome, 1)
+	go func() { ticking <- p.run(t, "call", "--host", first.Address, "--session", "s", "tick", "path="+path) }()
+	eventually(t, "it ticks", func() bool { b, err := os.ReadFile(path); return err == nil && len(b) > 0 })
+	if err := syscall.Kill(first.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventuallyWithin(t, 20*time.Second, "another node has its session", func() bool {
+		return p.run(t, "call", "--host", second.Address, "--session", "s", "--timeout", "5s", "read").code == 0
+	})
+	moved := p.on(t, second.Address, "s", "note", "word=b")
+	last, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved.PID == before.PID || !moved.Restored || !slices.Equal(moved.State, []string{"a", "b"}) {
+		t.Errorf("elsewhere: %+v", moved)
+	}
+	if err := syscall.Kill(first.PID, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if out := <-ticking; out.code != 1 || strings.Contains(out.stderr, "no_quorum") {
+		t.Errorf("the call that ran there: %d %s", out.code, out.stderr)
+	}
+	if got := p.on(t, first.Address, "s", "note", "word=c"); got.PID != moved.PID || len(got.State) != 3 {
+		t.Errorf("through the node that went on: %+v, want process %d", got, moved.PID)
+	}
+	eventuallyWithin(t, 20*time.Second, "the node that went on serves sessions of its own", func() bool {
+		got := p.run(t, "call", "--host", first.Address, "--session", "fresh", "--timeout", "5s", "-o", "json", "note", "word=x")
+		return got.code == 0 && p.owns(t, "n1") > 0
+	})
+	now, err := os.ReadFile(path)
+	if err != nil || len(now) != len(last) {
+		t.Errorf("its call went on: %d bytes, then %d; %v", len(last), len(now), err)
+	}
+	if _, alive := identify(before.PID); alive {
+		t.Error("the worker that ran the session's call is alive")
+	}
+	for _, m := range []*member{third, second, first} {
+		if code := m.stop(t, syscall.SIGTERM); code != 0 {
+			t.Errorf("%s stopped with %d: %s", m.ID, code, m.stderr)
+		}
+	}
+}
+
+// owns is how many sessions the node in a folder has.
+func (p *place) owns(t *testing.T, node string) int {
+	t.Helper()
+	c := p.clusterOn(t, node)
+	for _, x := range c.Nodes {
+		if x.ID == c.Node {
+			return x.Sessions
+		}
+	}
+	return 0
 }

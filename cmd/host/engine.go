@@ -57,6 +57,8 @@ type localHost interface {
 	// Membership is the host's id as a node of a cluster, and where it's reached; empty
 	// where it's none.
 	Membership() (id, address string)
+	// Quorum reports whether the host knows its sessions, or serves only what needs none.
+	Quorum() bool
 	// Left reports whether the host ends since its node has left its cluster.
 	Left() bool
 	// Heir is the process that takes over, or has; zero: none does.

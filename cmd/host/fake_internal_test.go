@@ -57,6 +57,8 @@ func (h *fakeHost) Close() error { h.closed++; return nil }
 
 func (h *fakeHost) Membership() (id, address string) { return "", "" }
 
+func (h *fakeHost) Quorum() bool { return true }
+
 func (h *fakeHost) Socket() string { return "/run/snakepit/1/api.sock" }
 
 func (h *fakeHost) Call(ctx context.Context, inv invocation) ([]byte, error) {
@@ -227,6 +229,7 @@ func fixedSessions() []sessionStatus {
 	return []sessionStatus{
 		{ID: "a", Pool: "default", Node: "local", Worker: "default-1", Epoch: 2, OpenedAt: opened, ExpiresAt: opened.Add(2 * time.Hour)},
 		{ID: "b", Pool: "ml", Node: "local", Epoch: 1, OpenedAt: opened},
+		{ID: "c", Pool: "ml", Node: "other", Worker: "ml-7", Epoch: 5, OpenedAt: opened, Away: true},
 	}
 }
 

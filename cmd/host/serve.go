@@ -26,7 +26,8 @@ func (p *program) serveCommand() *cobra.Command {
   ready node=local pid=4711 socket=/run/snakepit/1f2e3d4c/api.sock workers=2
 
 With -o json that line is an object with event ("ready"), node, pid, socket, workers and data_dir. A node
-of a cluster adds node_id and cluster_address. Log lines go to stderr; the knob log_level says how many (--set log_level=debug).
+of a cluster adds node_id and cluster_address, and one that found no majority of the others when it started
+quorum=no (quorum false with -o json): it serves calls without a session, and the rest once there's a majority. Log lines go to stderr; the knob log_level says how many (--set log_level=debug).
 
 The first signal lets running calls finish and stops the workers, and the exit code is 0. A second one
 stops the workers at once, and the exit code is 1. SIGUSR2, or snakepit upgrade, lets a new process take
@@ -206,13 +207,16 @@ func printReady(w io.Writer, h localHost, st hostStatus, asJSON bool) error {
 			"event": "ready", "node": st.Node, "pid": st.PID, "socket": h.Socket(), "workers": workers, "data_dir": st.DataDir,
 		}
 		if id != "" {
-			line["node_id"], line["cluster_address"] = id, address
+			line["node_id"], line["cluster_address"], line["quorum"] = id, address, h.Quorum()
 		}
 		return json.NewEncoder(w).Encode(line)
 	}
 	_, err := fmt.Fprintf(w, "ready node=%s pid=%d socket=%s workers=%d", st.Node, st.PID, h.Socket(), workers)
 	if err == nil && id != "" {
 		_, err = fmt.Fprintf(w, " node_id=%s cluster_address=%s", id, address)
+	}
+	if err == nil && !h.Quorum() {
+		_, err = fmt.Fprint(w, " quorum=no")
 	}
 	if err == nil {
 		_, err = fmt.Fprintln(w)

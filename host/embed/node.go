@@ -3,6 +3,7 @@ package embed
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"os"
@@ -63,12 +64,21 @@ func (h *Host) openNode(ctx context.Context) (err error) {
 	n.enrolment = h.newEnrolment(n, cfg.Node)
 	h.node = n
 	n.start(ctx)
-	registry, err := cluster.Open(ctx, h.nodeConfig())
+	nodeConfig := h.nodeConfig()
+	belongs, err := cluster.Belongs(h.dirs.registry())
+	if err != nil {
+		return err
+	}
+	nodeConfig.Background = belongs != "" // who joins has to be let in first
+	registry, err := cluster.Open(ctx, nodeConfig)
 	if err != nil {
 		return err
 	}
 	h.registry = registry
 	n.self.Store(registry)
+	if err := h.awaitQuorum(ctx); err != nil {
+		return err
+	}
 	if !h.named() {
 		h.set.host.Node, h.record.Node = registry.ID(), registry.ID()
 	}
@@ -130,7 +140,8 @@ func (h *Host) nodeConfig() cluster.Config {
 				return n.link.DialNode(ctx, address, id)
 			},
 		},
-		API: n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
+		Token: rand.Text(), // that nobody knows: only those that were made for it let a node join
+		API:   n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
 		Timing: k.Timing, RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
 	}
 	if !h.named() {
@@ -200,8 +211,13 @@ func (h *Host) ownerOf() func(host.SessionID) string {
 
 // forsakeStrangers ends the survivors that no session of this node has its home on.
 // They are frozen since the last lease ended, perhaps amidst a call of a session that
-// is another node's by now: the new lease would let them go on.
+// is another node's by now: the new lease would let them go on. A node that doesn't
+// know its sessions yet ends all that are frozen.
 func (h *Host) forsakeStrangers(ctx context.Context) error {
+	if !h.Quorum() {
+		h.forsakeFrozen()
+		return nil
+	}
 	sessions, err := h.registry.Sessions(ctx)
 	if err != nil {
 		return err
@@ -233,6 +249,14 @@ func (h *Host) serveNode(ctx context.Context) {
 		return
 	}
 	h.node.peers.Bind(h.engine)
+	if !h.Quorum() {
+		select {
+		case <-h.registry.Ready():
+			h.logger.Warn("there's a majority of the nodes: this one serves sessions again")
+		case <-ctx.Done():
+			return
+		}
+	}
 	h.node.tenure.run(ctx)
 }
 

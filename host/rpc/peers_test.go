@@ -367,7 +367,7 @@ func TestNodeWithoutAnEngineRefusesAll(t *testing.T) {
 		"open": err, "tool": served, "close": o.peers.CloseSession(t.Context(), "n2", "s"),
 		"hand over": o.peers.HandOver(t.Context(), "n2", host.SavedSession{ID: "s"}),
 	} {
-		if errdefs.ReasonOf(err) != errdefs.PoolStarting || errdefs.MayHaveRun(err) {
+		if errdefs.ReasonOf(err) != errdefs.HostUnreachable || errdefs.MayHaveRun(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

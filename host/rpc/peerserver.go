@@ -16,7 +16,8 @@ import (
 )
 
 // PeerServer answers the other nodes of a cluster. It may be registered before
-// there's an engine: until then it refuses everything with pool_starting.
+// there's an engine: until then it refuses everything with host_unreachable, so that
+// whoever asks looks again.
 type PeerServer struct {
 	snakepitv1.UnimplementedPeerServer
 
@@ -47,7 +48,7 @@ func (s *PeerServer) bound() (*host.Host, error) {
 	if e := s.engine.Load(); e != nil {
 		return e, nil
 	}
-	e := errdefs.New(errdefs.PoolStarting, "the node is starting")
+	e := errdefs.New(errdefs.HostUnreachable, "the node is starting")
 	e.Hint = "try another node, or this one in a moment"
 	return nil, e
 }

@@ -370,14 +370,19 @@ func (s *site) other(n *node) *node {
 
 func (s *site) eventually(what string, f func() bool) {
 	s.t.Helper()
-	deadline := time.After(patience)
+	s.eventuallyWithin(patience, what, f)
+}
+
+func (s *site) eventuallyWithin(limit time.Duration, what string, f func() bool) {
+	s.t.Helper()
+	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			s.t.Fatalf("after %s: no sign of %s", patience, what)
+			s.t.Fatalf("after %s: no sign of %s", limit, what)
 		}
 	}
 }

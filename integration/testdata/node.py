@@ -1,6 +1,7 @@
 """A session's notes: in its worker's memory, and in its replicated state."""
 
 import os
+import time
 
 from snakepit import Adapter, Context, Session, tool
 
@@ -33,3 +34,14 @@ class Notes(Adapter):
             "state": ctx.session.state.get("words", []),
             "restored": ctx.session.id in self.restored,
         }
+
+    @tool
+    def plus(self, x: int) -> int:
+        return x + 1
+
+    @tool
+    def tick(self, ctx: Context, path: str) -> None:
+        with open(path, "a") as out:
+            while True:
+                print(os.getpid(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), file=out, flush=True)
+                time.sleep(0.005)
