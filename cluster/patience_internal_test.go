@@ -49,7 +49,7 @@ func (s *stalling) StoreLog(l *raft.Log) error         { s.wait(); return s.logs
 func (s *stalling) Set(k, v []byte) error              { s.wait(); return s.logs.Set(k, v) }
 func (s *stalling) SetUint64(k []byte, v uint64) error { s.wait(); return s.logs.SetUint64(k, v) }
 
-// TestLeaderWhoseDiskHangsGivesWayAndComesBack is raft's issue 503: heartbeats are sent
+// TestLeaderWhoseDiskHangsGivesWayAndComesBack is about a weakness of raft's: heartbeats are sent
 // and answered off the disk's path, so such a leader stayed one for ever.
 func TestLeaderWhoseDiskHangsGivesWayAndComesBack(t *testing.T) {
 	t.Parallel()
