@@ -94,7 +94,9 @@ func (o *office) mayJoin(m Member, r *snakepitv1.JoinRequest) error {
 	case row != nil && row.Status == StatusLeft:
 		return nodeRemoved(m.ID)
 	case !o.shows(m, r.GetToken()) && !n.machine.admits(sha256.Sum256([]byte(r.GetToken())), m.ID):
-		return errdefs.New(errdefs.PermissionDenied, "node %q doesn't show the cluster's token", names.Cut(m.ID))
+		e := errdefs.New(errdefs.PermissionDenied, "node %q shows no token that lets it join: it has none, or one that isn't known here, has been used, or is too old", names.Cut(m.ID))
+		e.Hint = "`snakepit cluster token` on a member makes one, for --join-token; each lasts a day"
+		return e
 	case m.MaxVersion < level || m.MinVersion > level:
 		return wrongLevel(m.ID, m.MinVersion, m.MaxVersion, level)
 	}
@@ -236,7 +238,9 @@ func (o *office) expel(ctx context.Context, id string) error {
 	case row == nil:
 		return noNode(id)
 	case id == o.m.n.ID():
-		return errdefs.New(errdefs.Conflict, "the leader can't remove itself")
+		e := errdefs.New(errdefs.Conflict, "the leader can't remove itself")
+		e.Hint = "`snakepit cluster leave` on it; or let another lead first, by `snakepit cluster transfer NODE`"
+		return e
 	}
 	if err := o.spare(ctx, id); err != nil {
 		return err

@@ -34,7 +34,7 @@ type border struct {
 // resendWait is the pause before entries are sent again that didn't arrive.
 const resendWait = 50 * time.Millisecond
 
-var errDiskHangs = errors.New("this node's disk hangs, and so it leads nobody")
+var errDiskHangs = errors.New("this node's disk hangs, and so it leads nobody and owns nothing")
 
 func newBorder(t *raft.NetworkTransport, cluster func() string, hangs func() bool) *border {
 	b := &border{NetworkTransport: t, cluster: cluster, hangs: hangs, in: make(chan raft.RPC), closed: make(chan struct{})}

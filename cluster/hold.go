@@ -60,6 +60,9 @@ func (m *mesh) keep(ctx context.Context) error {
 		_, err := m.attempt(ctx)
 		return err
 	}
+	if m.n.disk.patience.hangs() && m.n.Lease().Deadline != Forever {
+		return errDiskHangs // it applies nothing: what it owns is better off elsewhere
+	}
 	ctx, cancel := context.WithTimeout(ctx, m.n.timing.of(askWait))
 	defer cancel()
 	sent := m.clock.Now()

@@ -1,14 +1,29 @@
 package cluster
 
-import "github.com/hashicorp/go-hclog"
+import (
+	"slices"
+
+	"github.com/hashicorp/go-hclog"
+)
 
 // raftLog is a logger for Raft, which calls news what nobody acts upon: its
-// information is for those who debug, and its debugging for those who trace.
+// information is for those who debug, and its debugging for those who trace. Nor is it
+// an error here that another node can't be reached, or has hung up: that's what the
+// registry goes on without, and who looks at the cluster's status hears of it.
 type raftLog struct {
 	hclog.Logger
 }
 
 func quiet(log hclog.Logger) hclog.Logger { return raftLog{log.Named("raft")} }
+
+// Error implements hclog.Logger.
+func (l raftLog) Error(msg string, args ...any) {
+	if ofOthers(msg, args) {
+		l.Warn(msg, args...)
+		return
+	}
+	l.Logger.Error(msg, args...)
+}
 
 // Info implements hclog.Logger.
 func (l raftLog) Info(msg string, args ...any) { l.Logger.Debug(msg, args...) }
@@ -18,3 +33,21 @@ func (l raftLog) Debug(msg string, args ...any) { l.Trace(msg, args...) }
 
 // With implements hclog.Logger.
 func (l raftLog) With(args ...any) hclog.Logger { return raftLog{l.Logger.With(args...)} }
+
+// ofOthers reports whether a message of Raft's is about a conversation with another
+// node: it names that node, or is one of those about a connection that one opened.
+func ofOthers(msg string, args []any) bool {
+	conversations := []string{
+		"failed to accept connection", "failed to decode incoming command", "failed to flush response",
+		"failed to copy snapshot", "failed to receive whole snapshot",
+	}
+	if slices.Contains(conversations, msg) {
+		return true
+	}
+	for i := 0; i < len(args); i += 2 {
+		if key, _ := args[i].(string); key == "peer" || key == "target" {
+			return true
+		}
+	}
+	return false
+}

@@ -49,8 +49,8 @@ func (s *stalling) StoreLog(l *raft.Log) error         { s.wait(); return s.logs
 func (s *stalling) Set(k, v []byte) error              { s.wait(); return s.logs.Set(k, v) }
 func (s *stalling) SetUint64(k []byte, v uint64) error { s.wait(); return s.logs.SetUint64(k, v) }
 
-// TestLeaderWhoseDiskHangsGivesWayAndComesBack is about a weakness of raft's: heartbeats are sent
-// and answered off the disk's path, so such a leader stayed one for ever.
+// TestLeaderWhoseDiskHangsGivesWayAndComesBack is there since raft sends and
+// answers heartbeats off the disk's path, so that such a leader would stay one for ever.
 func TestLeaderWhoseDiskHangsGivesWayAndComesBack(t *testing.T) {
 	t.Parallel()
 	disks := map[string]*stalling{}
@@ -105,6 +105,7 @@ func TestFollowerWhoseDiskHangsHoldsNobodyUp(t *testing.T) {
 		r.voters(3)
 		leader := r.leader()
 		hung := r.others(leader)[0]
+		r.open(hung, "a")
 		disks[hung].stall()
 		for range 20 {
 			began := time.Now()
@@ -117,7 +118,12 @@ func TestFollowerWhoseDiskHangsHoldsNobodyUp(t *testing.T) {
 		if r.leader() != leader {
 			r.Error("the leadership moved")
 		}
+		if owner, _, err := r.nodes[leader].Owner(r.Context(), "a"); err != nil || owner.Node == r.nodes[hung].ID() {
+			r.Errorf("its session is still its own, which can't write: %v, %v", owner, err)
+		}
 		disks[hung].goOn()
+		node := r.nodes[hung]
+		r.eventually(5*time.Second, "it has a lease again", func() bool { return node.Lease().Valid(node.mesh.clock.Now()) })
 		r.open(hung, "later")
 	})
 }

@@ -44,6 +44,16 @@ func timingOf(name string) (timing, error) {
 	return timing{}, errdefs.New(errdefs.InvalidConfig, "timing %q is neither %s, %s nor %s", name, TimingLAN, TimingSlow, TimingWAN)
 }
 
+// Patience is a time on a fast network as it is under a timing profile; one that isn't
+// known is the fast network's.
+func Patience(profile string, d time.Duration) time.Duration {
+	t, err := timingOf(profile)
+	if err != nil {
+		return d
+	}
+	return t.of(d)
+}
+
 func (t timing) of(d time.Duration) time.Duration { return t.factor * d }
 
 // granted is what a node has whose renewal, sent at an instant of its own clock, was

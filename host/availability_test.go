@@ -23,7 +23,7 @@ func (n *owners) localOn(id host.SessionID, on string) *host.Call {
 }
 
 func TestLocalSessionGoesOnWithoutALease(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		r := n.rigs["n1"]
 		home := n.localOn("l", "n1").Worker()
 		n.opened("s", "n1")
@@ -49,7 +49,7 @@ func TestLocalSessionGoesOnWithoutALease(t *testing.T) {
 }
 
 func TestLocalSessionOutlivesTheLossOfItsNodesLease(t *testing.T) {
-	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 3 }, func(n *owners) {
+	bubbleOfOwners(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 3 }, func(n *owners) {
 		r := n.rigs["n1"]
 		r.ready()
 		home := n.localOn("l", "n1").Worker()
@@ -70,7 +70,7 @@ func TestLocalSessionOutlivesTheLossOfItsNodesLease(t *testing.T) {
 }
 
 func TestLocalSessionStaysWhenItsNodeHandsOver(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.localOn("l", "n1")
 		n.opened("s", "n1")
 		moved, left, err := n.rigs["n1"].HandOver(n.Context())

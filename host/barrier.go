@@ -194,7 +194,7 @@ func (p *pool) lost(m *member, err error) {
 		return
 	}
 	conf := p.cfg().Barrier
-	if conf.taints(e.Exit) && !(isKill(e) && p.lapsed()) {
+	if conf.taints(e.Exit) && (!isKill(e) || !p.lapsed()) {
 		m.tainted.Store(true)
 		if conf.Taint > 0 {
 			p.event.emit(EventWorkerTainted, m.id, e.Reason, e.Exit.String()+": its seat stays empty for "+conf.Taint.String())

@@ -34,6 +34,7 @@ type Config struct {
 	MaxSessions     int           // open at once; zero: 10,000
 	SaveTimeout     time.Duration // how long a worker may take to save a session that's about to move; zero: 5 s
 	MaxSaved        int           // bytes that it may save of one; zero: 1 MiB; negative: none
+	QuorumWait      time.Duration // how long a session's call waits on a node that has no lease, before it fails with no_quorum; zero: 2 s
 	LaunchLimit     int           // workers that start at once; zero: one a CPU, at least 2
 	HostToolLimit   int           // host tools that run at once for workers; zero: 256
 }
@@ -53,6 +54,7 @@ func (c Config) withDefaults() Config {
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 10*time.Second)
 	c.LeaveWait = cmp.Or(c.LeaveWait, 30*time.Second)
 	c.SessionTTL = cmp.Or(c.SessionTTL, time.Hour)
+	c.QuorumWait = cmp.Or(c.QuorumWait, 2*time.Second)
 	c.MaxSessions = cmp.Or(c.MaxSessions, 10_000)
 	c.SaveTimeout = cmp.Or(c.SaveTimeout, 5*time.Second)
 	c.MaxSaved = max(cmp.Or(c.MaxSaved, 1<<20), 0)

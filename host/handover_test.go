@@ -67,7 +67,7 @@ func (n *owners) handOver(from, to string) {
 
 func TestPlannedMoveFinishesTheCallAndTakesAlongWhatTheWorkerSaves(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked(allHooks...), func(n *owners) {
+	bubbleOfOwners(t, 2, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		running := n.rigs["n1"].start(n.Context(), host.Request{Tool: "work", Session: noteds})
 		waiting := n.rigs["n1"].start(n.Context(), host.Request{Tool: noted, Session: noteds})
@@ -91,7 +91,7 @@ func TestPlannedMoveFinishesTheCallAndTakesAlongWhatTheWorkerSaves(t *testing.T)
 
 func TestWhatWasSavedGoesAlongWithAMoveBeforeItIsUsed(t *testing.T) {
 	d := newDiaries(3)
-	owning(t, 3, d.hooked(allHooks...), func(n *owners) {
+	bubbleOfOwners(t, 3, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		n.handOver("n1", "n2")
 		n.handOver("n2", "n3")
@@ -103,7 +103,7 @@ func TestWhatWasSavedGoesAlongWithAMoveBeforeItIsUsed(t *testing.T) {
 
 func TestHookOfARestoreThatFailsGetsTheSameAgain(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked(allHooks...), func(n *owners) {
+	bubbleOfOwners(t, 2, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		n.handOver("n1", "n2")
 		d["n2"].failing("restore", errdefs.New(errdefs.PythonException, "ValueError: no"))
@@ -116,7 +116,6 @@ func TestHookOfARestoreThatFailsGetsTheSameAgain(t *testing.T) {
 }
 
 func TestSessionWhoseHookFailsToSaveMovesAllTheSame(t *testing.T) {
-	t.Parallel()
 	for name, change := range map[string]func(d *diary, c *host.Config){
 		"exception": func(d *diary, _ *host.Config) { d.failing("save", errdefs.New(errdefs.PythonException, "no")) },
 		"slow":      func(d *diary, c *host.Config) { c.SaveTimeout = time.Second; d.slow(2 * time.Second) },
@@ -124,7 +123,7 @@ func TestSessionWhoseHookFailsToSaveMovesAllTheSame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDiaries(2)
-			owning(t, 2, func(id string, c *host.Config, l *hosttest.Launcher) {
+			bubbleOfOwners(t, 2, func(id string, c *host.Config, l *hosttest.Launcher) {
 				d.hooked("save", "restore")(id, c, l)
 				if id == "n1" {
 					change(d[id], c)
@@ -140,7 +139,7 @@ func TestSessionWhoseHookFailsToSaveMovesAllTheSame(t *testing.T) {
 }
 
 func TestStuckSaveEndsBeforeTheSessionMoves(t *testing.T) {
-	owning(t, 2, func(_ string, c *host.Config, l *hosttest.Launcher) {
+	bubbleOfOwners(t, 2, func(_ string, c *host.Config, l *hosttest.Launcher) {
 		c.SaveTimeout = time.Second
 		l.Hooks = map[string]func(context.Context, *hosttest.Call) ([]byte, error){
 			"session_save": untilKilled,
@@ -159,7 +158,7 @@ func TestStuckSaveEndsBeforeTheSessionMoves(t *testing.T) {
 
 func TestMoveThatIsRefusedLeavesTheSessionWhereItIs(t *testing.T) {
 	d := newDiaries(3)
-	owning(t, 3, d.hooked(allHooks...), func(n *owners) {
+	bubbleOfOwners(t, 3, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		gone := n.owner("n2")
 		n.members["n2"].Register()
@@ -173,11 +172,10 @@ func TestMoveThatIsRefusedLeavesTheSessionWhereItIs(t *testing.T) {
 }
 
 func TestSessionStandsStillUntilItIsKnownWhetherItHasMoved(t *testing.T) {
-	t.Parallel()
 	for name, made := range map[string]bool{"made": true, "not made": false} {
 		t.Run(name, func(t *testing.T) {
 			var f *fickle
-			owning(t, 2, func(id string, c *host.Config, _ *hosttest.Launcher) {
+			bubbleOfOwners(t, 2, func(id string, c *host.Config, _ *hosttest.Launcher) {
 				if id == "n1" {
 					node, _ := c.Registry.(*hosttest.Node)
 					f = &fickle{Node: node}
@@ -213,7 +211,7 @@ func TestSessionStandsStillUntilItIsKnownWhetherItHasMoved(t *testing.T) {
 
 func TestAllSessionsOfANodeAreHandedOver(t *testing.T) {
 	d := newDiaries(3)
-	owning(t, 3, d.hooked(allHooks...), func(n *owners) {
+	bubbleOfOwners(t, 3, d.hooked(allHooks...), func(n *owners) {
 		const count = 60
 		for i := range count {
 			n.rigs["n1"].must(host.Request{Tool: "echo", Session: host.SessionID(fmt.Sprint("s", i)), Affinity: host.AffinityStrictQueue})
@@ -249,7 +247,7 @@ func TestAllSessionsOfANodeAreHandedOver(t *testing.T) {
 }
 
 func TestSessionsWithoutAPlaceStay(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.members["n2"].SetRoom("ml", 2)
 		for i := range 5 {
 			n.opened(host.SessionID(fmt.Sprint("s", i)), "n1")
@@ -266,7 +264,7 @@ func TestSessionsWithoutAPlaceStay(t *testing.T) {
 }
 
 func TestHandOverEndsWithItsContext(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		running := n.rigs["n1"].start(n.Context(), host.Request{Tool: "busy", Session: "s"})
 		ctx, cancel := within(time.Second)
@@ -284,7 +282,7 @@ func TestHandOverEndsWithItsContext(t *testing.T) {
 }
 
 func TestOnlyTheOwnerHandsASessionOver(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		r := n.rigs["n2"]
 		r.wantReason(r.HandOverSession(n.Context(), "s", n.owner("n1")), errdefs.SessionMoved)
@@ -297,7 +295,7 @@ func TestOnlyTheOwnerHandsASessionOver(t *testing.T) {
 
 func TestMoveToANodeThatIsNotReachedDoesNotHappen(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked("save"), func(n *owners) {
+	bubbleOfOwners(t, 2, d.hooked("save"), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		n.members["n2"].SetReachable(false)
 		took := timed(func() {

@@ -169,7 +169,7 @@ func TestHookWhoseWorkerDiesIsRunOnAnother(t *testing.T) {
 			if d.note(call, "open"); call.Worker == l.Workers()[0] || call.Worker == l.Workers()[1] {
 				call.Worker.Crash()
 			}
-			return nil, ctx.Err()
+			return []byte("open"), ctx.Err()
 		}
 	}, func(r *rig) {
 		r.ready()
@@ -474,5 +474,5 @@ func TestStrictSessionsPinTheirHome(t *testing.T) {
 
 func untilKilled(ctx context.Context, c *hosttest.Call) ([]byte, error) {
 	<-c.Killed()
-	return nil, ctx.Err()
+	return []byte("too late"), ctx.Err()
 }

@@ -157,8 +157,6 @@ func (m *move) renew() (Session, error) {
 // withdraw takes back what the other node keeps of a session that hasn't moved: it
 // would be out of date when the session does. A node that can't be told forgets it by
 // itself, and until then the session stands still.
-//
-//nolint:contextcheck // it goes on whoever asked for it
 func (m *move) withdraw() {
 	if !m.handed {
 		return

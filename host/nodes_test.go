@@ -31,12 +31,6 @@ func bubbleOf(t *testing.T, count int, change func(id string, c *host.Config, l 
 	})
 }
 
-// among is bubbleOf, for helpers that have a name of their own.
-func among(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *nodes)) {
-	t.Helper()
-	bubbleOf(t, count, change, test)
-}
-
 func newNodes(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher)) *nodes {
 	t.Helper()
 	n := &nodes{T: t, cluster: hosttest.NewCluster(), rigs: map[string]*rig{}, members: map[string]*hosttest.Node{}}

@@ -347,7 +347,7 @@ func (m *ownersModel) finish() {
 // worker of a strict session died on a node that lives.
 func (m *ownersModel) may(err error) bool {
 	switch errdefs.ReasonOf(err) { //nolint:exhaustive // the rest are wrong
-	case "", errdefs.WorkerCrashed, errdefs.SessionWorkerUnavailable, errdefs.QueueTimeout, errdefs.HostUnreachable, errdefs.Fenced:
+	case "", errdefs.WorkerCrashed, errdefs.SessionWorkerUnavailable, errdefs.QueueTimeout, errdefs.HostUnreachable, errdefs.Fenced, errdefs.NoQuorum:
 		return true
 	}
 	return false

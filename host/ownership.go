@@ -139,8 +139,6 @@ func (p *pool) bound() (all []*member) {
 }
 
 // killFor ends a worker that runs what isn't this node's to run any more. It doesn't block.
-//
-//nolint:contextcheck // it goes on whoever asked for it
 func (h *Host) killFor(m *member, why string) {
 	m.pool.mu.Lock()
 	worker := m.worker

@@ -23,11 +23,11 @@ type owners struct {
 	deaf map[string]*atomic.Bool // those that aren't told
 }
 
-// owning runs a test on several engines that are told who owns what; change alters
+// bubbleOfOwners runs a test on several engines that are told who owns what; change alters
 // one's configuration. Workers know whether their node's lease holds.
-func owning(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *owners)) {
+func bubbleOfOwners(t *testing.T, count int, change func(id string, c *host.Config, l *hosttest.Launcher), test func(n *owners)) {
 	t.Helper()
-	among(t, count, leased(change), func(n *nodes) { test(newOwners(n)) })
+	bubbleOf(t, count, leased(change), func(n *nodes) { test(newOwners(n)) })
 }
 
 func newOwners(n *nodes) *owners {
@@ -99,7 +99,7 @@ const noteds, noted = host.SessionID("s"), "noted"
 
 func TestFailedOverSessionIsRestoredByItsNewOwner(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked(allHooks...), func(n *owners) {
+	bubbleOfOwners(t, 2, d.hooked(allHooks...), func(n *owners) {
 		n.rigs["n1"].must(host.Request{Tool: noted, Session: noteds})
 		s := n.rigs["n1"].sessionsOf()[0]
 		if _, err := n.members["n1"].SetState(n.Context(), noteds, s.Epoch, host.StateChange{Key: "k", Value: []byte("v")}); err != nil {
@@ -121,7 +121,7 @@ func TestFailedOverSessionIsRestoredByItsNewOwner(t *testing.T) {
 
 func TestStrictSessionGoesOnAtItsNewOwner(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked("open", "restore"), func(n *owners) {
+	bubbleOfOwners(t, 2, d.hooked("open", "restore"), func(n *owners) {
 		call := host.Request{Tool: noted, Session: noteds, Affinity: host.AffinityStrictQueue}
 		n.rigs["n1"].must(call)
 		n.lose("n1", "n2")
@@ -136,7 +136,7 @@ func TestStrictSessionGoesOnAtItsNewOwner(t *testing.T) {
 }
 
 func TestCallsOfASessionThatIsLostGoToItsNewOwner(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		var all []<-chan error
 		for range 3 { // one runs, and two wait for their turn
@@ -171,7 +171,7 @@ func TestCallsOfASessionThatIsLostGoToItsNewOwner(t *testing.T) {
 }
 
 func TestCallThatWaitsForASlotLeavesWithItsSession(t *testing.T) {
-	owning(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 1 }, func(n *owners) {
+	bubbleOfOwners(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 1 }, func(n *owners) {
 		n.opened("s", "n1")
 		_ = n.rigs["n1"].open(host.Request{Tool: "busy", Pool: "ml"})
 		waiting := n.rigs["n1"].start(n.Context(), host.Request{Tool: "echo", Session: "s"})
@@ -188,7 +188,7 @@ func TestCallThatWaitsForASlotLeavesWithItsSession(t *testing.T) {
 }
 
 func TestOtherSessionsOfTheNodeGoOn(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.opened("a", "n1")
 		n.opened("b", "n1")
 		running := n.rigs["n1"].start(n.Context(), host.Request{Tool: "work", Session: "b"})
@@ -201,7 +201,7 @@ func TestOtherSessionsOfTheNodeGoOn(t *testing.T) {
 
 func TestLeaseThatIsRegainedChangesNothing(t *testing.T) {
 	d := newDiaries(1)
-	owning(t, 1, d.hooked(allHooks...), func(n *owners) {
+	bubbleOfOwners(t, 1, d.hooked(allHooks...), func(n *owners) {
 		r := n.rigs["n1"]
 		r.must(host.Request{Tool: noted, Session: noteds})
 		running := r.start(n.Context(), host.Request{Tool: "work", Session: noteds})
@@ -222,10 +222,9 @@ func TestLeaseThatIsRegainedChangesNothing(t *testing.T) {
 }
 
 func TestWorkerThatWasFrozenForTooLongIsNoCrash(t *testing.T) {
-	t.Parallel()
 	for name, holds := range map[string]bool{"lease ended": false, "lease holds": true} {
 		t.Run(name, func(t *testing.T) {
-			owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Barrier.Taint = time.Minute }, func(n *owners) {
+			bubbleOfOwners(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Barrier.Taint = time.Minute }, func(n *owners) {
 				r := n.rigs["n1"]
 				c := r.open(host.Request{Tool: "busy", Session: "s"})
 				n.members["n1"].SetLease(holds)
@@ -246,7 +245,7 @@ func TestWorkerThatWasFrozenForTooLongIsNoCrash(t *testing.T) {
 }
 
 func TestDisownKillsWhoeverRunsASessionsCallOrIsPinned(t *testing.T) {
-	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 4 }, func(n *owners) {
+	bubbleOfOwners(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.Pools[0].Size = 4 }, func(n *owners) {
 		r := n.rigs["n1"]
 		r.ready()
 		strict := r.open(host.Request{Tool: "echo", Session: "strict", Affinity: host.AffinityStrictQueue})
@@ -286,7 +285,7 @@ func TestDisownKillsWhoeverRunsASessionsCallOrIsPinned(t *testing.T) {
 }
 
 func TestExpiryIsTheOwnersAndBeginsAnewWithAMove(t *testing.T) {
-	owning(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *owners) {
+	bubbleOfOwners(t, 2, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *owners) {
 		n.opened("s", "n1")
 		time.Sleep(50 * time.Second)
 		n.move("s", "n2") // where nobody uses it
@@ -301,7 +300,7 @@ func TestExpiryIsTheOwnersAndBeginsAnewWithAMove(t *testing.T) {
 }
 
 func TestSessionDoesNotExpireWithoutALease(t *testing.T) {
-	owning(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *owners) {
+	bubbleOfOwners(t, 1, func(_ string, c *host.Config, _ *hosttest.Launcher) { c.SessionTTL = time.Minute }, func(n *owners) {
 		n.opened("s", "n1")
 		n.members["n1"].SetLease(false)
 		time.Sleep(10 * time.Minute)
@@ -316,7 +315,7 @@ func TestSessionDoesNotExpireWithoutALease(t *testing.T) {
 }
 
 func TestSessionThatWasClosedElsewhereIsForgotten(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		if err := n.members["n2"].CloseSession(n.Context(), "s", false); err != nil {
 			n.Fatal(err)
@@ -331,7 +330,7 @@ func TestSessionThatWasClosedElsewhereIsForgotten(t *testing.T) {
 }
 
 func TestLateWordOfAnEarlierOwnerDoesNothing(t *testing.T) {
-	owning(t, 2, nil, func(n *owners) {
+	bubbleOfOwners(t, 2, nil, func(n *owners) {
 		n.opened("s", "n1")
 		r := n.rigs["n1"]
 		running := r.start(n.Context(), host.Request{Tool: "work", Session: "s"})
@@ -353,7 +352,7 @@ func TestLateWordOfAnEarlierOwnerDoesNothing(t *testing.T) {
 
 func TestSessionThatLeavesAndComesBackUnseenIsANewOne(t *testing.T) {
 	d := newDiaries(2)
-	owning(t, 2, d.hooked("open", "restore"), func(n *owners) {
+	bubbleOfOwners(t, 2, d.hooked("open", "restore"), func(n *owners) {
 		r := n.rigs["n1"]
 		r.must(host.Request{Tool: noted, Session: noteds})
 		n.deaf["n1"].Store(true)

@@ -73,8 +73,6 @@ func (h *Host) background(f func()) bool {
 }
 
 // tellParting makes the best effort: a home that's busy for too long isn't told.
-//
-//nolint:contextcheck // it goes on whoever asked for it
 func (h *Host) tellParting(f *parting, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

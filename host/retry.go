@@ -25,6 +25,8 @@ type tries struct {
 	reruns int // of an idempotent call, after a crash; each allows one more offer
 	pauses int
 	looks  int // for the node that has its session, or its tool
+
+	lapsed time.Duration // when this node was first found without a lease, on the host's clock; zero: it has one
 }
 
 // mayOffer reports whether the call may be offered to another worker.

@@ -66,10 +66,34 @@ func (r *routes) seek(wait, ctx context.Context, c *Call, accepted bool) error {
 		if !c.goesOn(node, err) {
 			return c.inAll(err)
 		}
+		if r.cutOff(c) {
+			return c.inAll(noQuorum(err))
+		}
 		if !r.pause(wait, c) {
 			return c.inAll(r.inVain(wait, c, node, err))
 		}
 	}
+}
+
+// cutOff reports whether this node has had no lease for so long that the call had
+// better be made elsewhere: what it knows of owners may be old, and whoever called may
+// know other nodes.
+func (r *routes) cutOff(c *Call) bool {
+	if _, holds := r.owners.Self(); holds || c.req.Session == "" {
+		c.tries.lapsed = 0
+		return false
+	}
+	now := r.host.clock()
+	if c.tries.lapsed == 0 {
+		c.tries.lapsed = now
+	}
+	return now-c.tries.lapsed >= r.host.cfg.QuorumWait
+}
+
+func noQuorum(last error) error {
+	e := errdefs.New(errdefs.NoQuorum, "this node has no lease, and can't tell who has the call's session (%s)", errdefs.Of(last).Message)
+	e.Hint = "call another node; this one goes on by itself once it reaches a majority of the others again"
+	return e
 }
 
 // inAll is an error of the last attempt as one of the call: an earlier one may have run.

@@ -270,6 +270,22 @@ func TestCallThatNobodyAnswersForHasNotRun(t *testing.T) {
 	})
 }
 
+func TestNodeWithoutALeaseSendsCallersElsewhereBeforeTheirDeadline(t *testing.T) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
+		n.opened("s", "n1")
+		n.members["n1"].SetLease(false)
+		ctx, cancel := within(time.Minute)
+		defer cancel()
+		var err error
+		took := timed(func() { _, err = n.rigs["n1"].do(ctx, host.Request{Tool: "echo", Session: "s"}) })
+		n.rigs["n1"].wantRan(n.rigs["n1"].wantReason(err, errdefs.NoQuorum), false)
+		if took < 2*time.Second || took > 2200*time.Millisecond {
+			n.Errorf("after %s, want 2 s", took)
+		}
+		n.rigs["n1"].must(host.Request{Tool: "echo"})
+	})
+}
+
 func TestNodesThatDisagreePassACallOnOnce(t *testing.T) {
 	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")

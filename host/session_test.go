@@ -407,9 +407,15 @@ func TestMemoryRegistryRefusesMoreThanItsLimit(t *testing.T) {
 func TestSessionsHaveTheirHomesSpreadOverTheWorkers(t *testing.T) {
 	change := func(c *host.Config, l *hosttest.Launcher) { c.Pools[0].Size, l.Slots = 3, 4 }
 	inBubble(t, change, func(r *rig) {
+		r.ready()
+		if p := r.settled(); p.Ready != 3 { // ready is a pool whose first worker is, and that one gets all sessions till then
+			r.Fatalf("%d workers are ready", p.Ready)
+		}
 		for i := range 9 {
 			r.must(host.Request{Tool: "echo"}) // without a session: it may go where it likes
+			synctest.Wait() // its slot is free
 			r.must(host.Request{Tool: "echo", Session: host.SessionID(fmt.Sprint("s-", i))})
+			synctest.Wait()
 		}
 		for _, w := range r.Workers("") {
 			if w.Sessions != 3 {

@@ -12,6 +12,7 @@ type SessionStatus struct {
 
 	Node      string    // that answers for it
 	ExpiresAt time.Time // unless it's used before; zero: never, or not known here
+	Away      bool      // another node's, which alone knows when it expires
 }
 
 // SessionStatuses lists what the registry knows of the sessions of one pool, or of
@@ -25,7 +26,11 @@ func (h *Host) SessionStatuses(ctx context.Context, pool string) ([]SessionStatu
 	now := time.Now()
 	for _, r := range records {
 		if pool == "" || pool == r.Pool {
-			list = append(list, SessionStatus{Session: r, Node: cmp.Or(r.Owner.Node, h.cfg.Node), ExpiresAt: h.sessions.find(r.ID).expiresAt(now)})
+			s := SessionStatus{Session: r, Node: cmp.Or(r.Owner.Node, h.cfg.Node), Away: h.sessions.others(r.Owner)}
+			if !s.Away {
+				s.ExpiresAt = h.sessions.find(r.ID).expiresAt(now)
+			}
+			list = append(list, s)
 		}
 	}
 	return list, nil

@@ -52,3 +52,15 @@ func TestSessionWithoutATimeToLiveNeverExpires(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyItsOwnerKnowsWhenASessionExpires(t *testing.T) {
+	among(t, 2, nil, func(n *nodes) {
+		n.opened("s", "n1")
+		for id, away := range map[string]bool{"n1": false, "n2": true} {
+			list, err := n.rigs[id].SessionStatuses(n.Context(), "")
+			if err != nil || len(list) != 1 || list[0].Node != "n1" || list[0].Away != away || list[0].ExpiresAt.IsZero() != away {
+				n.Errorf("%s says %+v, %v", id, list, err)
+			}
+		}
+	})
+}

@@ -300,7 +300,7 @@ func TestLeaveGivesUpWorkersThatAreStarting(t *testing.T) {
 type unreadable struct{ *host.MemoryRegistry }
 
 func (unreadable) Sessions(context.Context) ([]host.Session, error) {
-	return nil, errdefs.New(errdefs.NoQuorum, "nobody answers")
+	return nil, errdefs.New(errdefs.Internal, "the log is torn")
 }
 
 // TestHostThatCannotReadTheRegistryEndsAndHangsNobody: and takes no survivor with it.
@@ -310,7 +310,7 @@ func TestHostThatCannotReadTheRegistryEndsAndHangsNobody(t *testing.T) {
 		r.ready()
 		next := r.restart(s, func(c *host.Config, _ *hosttest.Launcher) { c.Registry = unreadable{s.MemoryRegistry} })
 		synctest.Wait()
-		r.wantReason(next.stop(), errdefs.NoQuorum)
+		r.wantReason(next.stop(), errdefs.Internal)
 		if err := next.Ready(r.Context()); err == nil {
 			r.Error("Ready gives nothing to worry about")
 		}

@@ -41,7 +41,7 @@ func TestNodeThatKnowsNothingYetServesWhatNeedsNoSession(t *testing.T) {
 		}
 		out := r.start(n.Context(), host.Request{Tool: "echo", Session: "old"})
 		elsewhere := n.rigs["n2"].start(n.Context(), host.Request{Tool: "echo", Session: "old"})
-		time.Sleep(5 * time.Second)
+		time.Sleep(1500 * time.Millisecond) // for longer it would send them elsewhere
 		n.members["n1"].SetReady(true)
 		took := timed(func() {
 			for _, c := range []<-chan error{out, elsewhere} {

@@ -120,12 +120,12 @@ func TestSessionsMoveWithWhatTheirWorkersSaveWhenANodeStops(t *testing.T) {
 	all = append(all, p.member(t, "n2", all[0]))
 	all = append(all, p.member(t, "n3", all[0]))
 	hosts := addresses(all...)
-	p.on(t, all[0].Address, "s", "note", "word=a")
+	p.on(t, all[0].Address, "rolling", "note", "word=a")
 	for i, m := range all {
 		if code := m.stop(t, syscall.SIGTERM); code != 0 {
 			t.Errorf("node %d stopped with %d: %s", i, code, m.stderr)
 		}
-		if got := p.on(t, hosts, "s", "read"); !slices.Equal(got.Memory, []string{"a"}) || !slices.Equal(got.State, []string{"a"}) {
+		if got := p.on(t, hosts, "rolling", "read"); !slices.Equal(got.Memory, []string{"a"}) || !slices.Equal(got.State, []string{"a"}) {
 			t.Errorf("after node %d stopped: %+v", i, got)
 		}
 		all[i] = p.member(t, fmt.Sprintf("n%d", i+1), all[(i+1)%3], all[(i+2)%3])

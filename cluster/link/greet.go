@@ -66,7 +66,7 @@ func (l *Link) greet(ctx context.Context, raw net.Conn) {
 		t.expire(joinLife)
 	}
 	if !l.doors[p].enter(t) {
-		l.log.Warn("a connection was refused: there are too many", "from", raw.RemoteAddr(), "kind", p.alpn())
+		l.log.Debug("a connection was refused: there are too many, or nobody takes them any more", "from", raw.RemoteAddr(), "kind", p.alpn())
 		_ = t.Close()
 	}
 }

@@ -229,6 +229,7 @@ func fixedSessions() []sessionStatus {
 	return []sessionStatus{
 		{ID: "a", Pool: "default", Node: "local", Worker: "default-1", Epoch: 2, OpenedAt: opened, ExpiresAt: opened.Add(2 * time.Hour)},
 		{ID: "b", Pool: "ml", Node: "local", Epoch: 1, OpenedAt: opened},
+		{ID: "c", Pool: "ml", Node: "other", Worker: "ml-7", Epoch: 5, OpenedAt: opened, Away: true},
 	}
 }
 

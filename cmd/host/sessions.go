@@ -16,10 +16,10 @@ func (p *program) sessionsCommand() *cobra.Command {
 		Use:   "sessions [--pool P]",
 		Short: "List the open sessions",
 		Long: `List the open sessions, with the worker that is each one's home, and when it expires unless it's used before. In a cluster
-they're those of all nodes: NODE owns one, and alone knows its worker's load and when it expires.
+they're those of all nodes. NODE owns one, and alone knows when it expires: ask it with --host for what stands as - here.
 
 With -o json: a list of objects with id, pool, node (its name, or its id where two have that name), worker (empty: no home yet), epoch (grows with each
-change of home), opened_at, and expires_at, which a session that never expires hasn't.`,
+change of home), opened_at, away (true for another node's), and expires_at, which one that never expires, or is another node's, hasn't.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func(ctx context.Context, _ []string) error {
@@ -47,14 +47,17 @@ func (p *program) sessions(ctx context.Context, e engine, pool string) error {
 	return printSessions(p.stdout, list, time.Now())
 }
 
-// byNodeName calls nodes as people do, where there are several: a session's owner is
-// an id.
+// byNodeName calls nodes as people do: a session's owner is an id.
 func byNodeName(ctx context.Context, e engine, list []sessionStatus) []sessionStatus {
 	if len(list) == 0 {
 		return list
 	}
-	c, several := several(ctx, e)
-	if !several {
+	h, ok := e.(clusterView)
+	if !ok {
+		return list
+	}
+	c, err := h.Cluster(ctx)
+	if err != nil {
 		return list
 	}
 	list = slices.Clone(list)
@@ -69,11 +72,18 @@ func byNodeName(ctx context.Context, e engine, list []sessionStatus) []sessionSt
 func printSessions(w io.Writer, list []sessionStatus, now time.Time) error {
 	rows := [][]string{{"ID", "POOL", "NODE", "WORKER", "EPOCH", "OPENED", "EXPIRES"}}
 	for _, s := range list {
-		expires := "never"
-		if !s.ExpiresAt.IsZero() {
-			expires = "in " + spanText(s.ExpiresAt.Sub(now).Seconds())
-		}
-		rows = append(rows, []string{s.ID, s.Pool, s.Node, s.Worker, strconv.FormatUint(s.Epoch, 10), ago(s.OpenedAt, now), expires})
+		rows = append(rows, []string{s.ID, s.Pool, s.Node, s.Worker, strconv.FormatUint(s.Epoch, 10), ago(s.OpenedAt, now), expiresText(s, now)})
 	}
 	return table(w, rows)
+}
+
+// expiresText is empty for what the host that was asked can't know.
+func expiresText(s sessionStatus, now time.Time) string {
+	switch {
+	case !s.ExpiresAt.IsZero():
+		return "in " + spanText(s.ExpiresAt.Sub(now).Seconds())
+	case s.Away:
+		return ""
+	}
+	return "never"
 }

@@ -126,6 +126,7 @@ type sessionStatus struct {
 	Epoch     uint64    `json:"epoch"`
 	OpenedAt  time.Time `json:"opened_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	Away      bool      `json:"away,omitzero"`
 }
 
 func poolOf(p host.PoolStatus) poolStatus {
@@ -156,7 +157,7 @@ func workerOf(w host.WorkerStatus) workerStatus {
 func sessionOf(s host.SessionStatus) sessionStatus {
 	return sessionStatus{
 		ID: string(s.ID), Pool: s.Pool, Node: s.Node, Worker: string(s.Home), Epoch: s.Epoch,
-		OpenedAt: s.OpenedAt, ExpiresAt: s.ExpiresAt,
+		OpenedAt: s.OpenedAt, ExpiresAt: s.ExpiresAt, Away: s.Away,
 	}
 }
 

@@ -64,7 +64,7 @@ func sessionFromWire(s *snakepitv1.SessionStatus) host.SessionStatus {
 		Session: host.Session{
 			ID: host.SessionID(s.GetId()), Pool: s.GetPool(), Home: host.WorkerID(s.GetWorker()), Epoch: s.GetEpoch(), OpenedAt: date(s.GetOpenedAt()),
 		},
-		Node: s.GetNode(), ExpiresAt: date(s.GetExpiresAt()),
+		Node: s.GetNode(), ExpiresAt: date(s.GetExpiresAt()), Away: s.GetAway(),
 	}
 }
 

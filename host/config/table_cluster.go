@@ -37,7 +37,7 @@ func clusterKnobs() []Knob {
 		},
 		{
 			Name: "rehome_after", Kind: Duration, Default: "0s", Min: "0s", Max: "24h", Scope: OfHost, Layer: layer, Effect: ByRestart,
-			Text: "How long the sessions of a node that died wait for it to come back, with what their workers hold in memory, before others take them over; all of a cluster have the same.",
+			Text: "How long the sessions of a node that died wait for it to come back before others take them over; all of a cluster have the same.",
 			slot: in(func(s *Settings) *time.Duration { return &s.RehomeAfter }),
 		},
 		{

@@ -3,6 +3,7 @@ package embed
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"os"
@@ -139,7 +140,8 @@ func (h *Host) nodeConfig() cluster.Config {
 				return n.link.DialNode(ctx, address, id)
 			},
 		},
-		API: n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
+		Token: rand.Text(), // that nobody knows: only those that were made for it let a node join
+		API:   n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
 		Timing: k.Timing, RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
 	}
 	if !h.named() {

@@ -4,12 +4,15 @@ package embed_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/cluster"
+	"github.com/snakepit-go/snakepit/cluster/link"
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/host/embed"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -53,21 +56,17 @@ type told struct {
 	Last  string   `msgpack:"last"`
 }
 
-// startNode starts a host as a node, which joins those at the addresses.
-func startNode(t *testing.T, source string, join ...string) *embed.Host {
+// startNode starts a host as a node, which joins those that are given.
+func startNode(t *testing.T, source string, members ...*embed.Host) *embed.Host {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // t.TempDir is too long for a socket
-	if err != nil {
-		t.Fatal(err)
+	var join []string
+	for _, m := range members {
+		join = append(join, "join="+m.ClusterAddress())
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	set := []string{"python=" + interpreter(t), "cluster_listen=127.0.0.1:0", "machine_id=" + dir[len(dir)-8:]}
-	if len(join) > 0 {
-		set = append(set, "join="+strings.Join(join, ","))
+	if len(members) > 0 {
+		join = append(join, "join_token="+newToken(t, members[0]))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	sp, err := embed.Start(ctx, embed.Config{Adapter: source + ":Tools", Workers: 1, DataDir: dir, Set: set})
+	sp, err := embed.Start(t.Context(), nodeConfig(t, source, join...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,12 +74,62 @@ func startNode(t *testing.T, source string, join ...string) *embed.Host {
 	return sp
 }
 
+// newToken makes a token for one more node.
+func newToken(t *testing.T, member *embed.Host) string {
+	t.Helper()
+	token := link.NewToken([sha256.Size]byte{})
+	if err := member.Cluster().AddToken(t.Context(), cluster.Token{Hash: token.SecretHash(), Uses: 1}); err != nil {
+		t.Fatal(err)
+	}
+	return token.String()
+}
+
+func nodeConfig(t *testing.T, source string, knobs ...string) embed.Config {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	set := []string{"python=" + interpreter(t), "cluster_listen=127.0.0.1:0", "machine_id=" + dir[len(dir)-8:]}
+	return embed.Config{Adapter: source + ":Tools", Workers: 1, DataDir: dir, Set: append(set, knobs...)}
+}
+
+func TestNobodyJoinsWithoutATokenOfTheCluster(t *testing.T) {
+	t.Parallel()
+	source := write(t, clustered)
+	first := startNode(t, source)
+	joining := "join=" + first.ClusterAddress()
+	spent := newToken(t, first)
+	for _, tt := range []struct {
+		knobs []string
+		want  errdefs.Reason
+	}{
+		{[]string{joining}, errdefs.PermissionDenied},
+		{[]string{joining, "join_token=" + link.NewToken([sha256.Size]byte{}).String()}, errdefs.PermissionDenied},
+		{[]string{joining, "join_token=" + spent}, ""},
+		{[]string{joining, "join_token=" + spent}, errdefs.PermissionDenied},
+	} {
+		sp, err := embed.Start(t.Context(), nodeConfig(t, source, tt.knobs...))
+		if err == nil {
+			t.Cleanup(func() { _ = sp.Close() })
+		}
+		if got := errdefs.ReasonOf(err); got != tt.want {
+			t.Errorf("%v: %v, want %q", tt.knobs, err, tt.want)
+		}
+		var e *errdefs.Error
+		if errors.As(err, &e) && !strings.Contains(e.Hint, "snakepit cluster token") {
+			t.Errorf("it doesn't say where a token is had: %q", e.Hint)
+		}
+	}
+}
+
 func TestSessionIsServedThroughEveryNodeAndMovesWhenItsOwnerStops(t *testing.T) {
 	t.Parallel()
 	source := write(t, clustered)
 	first := startNode(t, source)
-	second := startNode(t, source, first.ClusterAddress())
-	third := startNode(t, source, first.ClusterAddress())
+	second := startNode(t, source, first)
+	third := startNode(t, source, first)
 	if first.Cluster().ID() == second.Cluster().ID() || len(third.Cluster().Overview().Members) != 3 {
 		t.Fatalf("members: %+v", third.Cluster().Overview().Members)
 	}
@@ -128,7 +177,7 @@ func TestNodeLeavesForGoodAndTheLastOneCannot(t *testing.T) {
 	t.Parallel()
 	source := write(t, clustered)
 	first := startNode(t, source)
-	second := startNode(t, source, first.ClusterAddress())
+	second := startNode(t, source, first)
 	if err := second.Call(t.Context(), "note", map[string]string{"word": "a"}, nil, snakepit.Session("s")); err != nil {
 		t.Fatal(err)
 	}

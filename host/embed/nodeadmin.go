@@ -13,6 +13,9 @@ import (
 // leaveLook is how often somebody who watches a node leave is told how far it is.
 const leaveLook = 500 * time.Millisecond
 
+// roomWait is how long a node that leaves waits for others to have room.
+const roomWait = 3 * time.Second
+
 // nodeAdmin changes who is a member, for the API.
 type nodeAdmin struct{ h *Host }
 
@@ -82,7 +85,7 @@ func (a nodeAdmin) handOver(ctx context.Context, step func(rpc.LeaveStep)) (left
 	var moving sync.WaitGroup
 	moving.Go(func() {
 		defer close(over)
-		_, left, err = a.h.engine.HandOver(ctx)
+		left, err = a.handOverPatiently(ctx)
 	})
 	defer moving.Wait()
 	every := time.NewTicker(leaveLook)
@@ -93,6 +96,21 @@ func (a nodeAdmin) handOver(ctx context.Context, step func(rpc.LeaveStep)) (left
 		case <-over:
 			return left, err
 		case <-every.C:
+		}
+	}
+}
+
+// handOverPatiently tries again for a while: a leader that is new doesn't know yet who
+// has room.
+func (a nodeAdmin) handOverPatiently(ctx context.Context) (left int, err error) {
+	for end := time.Now().Add(roomWait); ; {
+		if _, left, err = a.h.engine.HandOver(ctx); left == 0 || time.Now().After(end) {
+			return left, err
+		}
+		select {
+		case <-time.After(leaveLook / 2):
+		case <-ctx.Done():
+			return left, err
 		}
 	}
 }

@@ -52,6 +52,7 @@ func (v nodeView) View() members.Cluster {
 		if m.ID == o.ID {
 			one.Answers, one.LeaseHeld, one.Applied = true, c.Lease.Held, o.Applied
 			one.Version, one.Disk = v.h.record.Version, diskOf(v.h.dirs.registry())
+			one.Disk.Write = o.DiskHangs
 		}
 		c.Nodes = append(c.Nodes, one)
 	}

@@ -6,7 +6,9 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"time"
 
+	"github.com/snakepit-go/snakepit/cluster"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/config"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -100,11 +102,16 @@ func fileError(name string, err error) error {
 	return e
 }
 
+// quorumWait is how long a session's call waits on a node without a lease, on a fast
+// network: an election there takes one second.
+const quorumWait = 2 * time.Second
+
 func (h *Host) engineConfig(l host.Launcher) host.Config {
 	k := h.set.host
 	cfg := host.Config{
 		Node: k.Node, Pools: h.set.pools, Launcher: l, Logger: h.logger,
 		CallTimeout: k.CallTimeout, StreamTimeout: k.StreamTimeout, ShutdownTimeout: k.ShutdownTimeout, LeaveWait: k.UpgradeWait,
+		QuorumWait: cluster.Patience(k.Timing, quorumWait),
 		SessionTTL: unbounded(k.SessionTTL, config.Forever, -1), MaxSessions: k.MaxSessions,
 		LaunchLimit: k.LaunchLimit, HostToolLimit: k.HostToolLimit,
 		Machine: h.machine(), Peers: h.reach(), SaveTimeout: k.SaveTimeout, MaxSaved: orNone(int(k.MaxSaved)),

@@ -86,7 +86,7 @@ func (a *api) ListSessions(ctx context.Context, req *snakepitv1.ListSessionsRequ
 	for _, s := range list {
 		resp.Sessions = append(resp.Sessions, &snakepitv1.SessionStatus{
 			Id: string(s.ID), Pool: s.Pool, Node: s.Node, Worker: string(s.Home), Epoch: s.Epoch,
-			ExpiresAt: stamp(s.ExpiresAt), OpenedAt: stamp(s.OpenedAt),
+			ExpiresAt: stamp(s.ExpiresAt), OpenedAt: stamp(s.OpenedAt), Away: s.Away,
 		})
 	}
 	return resp, nil

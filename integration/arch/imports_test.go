@@ -65,6 +65,7 @@ func mayImport() map[string][]string {
 		"integration/arch":     {},
 		"integration/census":   {"plugin/proc"},
 		"integration/chaos":    {},
+		"integration/failover": {"", "cluster/link", "host/client", "proto/errdefs"},
 		"integration":          {},
 	}
 }

@@ -11,13 +11,12 @@ import (
 )
 
 // system runs a tool of the system.
-func system(t *testing.T, argv ...string) string {
+func system(t *testing.T, argv ...string) {
 	t.Helper()
 	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v: %s", strings.Join(argv, " "), err, out)
 	}
-	return strings.TrimSpace(string(out))
 }
 
 // smallDisk puts a node's registry on a file system of its own that holds a few megabytes.

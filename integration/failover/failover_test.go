@@ -28,13 +28,13 @@ type trial struct {
 }
 
 // underLoad starts a cluster and its load, and waits until every session has been answered.
-func underLoad(t *testing.T, change func(*order)) *trial {
+func underLoad(t *testing.T) *trial {
 	t.Helper()
-	return underLoadOf(t, nil, change)
+	return underLoadOf(t, nil)
 }
 
 // underLoadOf is underLoad with a site that is changed before it starts.
-func underLoadOf(t *testing.T, prepare func(*site), change func(*order)) *trial {
+func underLoadOf(t *testing.T, prepare func(*site)) *trial {
 	t.Helper()
 	s := newSite(t)
 	if prepare != nil {
@@ -42,9 +42,6 @@ func underLoadOf(t *testing.T, prepare func(*site), change func(*order)) *trial 
 	}
 	s.start()
 	o := order{Hosts: s.hosts(), TLS: s.clientTLS(), Sessions: 24, Prefix: "s", Pause: 50 * time.Millisecond, Timeout: 20 * time.Second}
-	if change != nil {
-		change(&o)
-	}
 	w := startLoad(t, s.lan, "client", o)
 	tr := &trial{site: s, load: w}
 	tr.eventually("an answer for every session", func() bool { return tr.answered(0) >= o.Sessions })
@@ -108,7 +105,7 @@ func within(t *testing.T, times []time.Duration, bound time.Duration) {
 }
 
 func TestSessionsOfAKilledFollowerAnswerElsewhere(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.other(tr.leader())
 	tr.strike(victim.kill)
 	tr.settle()
@@ -116,7 +113,7 @@ func TestSessionsOfAKilledFollowerAnswerElsewhere(t *testing.T) {
 }
 
 func TestSessionsOfAKilledLeaderAnswerElsewhere(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.leader()
 	tr.strike(victim.kill)
 	tr.settle()
@@ -124,7 +121,7 @@ func TestSessionsOfAKilledLeaderAnswerElsewhere(t *testing.T) {
 }
 
 func TestSessionsOfALostMachineAnswerElsewhere(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.leader()
 	tr.strike(victim.destroy)
 	tr.settle()
@@ -132,7 +129,7 @@ func TestSessionsOfALostMachineAnswerElsewhere(t *testing.T) {
 }
 
 func TestAHostThatIsStoppedForLessThanItsLeaseKeepsItsSessions(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.other(tr.leader())
 	tr.strike(func() { victim.signal(unix.SIGSTOP) })
 	pause(t.Context(), 400*time.Millisecond) // as long as the fault lasts
@@ -165,7 +162,7 @@ func (tr *trial) wantUnmoved(node string) {
 }
 
 func TestAHostThatIsStoppedForMoreThanItsLeaseLosesItsSessionsAndNeverServesThemTwice(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.other(tr.leader())
 	tr.strike(func() { victim.signal(unix.SIGSTOP) })
 	tr.settle()
@@ -176,7 +173,7 @@ func TestAHostThatIsStoppedForMoreThanItsLeaseLosesItsSessionsAndNeverServesThem
 }
 
 func TestAMinorityThatIsCutOffServesNoSession(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.other(tr.leader())
 	tr.strike(func() { tr.lan.unplug(victim.name) })
 	tr.settle()
@@ -200,7 +197,7 @@ func (tr *trial) comesBack(n *node) {
 }
 
 func TestALeaderThatHearsNobodyGivesWay(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.leader()
 	tr.strike(func() { tr.lan.deafen(victim.name) })
 	tr.settle()
@@ -210,7 +207,7 @@ func TestALeaderThatHearsNobodyGivesWay(t *testing.T) {
 }
 
 func TestAShortPartitionLeavesEverythingWhereItWas(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.other(tr.leader())
 	tr.strike(func() { tr.lan.unplug(victim.name) })
 	pause(t.Context(), 300*time.Millisecond) // as long as the fault lasts
@@ -221,7 +218,7 @@ func TestAShortPartitionLeavesEverythingWhereItWas(t *testing.T) {
 }
 
 func TestAFlappingCableLosesNothing(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	victim := tr.leader()
 	tr.fault = bootTime()
 	for i := range 6 {
@@ -236,7 +233,7 @@ func TestAFlappingCableLosesNothing(t *testing.T) {
 }
 
 func TestARollingRestartFailsNoCall(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	tr.fault = bootTime()
 	for _, n := range tr.nodes {
 		n.stop()
@@ -253,7 +250,7 @@ func TestARollingRestartFailsNoCall(t *testing.T) {
 }
 
 func TestLatencyAndBrokenConnectionsLoseNothing(t *testing.T) {
-	tr := underLoadOf(t, func(s *site) { s.detour = s.throughProxy() }, nil)
+	tr := underLoadOf(t, func(s *site) { s.detour = s.throughProxy() })
 	tr.fault = bootTime()
 	for _, by := range []time.Duration{20 * time.Millisecond, 60 * time.Millisecond} {
 		tr.detour.delay(by)
@@ -269,7 +266,7 @@ func TestLatencyAndBrokenConnectionsLoseNothing(t *testing.T) {
 
 func TestAFullDiskEndsItsNodeAndNothingElse(t *testing.T) {
 	var victim *node
-	tr := underLoadOf(t, func(s *site) { victim = s.nodes[0]; victim.smallDisk("6") }, nil)
+	tr := underLoadOf(t, func(s *site) { victim = s.nodes[0]; victim.smallDisk("6") })
 	tr.strike(func() {
 		fill := filepath.Join(victim.data, "registry", "filler")
 		for size := 8 << 20; size >= 4<<10; size /= 2 {
@@ -287,12 +284,16 @@ func TestAFullDiskEndsItsNodeAndNothingElse(t *testing.T) {
 		}
 	})
 	tr.settle()
+	if err := victim.cmd.Wait(); err == nil {
+		t.Error("the node whose disk is full ended as if nothing were wrong")
+	}
+	victim.cmd = nil
 	tr.judge("")
 }
 
 func TestAStalledDiskCostsItsLeaderTheOffice(t *testing.T) {
 	var victim *node
-	tr := underLoadOf(t, func(s *site) { victim = s.nodes[0]; victim.loopDisk() }, nil)
+	tr := underLoadOf(t, func(s *site) { victim = s.nodes[0]; victim.loopDisk() })
 	if tr.leader() != victim {
 		victim.tool("cluster", "transfer", victim.name)
 	}
@@ -313,7 +314,7 @@ func TestAStalledDiskCostsItsLeaderTheOffice(t *testing.T) {
 }
 
 func TestAllAddressesMayChangeAtOnce(t *testing.T) {
-	tr := underLoad(t, nil)
+	tr := underLoad(t)
 	tr.load.stop()
 	for _, n := range tr.nodes {
 		n.stop()

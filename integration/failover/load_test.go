@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,9 @@ type order struct {
 	Pause    time.Duration `json:"pause"`  // between two calls of a session
 	Timeout  time.Duration `json:"timeout"`
 	Strict   bool          `json:"strict"`
+	Callers  int           `json:"callers"` // over zero: so many call each session once, and that's all
+	Bytes    int           `json:"bytes"`   // of state that each of these calls leaves
+	Names    []string      `json:"names"`   // of these sessions, instead of Sessions and Prefix
 }
 
 // answer is one call as its caller saw it.
@@ -83,6 +87,10 @@ func loadMain() int {
 	defer func() { _ = c.Close() }()
 	var calling sync.WaitGroup
 	out := &printer{out: bufio.NewWriter(os.Stdout)}
+	if o.Callers > 0 {
+		callEachOnce(ctx, c, o, out)
+		return 0
+	}
 	for i := range o.Sessions {
 		calling.Go(func() { callSession(ctx, c, o, fmt.Sprintf("%s-%d", o.Prefix, i), out) })
 	}
@@ -141,6 +149,29 @@ func callSession(ctx context.Context, c *client.Client, o order, session string,
 		out.print(a)
 		pause(ctx, o.Pause)
 	}
+}
+
+// callEachOnce calls every session once, many at a time.
+func callEachOnce(ctx context.Context, c *client.Client, o order, out *printer) {
+	names := o.Names
+	for i := range o.Sessions {
+		names = append(names, fmt.Sprintf("%s-%d", o.Prefix, i))
+	}
+	var next atomic.Int64
+	var calling sync.WaitGroup
+	for range o.Callers {
+		calling.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				a := answer{Session: names[i], N: 1, Begin: bootTime()}
+				err := c.Call(ctx, "keep", map[string]any{"size": o.Bytes}, &a.Result, snakepit.Session(a.Session), snakepit.Timeout(o.Timeout))
+				if a.End = bootTime(); err != nil {
+					a.failed(err)
+				}
+				out.print(a)
+			}
+		})
+	}
+	calling.Wait()
 }
 
 // callAnybody calls what belongs to no session: that must go on whatever the cluster does.

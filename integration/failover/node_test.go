@@ -128,7 +128,10 @@ func (s *site) clientTLS() string {
 		if err := json.Unmarshal([]byte(out), &made); err != nil {
 			s.t.Fatalf("%v: %s", err, out)
 		}
-		s.client = made.Dir
+		s.client = filepath.Join(s.dir, "client") // not a node's: what has that in its environment is the node's
+		if err := os.Rename(made.Dir, s.client); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	return s.client
 }
@@ -220,10 +223,9 @@ func (n *node) kill() {
 	n.cmd = nil
 }
 
-// stop ends the host in order, and says how long that took.
-func (n *node) stop() time.Duration {
+// stop ends the host in order.
+func (n *node) stop() {
 	n.site.t.Helper()
-	begun := time.Now()
 	if err := n.cmd.Process.Signal(unix.SIGTERM); err != nil {
 		n.site.t.Fatal(err)
 	}
@@ -241,7 +243,6 @@ func (n *node) stop() time.Duration {
 		<-ended
 	}
 	n.cmd = nil
-	return time.Since(begun)
 }
 
 // signal goes to the host's process alone.
@@ -369,14 +370,19 @@ func (s *site) other(n *node) *node {
 
 func (s *site) eventually(what string, f func() bool) {
 	s.t.Helper()
-	deadline := time.After(patience)
+	s.eventuallyWithin(patience, what, f)
+}
+
+func (s *site) eventuallyWithin(limit time.Duration, what string, f func() bool) {
+	s.t.Helper()
+	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			s.t.Fatalf("after %s: no sign of %s", patience, what)
+			s.t.Fatalf("after %s: no sign of %s", limit, what)
 		}
 	}
 }

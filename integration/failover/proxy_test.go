@@ -45,7 +45,7 @@ func proxyMain() int {
 		}
 		go p.serve(l, to)
 	}
-	_, _ = fmt.Println("ready") // whoever waits for it is there
+	_, _ = fmt.Fprintln(os.Stdout, "ready") // whoever waits for it is there
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		p.obey(lines.Text())
@@ -138,7 +138,7 @@ func (p *proxy) pour(to, from net.Conn) {
 	}
 	_ = to.Close()
 	_ = from.Close()
-	for range parcels { //nolint:revive // until the reader has gone
+	for range parcels { // until the reader has gone
 	}
 }
 

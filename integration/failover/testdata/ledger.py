@@ -62,6 +62,16 @@ class Ledger(Adapter):
         }
 
     @tool
+    def keep(self, ctx: Context, size: int) -> dict[str, object]:
+        """Leaves so many bytes of state, unless there are some, and tells whether there were."""
+        session = ctx.session
+        assert session is not None
+        before = len(session.state.get("kept", b""))
+        if size and not before:
+            session.state["kept"] = b"x" * size
+        return {"before": before, "node": NODE, "pid": os.getpid(), "epoch": ctx.fencing_token}
+
+    @tool
     def echo(self, n: int) -> int:
         """Belongs to no session."""
         return n

@@ -2367,10 +2367,12 @@ type SessionStatus struct {
 	Worker string `protobuf:"bytes,4,opt,name=worker,proto3" json:"worker,omitempty"`
 	// Grows with each change of its home.
 	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// When it expires unless it's used before; unset when it never does.
+	// When it expires unless it's used before; unset when it never does, or when that isn't known.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When it was opened.
-	OpenedAt      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	OpenedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	// It's another node's, which alone knows when it expires.
+	Away          bool `protobuf:"varint,8,opt,name=away,proto3" json:"away,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2452,6 +2454,13 @@ func (x *SessionStatus) GetOpenedAt() *timestamppb.Timestamp {
 		return x.OpenedAt
 	}
 	return nil
+}
+
+func (x *SessionStatus) GetAway() bool {
+	if x != nil {
+		return x.Away
+	}
+	return false
 }
 
 // CloseSessionRequest ends a session.
@@ -3279,7 +3288,7 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x13ListSessionsRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\"N\n" +
 	"\x14ListSessionsResponse\x126\n" +
-	"\bsessions\x18\x01 \x03(\v2\x1a.snakepit.v1.SessionStatusR\bsessions\"\xe9\x01\n" +
+	"\bsessions\x18\x01 \x03(\v2\x1a.snakepit.v1.SessionStatusR\bsessions\"\xfd\x01\n" +
 	"\rSessionStatus\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
@@ -3288,7 +3297,8 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x129\n" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x127\n" +
-	"\topened_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\"/\n" +
+	"\topened_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x12\x12\n" +
+	"\x04away\x18\b \x01(\bR\x04away\"/\n" +
 	"\x13CloseSessionRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\"\x16\n" +
 	"\x14CloseSessionResponse\"\x10\n" +
