@@ -54,7 +54,7 @@ func TestSessionWithoutATimeToLiveNeverExpires(t *testing.T) {
 }
 
 func TestOnlyItsOwnerKnowsWhenASessionExpires(t *testing.T) {
-	among(t, 2, nil, func(n *nodes) {
+	bubbleOf(t, 2, nil, func(n *nodes) {
 		n.opened("s", "n1")
 		for id, away := range map[string]bool{"n1": false, "n2": true} {
 			list, err := n.rigs[id].SessionStatuses(n.Context(), "")
