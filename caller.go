@@ -89,10 +89,12 @@ type CallOptions struct {
 	Idempotent bool
 	Timeout    time.Duration
 	Metadata   map[string]string
-	Caller     string                // who calls; empty: the session, else the connection, else nobody in particular
-	Priority   int                   // -1, 0 or 1
-	Affinity   string                // empty: the session's
-	Concurrent bool                  // of the session, where this call opens it
-	Input      iter.Seq2[any, error] // the caller's chunks; nil: none
-	OnProgress func(Progress)
+	Caller     string // who calls; empty: the session, else the connection, else nobody in particular
+	Priority   int    // -1, 0 or 1
+	Affinity   string // empty: the session's
+	Concurrent bool   // of the session, where this call opens it
+	// Availability is the session's, where this call opens it: "strict" or "local"; empty: strict.
+	Availability string
+	Input        iter.Seq2[any, error] // the caller's chunks; nil: none
+	OnProgress   func(Progress)
 }

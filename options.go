@@ -25,6 +25,12 @@ func Session(id string) CallOption { return func(o *CallOptions) { o.Session = i
 // instead of one at a time. For one that is there already it means nothing.
 func Concurrent() CallOption { return func(o *CallOptions) { o.Concurrent = true } }
 
+// Local ties a session that this call opens to the node that it's opened on: it goes on
+// there when that node is cut off from the others, but for changes of its state, and
+// nobody takes it over when that node is down. For one that is there already, and on a
+// host by itself, it means nothing.
+func Local() CallOption { return func(o *CallOptions) { o.Availability = "local" } }
+
 // Affinity says what becomes of a session's call when its worker is busy: with
 // "hint" any other runs it, with "strict_queue" it waits, with "strict_fail_fast" it
 // fails with worker_busy. With a strict one it fails with

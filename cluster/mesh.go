@@ -133,10 +133,27 @@ func (m *mesh) release(ctx context.Context, incarnation uint64) {
 func (m *mesh) hush() {
 	m.holding()
 	m.cancel()
-	m.server.Stop()
+	m.stopServing()
 	m.renewer.Wait()
 	m.running.Wait()
 	m.asks.settle(raftTimeout)
+}
+
+// stopServing tells the others to ask nothing more here, and answers what they have asked:
+// who is cut off in the middle can't know whether it was done.
+func (m *mesh) stopServing() {
+	served := make(chan struct{})
+	m.running.Go(func() {
+		defer close(served)
+		m.server.GracefulStop()
+	})
+	patience := time.NewTimer(m.n.timing.of(partingWait))
+	defer patience.Stop()
+	select {
+	case <-served:
+	case <-patience.C:
+		m.server.Stop()
+	}
 }
 
 // stop closes the connections, once Raft has ended.

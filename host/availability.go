@@ -19,6 +19,9 @@ const (
 	AvailabilityLocal Availability = "local"
 )
 
+// local reports whether the session stays with its node, with a lease or without.
+func (s Session) local() bool { return s.Availability == AvailabilityLocal }
+
 // Validate fails with invalid_arguments for what is no availability; an empty one is.
 func (a Availability) Validate() error {
 	switch a {

@@ -26,6 +26,9 @@ func (v *visit) board(g *grant) (atHome bool, err error) {
 		v.due = s.due
 	}
 	g.epoch.Store(v.epoch)
+	if v.local = s.record.local(); v.local {
+		g.local.Store(true)
+	}
 	s.aboard = append(s.aboard, g)
 	return atHome, nil
 }
@@ -76,7 +79,7 @@ func (v *visit) alight() {
 func (m *member) hold() {
 	pinner, ok := m.worker.(Pinner)
 	switch {
-	case !ok || m.held == (m.strict > 0):
+	case !ok || m.held == (m.leased > 0):
 	case m.held:
 		m.held = false
 		pinner.Unpin()
@@ -91,5 +94,5 @@ func (p *pool) holds(m *member) bool {
 	defer p.mu.Unlock()
 	m.hold()
 	_, ok := m.worker.(Pinner)
-	return m.strict == 0 || m.held || !ok
+	return m.leased == 0 || m.held || !ok
 }

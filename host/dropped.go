@@ -11,7 +11,7 @@ import (
 type dropped struct {
 	session *session
 	home    *member
-	strict  bool
+	tie     tie
 	aboard  []*grant // calls that mustn't go on
 	parting *parting // nil: its home needn't be told
 }
@@ -24,7 +24,7 @@ func (s *session) drop() *dropped {
 		s.mu.Unlock()
 		return nil
 	}
-	d := &dropped{session: s, home: s.home, strict: s.record.Affinity.strict() != "", aboard: slices.Clone(s.aboard), parting: s.partingLocked(true)}
+	d := &dropped{session: s, home: s.home, tie: s.record.tie(), aboard: slices.Clone(s.aboard), parting: s.partingLocked(true)}
 	s.phase, s.home = phaseMoved, nil
 	first := s.sendAway()
 	s.mu.Unlock()
@@ -49,7 +49,7 @@ func (t *sessions) drop(s *session, moved bool) {
 // settleDrop forgets the session once nothing of it can go on. Its home is told last,
 // if it lives: it may keep something in memory.
 func (t *sessions) settleDrop(d *dropped, moved bool) {
-	d.session.pool.moveHome(d.home, nil, d.strict)
+	d.session.pool.moveHome(d.home, nil, d.tie)
 	t.remove(d.session)
 	if d.parting != nil {
 		d.parting.moved = moved
@@ -57,10 +57,10 @@ func (t *sessions) settleDrop(d *dropped, moved bool) {
 	t.host.bid(d.parting)
 }
 
-// serves reports whether one of the calls is of a session.
+// serves reports whether one of the calls is of a session that needs a lease.
 func serves(f *fifo[*grant]) bool {
 	for l := f.head; l != nil; l = l.next {
-		if l.value.ticket.session != "" {
+		if l.value.ticket.session != "" && !l.value.local.Load() {
 			return true
 		}
 	}

@@ -13,6 +13,7 @@ type grant struct {
 	ticket   *ticket // of the call; only what never changes of it is read
 	worker   Worker
 	epoch    atomic.Uint64 // of the call's session; zero: none
+	local    atomic.Bool   // that never leaves its node
 
 	// The pool's mutex guards these.
 	deaf  bool // its call doesn't stop

@@ -86,7 +86,7 @@ func (c *Call) hook(ctx context.Context, v *visit, g *grant) (*attempt, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, p.cfg().StartTimeout, took)
 	defer cancel()
 	a := &attempt{call: c, grant: g, visit: v, began: c.host.clock()}
-	a.run, err = g.worker.Start(bounded, hookCall(bounded, c.id, v.due, v.session.id, v.epoch, payload))
+	a.run, err = g.worker.Start(bounded, hookCall(bounded, c.id, hookRun{hook: v.due, id: v.session.id, epoch: v.epoch, local: v.local, payload: payload}))
 	if err != nil {
 		return nil, c.notStarted(ctx, g, err)
 	}
@@ -150,8 +150,8 @@ func (s *session) keeps() []byte {
 
 func emptyMap() []byte { return []byte{0x80} } // in msgpack
 
-func hookCall(ctx context.Context, id, hook string, session SessionID, epoch uint64, payload []byte) Invocation {
-	inv := Invocation{ID: id, Tool: hook, Payload: payload, Session: session, Epoch: epoch}
+func hookCall(ctx context.Context, id string, r hookRun) Invocation {
+	inv := Invocation{ID: id, Tool: r.hook, Payload: r.payload, Session: r.id, Epoch: r.epoch, Local: r.local}
 	inv.Deadline, _ = ctx.Deadline()
 	return inv
 }

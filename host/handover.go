@@ -19,7 +19,7 @@ const (
 	handOverRounds = 3
 )
 
-// HandOver gives every session that this node owns to another one that has room for
+// HandOver gives every session that this node owns, but for those that never leave it, to another one that has room for
 // it: once its running calls have ended, and with what its worker saves of it. Calls
 // that wait for their turn get session_moved. It returns how many sessions have moved
 // and how many stay, for want of room or of a quorum; err says why. It's bounded by ctx
@@ -55,7 +55,7 @@ func (h *Host) handsOver(ctx context.Context, tried map[SessionID]bool) (map[str
 	}
 	pools := map[string][]SessionID{}
 	for _, r := range records {
-		if !tried[r.ID] && h.sessions.own(r) == nil {
+		if !tried[r.ID] && !r.local() && h.sessions.own(r) == nil {
 			tried[r.ID] = true
 			pools[r.Pool] = append(pools[r.Pool], r.ID)
 		}
@@ -139,6 +139,9 @@ func (h *Host) HandOverSession(ctx context.Context, id SessionID, to Owner) erro
 // handOver stops a session's calls at once, and moves it when it has one of the slots.
 func (h *Host) handOver(ctx context.Context, id SessionID, to Owner, slots chan struct{}) error {
 	s, err := h.ownSession(ctx, id)
+	if err == nil && s.state().record.local() {
+		err = errdefs.New(errdefs.Conflict, "the session never leaves its node")
+	}
 	if err == nil {
 		err = s.takeBefore(ctx)
 	}

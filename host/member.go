@@ -64,6 +64,7 @@ type member struct {
 	process  Process
 	sessions int           // whose home it is
 	strict   int           // those of them that can't be served elsewhere
+	leased   int           // those of these that need a lease
 	held     bool          // it's pinned because of those
 	hooks    []string      // that its adapter has
 	survivor bool          // an earlier host started it

@@ -239,7 +239,7 @@ func (c *Call) invocation(v *visit, atHome bool) Invocation {
 		Stream: r.Stream, Input: r.Input, Metadata: r.Metadata,
 	}
 	if v != nil {
-		inv.Epoch, inv.Away = v.epoch, !atHome
+		inv.Epoch, inv.Away, inv.Local = v.epoch, !atHome, v.local
 	}
 	return inv
 }

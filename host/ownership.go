@@ -30,7 +30,8 @@ func (t *sessions) mine(id SessionID) bool {
 		return false
 	}
 	owner, _, err := t.routes.owners.Owner(context.Background(), id)
-	return err == nil && !t.others(owner)
+	w := t.routes.whoseIs(context.Background(), id, owner)
+	return err == nil && (w == ours || w == lapsed)
 }
 
 // before reports whether what's known of a session is older than a change, and it
@@ -101,13 +102,13 @@ func (t *sessions) others(owner Owner) bool {
 	return w == stale || w == theirs
 }
 
-// Disown gives up all sessions: the lease under which this node owned them is gone for
-// good. It returns once every worker that runs a session's call, or is pinned by one,
-// has been sent its end.
+// Disown gives up all sessions but those that never leave this node: the lease under
+// which it owned them is gone for good. It returns once every worker that runs a call
+// of such a session, or is pinned by one, has been sent its end.
 func (h *Host) Disown() {
 	var all []*dropped
 	h.sessions.byID.Range(func(_, v any) bool {
-		if s, ok := v.(*session); ok {
+		if s, ok := v.(*session); ok && !s.state().record.local() {
 			if d := s.drop(); d != nil {
 				all = append(all, d)
 			}
@@ -124,12 +125,13 @@ func (h *Host) Disown() {
 	}
 }
 
-// bound are the workers that run a session's call, or are the home of a strict one.
+// bound are the workers that run a session's call, or are the home of a strict one, but
+// for sessions that never leave this node.
 func (p *pool) bound() (all []*member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.members {
-		if m.worker != nil && (m.strict > 0 || serves(&m.running) || serves(&m.behind)) {
+		if m.worker != nil && (m.leased > 0 || serves(&m.running) || serves(&m.behind)) {
 			all = append(all, m)
 		}
 	}

@@ -18,6 +18,7 @@ type parting struct {
 	pool  *pool
 	home  *member
 	epoch uint64
+	local bool
 	moved bool
 }
 
@@ -32,7 +33,7 @@ func (s *session) partingLocked(moved bool) *parting {
 	if s.home == nil || s.due != "" || !s.opened {
 		return nil
 	}
-	return &parting{id: s.id, pool: s.pool, home: s.home, epoch: s.record.Epoch, moved: moved}
+	return &parting{id: s.id, pool: s.pool, home: s.home, epoch: s.record.Epoch, local: s.record.local(), moved: moved}
 }
 
 // bid tells a home that a session has left it, in the background.
@@ -85,7 +86,7 @@ func (h *Host) tellParting(f *parting, patience time.Duration) {
 	}
 	payload, err := msgpack.Marshal(map[string]bool{"moved": f.moved})
 	if err == nil {
-		r := hookRun{hook: hookClose, id: f.id, epoch: f.epoch, pool: f.pool, home: f.home, payload: payload}
+		r := hookRun{hook: hookClose, id: f.id, epoch: f.epoch, local: f.local, pool: f.pool, home: f.home, payload: payload}
 		err = afterLease(ctx, func() error { _, err := h.runHook(ctx, r); return err })
 	}
 	if err != nil {
@@ -98,6 +99,7 @@ type hookRun struct {
 	hook    string
 	id      SessionID
 	epoch   uint64
+	local   bool // it's none that needs a lease
 	pool    *pool
 	home    *member
 	payload []byte
@@ -151,6 +153,7 @@ func (h *Host) startHook(ctx context.Context, c *Call, g *grant, r hookRun) (*at
 		return nil, err
 	}
 	g.epoch.Store(r.epoch)
+	g.local.Store(r.local)
 	a := &attempt{call: c, grant: g, began: h.clock()}
 	err := r.session.lead(g)
 	if err == nil {
@@ -166,7 +169,7 @@ func (h *Host) startHook(ctx context.Context, c *Call, g *grant, r hookRun) (*at
 }
 
 func (h *Host) handHook(ctx context.Context, c *Call, g *grant, r hookRun) (Running, error) {
-	run, err := g.worker.Start(ctx, hookCall(ctx, c.id, r.hook, r.id, r.epoch, r.payload))
+	run, err := g.worker.Start(ctx, hookCall(ctx, c.id, r))
 	if err != nil {
 		return nil, c.notStarted(ctx, g, err)
 	}

@@ -93,7 +93,7 @@ func (r *routes) closeSession(ctx context.Context, id SessionID) error {
 
 func (r *routes) tryClose(ctx context.Context, id SessionID) (node string, err error) {
 	owner, _, err := r.owners.Owner(ctx, id)
-	whose := r.whose(owner)
+	whose := r.whoseIs(ctx, id, owner)
 	switch {
 	case err != nil, whose == ours: // what isn't known may still be in the table
 		return "", r.host.sessions.close(ctx, id)

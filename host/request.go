@@ -24,6 +24,8 @@ type Request struct {
 	// Concurrent opens a session whose calls don't wait for each other; for one that
 	// is there already it means nothing.
 	Concurrent bool
+	// Availability is that of a session which this call opens; empty: strict.
+	Availability Availability
 }
 
 // Priority is a call's class: while calls of a higher one wait, one of a lower waits
@@ -62,9 +64,12 @@ func (r Request) validateOrder() error {
 	if err := r.Affinity.Validate(); err != nil {
 		return err
 	}
+	if err := r.Availability.Validate(); err != nil {
+		return err
+	}
 	switch {
-	case r.Session == "" && (r.Affinity != "" || r.Concurrent):
-		e := errdefs.New(errdefs.InvalidArguments, "an affinity, or concurrent, without a session")
+	case r.Session == "" && (r.Affinity != "" || r.Concurrent || r.Availability != ""):
+		e := errdefs.New(errdefs.InvalidArguments, "an affinity, an availability, or concurrent, without a session")
 		e.Hint = "name the session"
 		return e
 	case r.Priority < PriorityLow || r.Priority > PriorityHigh:

@@ -113,7 +113,7 @@ func (r *routes) try(wait, ctx context.Context, c *Call, accepted bool) (node st
 		return r.toTool(wait, ctx, c, accepted)
 	}
 	owner, epoch, err := r.owner(wait, c.req.Session)
-	if err == nil && r.whose(owner) == ours || r.hasHostTool(c.req) {
+	if err == nil && r.whoseIs(wait, c.req.Session, owner) == ours || r.hasHostTool(c.req) {
 		return "", r.here(wait, ctx, c, accepted)
 	}
 	if err != nil {

@@ -105,7 +105,7 @@ func (s *session) adopt(record Session, home *member, fresh bool) {
 		s.mu.Unlock()
 		return
 	}
-	old, p, strict := s.home, s.pool, record.Affinity.strict() != ""
+	old, p, tie := s.home, s.pool, record.tie()
 	known := !fresh && home != nil && home.survivor
 	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, !known && (home != nil || record.Home == "")
 	s.opened = s.opened || !fresh
@@ -118,16 +118,16 @@ func (s *session) adopt(record Session, home *member, fresh bool) {
 		s.due = hookOpen
 	}
 	s.mu.Unlock()
-	p.moveHome(old, home, strict)
+	p.moveHome(old, home, tie)
 }
 
 // end marks the session as forgotten.
 func (s *session) end() {
 	s.mu.Lock()
-	old, p, strict := s.home, s.pool, s.record.Affinity.strict() != ""
+	old, p, tie := s.home, s.pool, s.record.tie()
 	s.phase, s.home = phaseClosed, nil
 	s.mu.Unlock()
-	p.moveHome(old, nil, strict)
+	p.moveHome(old, nil, tie)
 }
 
 // setEnding says whether this host is ending the session.
@@ -138,20 +138,34 @@ func (s *session) setEnding(on bool) {
 }
 
 // moveHome counts a session on another worker; nil stands for none.
-func (p *pool) moveHome(from, to *member, strict bool) {
+func (p *pool) moveHome(from, to *member, t tie) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	from.countSession(-1, strict)
-	to.countSession(1, strict)
+	from.countSession(-1, t)
+	to.countSession(1, t)
 }
 
-func (m *member) countSession(n int, strict bool) {
+// tie is how a session is bound to its home.
+type tie struct {
+	strict bool // it's served nowhere else
+	leased bool // and not without a lease either
+}
+
+func (s Session) tie() tie {
+	strict := s.Affinity.strict() != ""
+	return tie{strict, strict && !s.local()}
+}
+
+func (m *member) countSession(n int, t tie) {
 	if m == nil {
 		return
 	}
 	m.sessions += n
-	if strict {
+	if t.strict {
 		m.strict += n
+	}
+	if t.leased {
+		m.leased += n
 		m.hold()
 	}
 }

@@ -118,7 +118,7 @@ func otherPool(id SessionID, has, asked string) error {
 // no call uses it meanwhile; where the registry can't be told, the next call or
 // sweep tries again.
 func (t *sessions) expire(ctx context.Context, s *session, now time.Time) (expired bool) {
-	if !s.expire(now, t.own) {
+	if !s.expire(now, t.ends) {
 		return false
 	}
 	defer s.told()

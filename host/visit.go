@@ -18,6 +18,7 @@ type visit struct {
 	unused   bool     // the home had no call before this one
 	grant    *grant   // once it's on a worker, or about to be
 	epoch    uint64   // the session's, then
+	local    bool     // the session goes on without a lease
 	due      string   // the hook that comes before it there; empty: none
 }
 
@@ -140,7 +141,7 @@ func (v *visit) find(ctx context.Context, g *grant) (atHome bool, err error) {
 func (v *visit) open(ctx context.Context, m *member) error {
 	record, err := v.table.registry.OpenSession(ctx, Session{
 		ID: v.session.id, Pool: m.pool.name, Home: m.id, TTL: m.pool.cfg().SessionTTL, OpenedAt: time.Now(),
-		Affinity: v.affinity, Concurrent: v.req.Concurrent,
+		Affinity: v.affinity, Concurrent: v.req.Concurrent, Availability: v.req.Availability,
 	})
 	if err != nil {
 		return err

@@ -70,7 +70,36 @@ func (t *sessions) own(record Session) error {
 	if t.routes == nil {
 		return nil
 	}
-	return t.routes.whose(record.Owner).refuse(record.ID, record.Owner)
+	w := t.routes.whose(record.Owner)
+	if record.local() && w.once() {
+		return nil
+	}
+	return w.refuse(record.ID, record.Owner)
+}
+
+// once reports whether it was this node's, and may be so no more.
+func (w whose) once() bool { return w == lapsed || w == stale }
+
+// whoseIs is whose for a session that may be one which never leaves its node. Only one
+// that this node has no lease for is looked up.
+func (r *routes) whoseIs(ctx context.Context, id SessionID, owner Owner) whose {
+	w := r.whose(owner)
+	if !w.once() {
+		return w
+	}
+	if record, err := r.host.cfg.Registry.Session(ctx, id); err == nil && record.local() {
+		return ours
+	}
+	return w
+}
+
+// ends reports whether this node may end a session that nobody uses: that's a write,
+// and nothing to try without a lease.
+func (t *sessions) ends(record Session) error {
+	if record.local() && t.lapsed() {
+		return lapsed.refuse(record.ID, record.Owner)
+	}
+	return t.own(record)
 }
 
 // disowned makes fenced what a call from another node gets whose worker was ended
@@ -81,7 +110,7 @@ func (c *Call) disowned(ctx context.Context, err error) error {
 		return err
 	}
 	owner, _, unknown := r.owners.Owner(ctx, c.req.Session)
-	if unknown == nil && r.whose(owner) == ours {
+	if unknown == nil && r.whoseIs(ctx, c.req.Session, owner) == ours {
 		return err
 	}
 	e := errdefs.Wrap(errdefs.Fenced, err, "the session isn't this node's any more")
@@ -115,7 +144,7 @@ func (r *routes) admits(ctx context.Context, id SessionID, epoch uint64) error {
 		case err != nil:
 			return err
 		default:
-			return r.whose(owner).refuse(id, owner)
+			return r.whoseIs(ctx, id, owner).refuse(id, owner)
 		}
 		if !sleep(ctx, behindEvery) {
 			return ended(ctx, "while the node waited to hear of the session")

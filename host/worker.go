@@ -185,6 +185,7 @@ type Invocation struct {
 	Session  SessionID
 	Epoch    uint64    // of the session: a worker refuses one below the highest that it has seen of it; zero: none
 	Away     bool      // the worker isn't the session's home
+	Local    bool      // it goes on without a lease: the session never leaves its node
 	Deadline time.Time // zero: none
 	Stream   bool      // the caller takes chunks
 	Input    bool      // the caller sends chunks

@@ -5,13 +5,19 @@ package integration_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host/client"
 )
 
 // member is a running host that is a node of a cluster.
@@ -233,4 +239,84 @@ func (p *place) owns(t *testing.T, node string) int {
 		}
 	}
 	return 0
+}
+
+// TestANodesUpgradeUnderLoadLosesNoCallAndNoSession upgrades the owner of sessions while
+// they're called through another node.
+func TestANodesUpgradeUnderLoadLosesNoCallAndNoSession(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	first := p.memberAt(t, "n1", freeAddress(t))
+	second := p.member(t, "n2", first)
+	third := p.member(t, "n3", first)
+	const sessions = 4
+	for i := range sessions {
+		p.on(t, first.Address, fmt.Sprintf("s%d", i), "note", "word=0")
+	}
+	var stop atomic.Bool
+	var load sync.WaitGroup
+	var calls atomic.Int64
+	for i := range sessions {
+		load.Go(func() {
+			if err := rememberUntil(t, second.Address, fmt.Sprintf("s%d", i), &stop, &calls); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	const some = 40
+	eventually(t, "calls are answered", func() bool { return calls.Load() >= some })
+	old := first.PID
+	data := filepath.Join(p.dir, "n1")
+	out := p.run(t, "upgrade", "--data-dir", data, "-o", "json")
+	if out.code != 0 {
+		t.Errorf("upgrade: exit %d\n%s", out.code, out.stderr)
+	}
+	next := first.nextReady(t)
+	at := calls.Load()
+	eventually(t, "calls go on after it", func() bool { return t.Failed() || calls.Load() >= at+some })
+	stop.Store(true)
+	load.Wait()
+	if next.PID == old || p.owns(t, "n1") != sessions {
+		t.Errorf("process %d has %d sessions, after process %d", next.PID, p.owns(t, "n1"), old)
+	}
+	t.Logf("%d calls", calls.Load())
+	for _, m := range []*member{third, second} {
+		m.stop(t, syscall.SIGTERM)
+	}
+	p.stopHost(t, next.PID)
+	first.stop(t, syscall.SIGTERM)
+}
+
+// rememberUntil makes a session's worker remember words, and checks that it has them all.
+func rememberUntil(t *testing.T, address, session string, stop *atomic.Bool, calls *atomic.Int64) error {
+	t.Helper()
+	c, err := client.Dial(t.Context(), address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for n := 1; !stop.Load(); n++ {
+		got, err := snakepit.Call[struct {
+			Memory int `msgpack:"memory"`
+		}](t.Context(), c, "remember", nil, snakepit.Session(session))
+		if err != nil {
+			return fmt.Errorf("call %d of session %s: %w", n, session, err)
+		}
+		if got.Memory != n+1 {
+			return fmt.Errorf("call %d of session %s: its worker remembers %d words", n, session, got.Memory)
+		}
+		calls.Add(1)
+	}
+	return nil
+}
+
+// freeAddress is one on loopback that nobody has.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
 }

@@ -103,7 +103,7 @@ func (w *worker) Err() error {
 // Start implements host.Worker.
 func (w *worker) Start(ctx context.Context, inv host.Invocation) (host.Running, error) {
 	req := requestOf(inv, time.Now())
-	if inv.Session != "" && w.mark != nil {
+	if inv.Session != "" && !inv.Local && w.mark != nil {
 		if !w.mark.Enter() {
 			return nil, fenced(w.id)
 		}

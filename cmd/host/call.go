@@ -26,6 +26,8 @@ type callFlags struct {
 	caller   string
 	priority priority
 	affinity affinity
+
+	availability availability
 }
 
 func (p *program) callCommand() *cobra.Command {
@@ -186,7 +188,7 @@ func (p *program) callOn(ctx context.Context, e engine, f callFlags, name string
 	defer out.progress.end()
 	inv := invocation{
 		Tool: name, Pool: f.pool, Session: f.session, Args: args, Timeout: f.timeout, OnProgress: out.progress.show,
-		Caller: f.caller, Priority: int(f.priority), Affinity: string(f.affinity),
+		Caller: f.caller, Priority: int(f.priority), Affinity: string(f.affinity), Availability: string(f.availability),
 	}
 	if f.stream {
 		return asLate(printStream(ctx, e, inv, out), inv)

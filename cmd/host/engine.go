@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/snakepit-go/snakepit"
+	"github.com/snakepit-go/snakepit/host"
 )
 
 // engine is a host as the commands see it: a live one over its socket, or one that
@@ -71,16 +72,21 @@ type invocation struct {
 	Args                map[string]any
 	Timeout             time.Duration // zero: the host's call_timeout
 	Caller, Affinity    string
+	Availability        string // of a session that it opens; empty: strict
 	Priority            int
 	// OnProgress gets the tool's reports, from the goroutine that reads the call.
 	OnProgress func(snakepit.Progress)
 }
 
 func (inv invocation) options() []snakepit.CallOption {
-	return []snakepit.CallOption{
+	all := []snakepit.CallOption{
 		snakepit.Pool(inv.Pool), snakepit.Session(inv.Session), snakepit.Timeout(inv.Timeout), snakepit.OnProgress(inv.OnProgress),
 		snakepit.As(inv.Caller), snakepit.Affinity(inv.Affinity), snakepit.Priority(inv.Priority),
 	}
+	if inv.Availability == string(host.AvailabilityLocal) {
+		all = append(all, snakepit.Local())
+	}
+	return all
 }
 
 // rawChunks gives chunks as they travelled.

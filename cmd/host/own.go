@@ -54,7 +54,7 @@ func (h ownHost) Call(ctx context.Context, inv invocation) ([]byte, error) {
 		defer cancel()
 	}
 	c, err := h.Invoke(ctx, host.Request{
-		Tool: inv.Tool, Payload: payload, Pool: inv.Pool, Session: host.SessionID(inv.Session),
+		Tool: inv.Tool, Payload: payload, Pool: inv.Pool, Session: host.SessionID(inv.Session), Availability: host.Availability(inv.Availability),
 	})
 	if err != nil {
 		return nil, err

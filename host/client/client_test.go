@@ -169,12 +169,13 @@ func TestWhatACallAsksOfTheQueueTravels(t *testing.T) {
 		"caller":     {snakepit.As(strings.Repeat("x", 257))},
 		"priority":   {snakepit.Priority(1 << 40)},
 		"concurrent": {snakepit.Concurrent()}, // without a session
+		"local":      {snakepit.Local()},
 	} {
 		if err := c.Call(t.Context(), "echo", nil, nil, opts...); errdefs.ReasonOf(err) != errdefs.InvalidArguments {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	err := c.Call(t.Context(), "echo", nil, nil, snakepit.As("me"), snakepit.Priority(-1), snakepit.Session("s"), snakepit.Affinity("strict_queue"), snakepit.Concurrent())
+	err := c.Call(t.Context(), "echo", nil, nil, snakepit.As("me"), snakepit.Priority(-1), snakepit.Session("s"), snakepit.Affinity("strict_queue"), snakepit.Concurrent(), snakepit.Local())
 	if err != nil {
 		t.Error(err)
 	}

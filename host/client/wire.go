@@ -19,7 +19,7 @@ func invocationOf(tool, contentType string, o snakepit.CallOptions) *snakepitv1.
 		Tool: tool, Pool: o.Pool, Session: o.Session, MustExist: o.MustExist, Idempotent: o.Idempotent,
 		ContentType: contentType, Metadata: o.Metadata, Caller: o.Caller,
 		Priority: int32(min(max(o.Priority, -2), 2)), //nolint:gosec // bounded
-		Affinity: o.Affinity, Concurrent: o.Concurrent,
+		Affinity: o.Affinity, Concurrent: o.Concurrent, Availability: o.Availability,
 	}
 }
 

@@ -97,7 +97,7 @@ func (h *Host) open(ctx context.Context, tool string, in any, o snakepit.CallOpt
 	hc, err := h.engine.Open(ctx, host.Request{
 		Tool: tool, Payload: args, Pool: o.Pool, Session: host.SessionID(o.Session), MustExist: o.MustExist,
 		Idempotent: o.Idempotent, Stream: stream, Input: o.Input != nil, Metadata: o.Metadata,
-		Caller: o.Caller, Priority: host.Priority(o.Priority), Affinity: host.Affinity(o.Affinity), Concurrent: o.Concurrent,
+		Caller: o.Caller, Priority: host.Priority(o.Priority), Affinity: host.Affinity(o.Affinity), Concurrent: o.Concurrent, Availability: host.Availability(o.Availability),
 	})
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (w *Worker) Start(_ context.Context, inv host.Invocation) (host.Running, er
 			return nil, err
 		}
 	}
-	if inv.Session != "" && !w.launcher.holds() {
+	if inv.Session != "" && !inv.Local && !w.launcher.holds() {
 		return nil, errdefs.New(errdefs.Fenced, "the lease has ended")
 	}
 	w.mu.Lock()

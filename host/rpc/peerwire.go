@@ -10,7 +10,7 @@ func peerCallOf(f host.Forwarded) *snakepitv1.PeerCall {
 		Invocation: &snakepitv1.Invocation{
 			Tool: f.Tool, Pool: f.Pool, Session: string(f.Session), MustExist: f.MustExist, Idempotent: f.Idempotent,
 			Metadata: f.Metadata, Caller: f.Caller, Priority: int32(f.Priority), Affinity: string(f.Affinity), //nolint:gosec // -1 to 1
-			Concurrent: f.Concurrent,
+			Concurrent: f.Concurrent, Availability: string(f.Availability),
 		},
 		Stream: f.Stream, Input: f.Input, Id: f.ID, From: f.From, Epoch: f.Epoch,
 		Ancestors: texts(f.Ancestors),
@@ -25,7 +25,7 @@ func forwardedOf(w *snakepitv1.PeerCall, payload []byte) host.Forwarded {
 			Tool: inv.GetTool(), Payload: payload, Pool: inv.GetPool(), Session: host.SessionID(inv.GetSession()),
 			MustExist: inv.GetMustExist(), Idempotent: inv.GetIdempotent(), Stream: w.GetStream(), Input: w.GetInput(),
 			Metadata: inv.GetMetadata(), Caller: inv.GetCaller(), Priority: host.Priority(inv.GetPriority()),
-			Affinity: host.Affinity(inv.GetAffinity()), Concurrent: inv.GetConcurrent(),
+			Affinity: host.Affinity(inv.GetAffinity()), Concurrent: inv.GetConcurrent(), Availability: host.Availability(inv.GetAvailability()),
 		},
 		ID: w.GetId(), From: w.GetFrom(), Epoch: w.GetEpoch(), Ancestors: sessionIDs(w.GetAncestors()),
 	}

@@ -16,7 +16,7 @@ func requestOf(ctx context.Context, inv *snakepitv1.Invocation, payload []byte, 
 		Tool: inv.GetTool(), Payload: args, Pool: inv.GetPool(), Session: host.SessionID(inv.GetSession()),
 		MustExist: inv.GetMustExist(), Idempotent: inv.GetIdempotent(), Metadata: inv.GetMetadata(),
 		Caller: inv.GetCaller(), Priority: host.Priority(inv.GetPriority()), Affinity: host.Affinity(inv.GetAffinity()),
-		Concurrent: inv.GetConcurrent(),
+		Concurrent: inv.GetConcurrent(), Availability: host.Availability(inv.GetAvailability()),
 	}
 	if r.Caller == "" && r.Session == "" {
 		r.Caller = connectionOf(ctx)

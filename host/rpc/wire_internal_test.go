@@ -25,11 +25,11 @@ func TestRequestHasAllThatTheInvocationSays(t *testing.T) {
 	}
 	got, err := requestOf(t.Context(), &snakepitv1.Invocation{
 		Tool: "t", Pool: "p", Session: "s", MustExist: true, Idempotent: true, Metadata: map[string]string{"a": "b"},
-		Caller: "c", Priority: -1, Affinity: "strict_queue", Concurrent: true,
+		Caller: "c", Priority: -1, Affinity: "strict_queue", Concurrent: true, Availability: "local",
 	}, []byte("{}"), codec)
 	want := host.Request{
 		Tool: "t", Payload: []byte{0x80}, Pool: "p", Session: "s", MustExist: true, Idempotent: true, Metadata: map[string]string{"a": "b"},
-		Caller: "c", Priority: host.PriorityLow, Affinity: host.AffinityStrictQueue, Concurrent: true,
+		Caller: "c", Priority: host.PriorityLow, Affinity: host.AffinityStrictQueue, Concurrent: true, Availability: host.AvailabilityLocal,
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)

@@ -45,3 +45,9 @@ class Notes(Adapter):
             while True:
                 print(os.getpid(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), file=out, flush=True)
                 time.sleep(0.005)
+
+    @tool
+    def remember(self, ctx: Context) -> dict[str, int]:
+        assert ctx.session is not None
+        self.memory.setdefault(ctx.session.id, []).append("x")
+        return {"memory": len(self.memory[ctx.session.id])}

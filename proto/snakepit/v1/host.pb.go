@@ -49,7 +49,11 @@ type Invocation struct {
 	// be stricter than its session, not less so.
 	Affinity string `protobuf:"bytes,10,opt,name=affinity,proto3" json:"affinity,omitempty"`
 	// A session that this call opens runs its calls beside each other.
-	Concurrent    bool `protobuf:"varint,11,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
+	Concurrent bool `protobuf:"varint,11,opt,name=concurrent,proto3" json:"concurrent,omitempty"`
+	// Of a session that this call opens: "strict", also when empty: another node owns it
+	// when its own is gone, and it has one owner at most. "local": it never leaves its node,
+	// and goes on there without a majority, but for changes of its state.
+	Availability  string `protobuf:"bytes,12,opt,name=availability,proto3" json:"availability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +163,13 @@ func (x *Invocation) GetConcurrent() bool {
 		return x.Concurrent
 	}
 	return false
+}
+
+func (x *Invocation) GetAvailability() string {
+	if x != nil {
+		return x.Availability
+	}
+	return ""
 }
 
 // HostCallRequest runs a tool.
@@ -3091,7 +3102,7 @@ var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\n" +
-	"\x16snakepit/v1/host.proto\x12\vsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xa0\x03\n" +
+	"\x16snakepit/v1/host.proto\x12\vsnakepit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17snakepit/v1/error.proto\x1a\x16snakepit/v1/lane.proto\x1a\x18snakepit/v1/worker.proto\"\xc4\x03\n" +
 	"\n" +
 	"Invocation\x12\x12\n" +
 	"\x04tool\x18\x01 \x01(\tR\x04tool\x12\x12\n" +
@@ -3110,7 +3121,8 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	" \x01(\tR\baffinity\x12\x1e\n" +
 	"\n" +
 	"concurrent\x18\v \x01(\bR\n" +
-	"concurrent\x1a;\n" +
+	"concurrent\x12\"\n" +
+	"\favailability\x18\f \x01(\tR\favailability\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Invocation(_message.Message):
-    __slots__ = ("tool", "pool", "session", "must_exist", "idempotent", "content_type", "metadata", "caller", "priority", "affinity", "concurrent")
+    __slots__ = ("tool", "pool", "session", "must_exist", "idempotent", "content_type", "metadata", "caller", "priority", "affinity", "concurrent", "availability")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class Invocation(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     AFFINITY_FIELD_NUMBER: _ClassVar[int]
     CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     tool: str
     pool: str
     session: str
@@ -43,7 +44,8 @@ class Invocation(_message.Message):
     priority: int
     affinity: str
     concurrent: bool
-    def __init__(self, tool: _Optional[str] = ..., pool: _Optional[str] = ..., session: _Optional[str] = ..., must_exist: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., content_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., caller: _Optional[str] = ..., priority: _Optional[int] = ..., affinity: _Optional[str] = ..., concurrent: _Optional[bool] = ...) -> None: ...
+    availability: str
+    def __init__(self, tool: _Optional[str] = ..., pool: _Optional[str] = ..., session: _Optional[str] = ..., must_exist: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., content_type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., caller: _Optional[str] = ..., priority: _Optional[int] = ..., affinity: _Optional[str] = ..., concurrent: _Optional[bool] = ..., availability: _Optional[str] = ...) -> None: ...
 
 class HostCallRequest(_message.Message):
     __slots__ = ("invocation", "payload")
