@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
 // raftLog is a logger for Raft, which calls news what nobody acts upon: its
@@ -44,9 +45,12 @@ func ofOthers(msg string, args []any) bool {
 	if slices.Contains(conversations, msg) {
 		return true
 	}
-	for i := 0; i < len(args); i += 2 {
-		if key, _ := args[i].(string); key == "peer" || key == "target" {
+	for i, arg := range args {
+		switch key, _ := arg.(string); {
+		case i%2 == 0 && (key == "peer" || key == "target"):
 			return true
+		case i%2 == 1 && msg == "failed to get log" && arg == error(raft.ErrLogNotFound):
+			return true // it's in a snapshot, which the other one gets now
 		}
 	}
 	return false

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
 func TestOnlyWhatThisNodeCantDoIsAnErrorOfRafts(t *testing.T) {
@@ -21,6 +22,8 @@ func TestOnlyWhatThisNodeCantDoIsAnErrorOfRafts(t *testing.T) {
 		{"failed to make requestVote RPC", []any{"target", "{Voter n2}", "error", broken, "term", 3}, "[WARN]"},
 		{"failed to install snapshot", []any{"peer", "n2", "id", "2-1-3", "error", broken}, "[WARN]"},
 		{"failed to decode incoming command", []any{"error", broken}, "[WARN]"},
+		{"failed to get log", []any{"index", 1, "error", raft.ErrLogNotFound}, "[WARN]"},
+		{"failed to get log", []any{"index", 1, "error", broken}, "[ERROR]"},
 		{"failed to install snapshot", []any{"error", broken}, "[ERROR]"},
 		{"failed to append to logs", []any{"error", broken}, "[ERROR]"},
 		{"failed to persist vote", []any{"error", broken}, "[ERROR]"},

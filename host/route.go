@@ -139,11 +139,25 @@ func movedOn(err error) bool {
 const (
 	lookFirst = 10 * time.Millisecond // before a call looks again for the node that it belongs to
 	lookMost  = 100 * time.Millisecond
+
+	// tellBefore is how long before its deadline a call that has looked in vain for long is
+	// told so: a caller who has the same deadline wouldn't hear why after it.
+	tellBefore = 200 * time.Millisecond
+	looksLong  = 12 // about a second
 )
+
+// late reports whether it's time to say that the call was in vain.
+func (c *Call) late(ctx context.Context) bool {
+	end, bounded := ctx.Deadline()
+	return bounded && c.tries.looks >= looksLong && time.Until(end) < tellBefore
+}
 
 // pause waits a little, or until something has changed, and reports whether it makes
 // sense to look again.
 func (r *routes) pause(ctx context.Context, c *Call) bool {
+	if c.late(ctx) {
+		return false
+	}
 	d := min(lookFirst<<min(c.tries.looks, 8), lookMost)
 	c.tries.looks++
 	c.tries.offers = 0
@@ -180,14 +194,19 @@ func (r *routes) wake() {
 
 // inVain is the error of a call whose time was over before any node took it.
 func (r *routes) inVain(ctx context.Context, c *Call, node string, last error) error {
-	if ctx.Err() == nil {
-		return errDraining()
-	}
 	doing := "while no node took the call"
 	if c.req.Session != "" {
 		doing = "while no node answered for the call's session"
 	}
-	e := ended(ctx, doing)
+	var e *errdefs.Error
+	switch {
+	case ctx.Err() != nil:
+		e = ended(ctx, doing)
+	case c.late(ctx):
+		e = errdefs.New(errdefs.Deadline, "the caller's deadline is about to pass %s", doing)
+	default:
+		return errDraining()
+	}
 	e.Hint = errdefs.Of(last).Error()
 	if node == "" && errdefs.ReasonOf(last) == errdefs.Fenced {
 		e.Reason = errdefs.NoQuorum

@@ -53,6 +53,9 @@ func (a nodeAdmin) Leave(ctx context.Context, force bool, step func(rpc.LeaveSte
 	if h.upgrading.Load() {
 		return errdefs.New(errdefs.Conflict, "another process is about to take this node over: ask that one")
 	}
+	if err := h.mayLeave(ctx); err != nil {
+		return err
+	}
 	if !h.leaving.CompareAndSwap(false, true) {
 		return errdefs.New(errdefs.Conflict, "this node is leaving already")
 	}
