@@ -29,10 +29,12 @@ func TestCertificatesAreForTheNetworkAlone(t *testing.T) {
 
 func TestNodeThatHangsUpMayWantACertificate(t *testing.T) {
 	t.Parallel()
-	e := errdefs.New(errdefs.HostUnreachable, "connection error: EOF")
-	for target, want := range map[string]bool{"10.0.0.1:7070": true, "/run/api.sock": false} {
-		if hint := errdefs.Of(unreachable(e, target)).Hint; strings.Contains(hint, "tls_dir") != want {
-			t.Errorf("%s: %q", target, hint)
+	for _, why := range []string{"EOF", "connection reset by peer"} {
+		e := errdefs.New(errdefs.HostUnreachable, "connection error: %s", why)
+		for target, want := range map[string]bool{"10.0.0.1:7070": true, "/run/api.sock": false} {
+			if hint := errdefs.Of(unreachable(e, target)).Hint; strings.Contains(hint, "tls_dir") != want {
+				t.Errorf("%s, %s: %q", target, why, hint)
+			}
 		}
 	}
 }
