@@ -16,6 +16,10 @@ import (
 // start may have had a lease until now.
 const existsWait = 3 * (leaseTTL + leaseGrace)
 
+// silentWait is how long a start may go on before whoever reads the log is told what it
+// waits for: it can be for an operator.
+const silentWait = 10 * time.Second
+
 // catchUp makes this node a member, or registers its new start, and waits until it
 // has applied what the registry had by then.
 func (m *mesh) catchUp(ctx context.Context) error {
@@ -63,6 +67,10 @@ func (n *Node) checkAlone() error {
 // register insists until some leader has taken this start for a member's.
 func (m *mesh) register(ctx context.Context) (incarnation uint64, err error) {
 	var since time.Time // that another has this id, without anything else between
+	silent := time.AfterFunc(m.n.timing.of(silentWait), func() {
+		m.n.log.Error("this node isn't registered yet, and goes on trying: too few of the members that it knows answer; `snakepit cluster status` on another says more")
+	})
+	defer silent.Stop()
 	for {
 		_, changed := m.sign.leader()
 		incarnation, err := m.attempt(ctx)

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
 // raftLog is a logger for Raft, which calls news what nobody acts upon: its
@@ -37,16 +39,17 @@ func (l raftLog) With(args ...any) hclog.Logger { return raftLog{l.Logger.With(a
 // ofOthers reports whether a message of Raft's is about a conversation with another
 // node: it names that node, or is one of those about a connection that one opened.
 func ofOthers(msg string, args []any) bool {
-	conversations := []string{
-		"failed to accept connection", "failed to decode incoming command", "failed to flush response",
-		"failed to copy snapshot", "failed to receive whole snapshot",
-	}
-	if slices.Contains(conversations, msg) {
+	about := func(what string) bool { return strings.HasSuffix(msg, " "+what) }
+	conversations := []string{"accept connection", "decode incoming command", "flush response", "copy snapshot", "receive whole snapshot"}
+	if slices.ContainsFunc(conversations, about) {
 		return true
 	}
-	for i := 0; i < len(args); i += 2 {
-		if key, _ := args[i].(string); key == "peer" || key == "target" {
+	for i, arg := range args {
+		switch key, _ := arg.(string); {
+		case i%2 == 0 && (key == "peer" || key == "target"):
 			return true
+		case i%2 == 1 && about("get log") && arg == error(raft.ErrLogNotFound):
+			return true // it's in a snapshot, which the other one gets now
 		}
 	}
 	return false

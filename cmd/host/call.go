@@ -169,7 +169,7 @@ func (p *program) connectLive(ctx context.Context, f callFlags) (engine, string,
 	if err != nil {
 		return nil, "", err
 	}
-	e, err := p.dial(ctx, target)
+	e, err := p.reach(ctx, target)
 	return e, target, unreachable(err, target)
 }
 

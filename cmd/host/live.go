@@ -93,6 +93,9 @@ func unreachable(err error, target string) error {
 	}
 	gone := noHost("no host answers at %s: %s", target, lastPart(e.Message))
 	gone.MayHaveRun = e.MayHaveRun
+	if why := lastPart(e.Message); (why == "EOF" || why == "connection reset by peer") && !ofSocket(target) {
+		gone.Hint = "a node under TLS hangs up on who shows no certificate: --set tls_dir=DIR, or SNAKEPIT_TLS_DIR, names a folder of `snakepit cluster init-tls --client`"
+	}
 	return gone
 }
 

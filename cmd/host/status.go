@@ -56,7 +56,7 @@ func (p *program) withHost(ctx context.Context, f func(ctx context.Context, e en
 	if err != nil {
 		return err
 	}
-	e, err := p.dial(ctx, target)
+	e, err := p.reach(ctx, target)
 	if err != nil {
 		return unreachable(err, target)
 	}

@@ -29,7 +29,7 @@ func TestWhatIsNoAddressIsRefused(t *testing.T) {
 
 func TestClusterKnobsMeanNothingWithoutAPort(t *testing.T) {
 	t.Parallel()
-	for _, pair := range []string{"join=a", "join_token=t", "tls_dir=d", "cluster_advertise=a"} {
+	for _, pair := range []string{"join=a", "join_token=t", "cluster_advertise=a"} {
 		if _, err := set(pair); errdefs.ReasonOf(err) != errdefs.InvalidConfig {
 			t.Errorf("%s alone: %v, want invalid_config", pair, err)
 		}

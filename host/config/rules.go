@@ -167,7 +167,7 @@ func (r *rules) judgeHost(d *draft) {
 func (r *rules) judgeCluster(d *draft) {
 	s := &d.values
 	if s.ClusterListen == "" {
-		for _, knob := range []string{"cluster_advertise", "join", "join_token", "tls_dir"} {
+		for _, knob := range []string{"cluster_advertise", "join", "join_token"} {
 			if d.isSet(knob) && !r.empty(d, knob) {
 				r.reader.fault(d.origins[knob], knob, "it means nothing without cluster_listen")
 			}

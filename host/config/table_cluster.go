@@ -27,7 +27,7 @@ func clusterKnobs() []Knob {
 		},
 		{
 			Name: "tls_dir", Kind: Text, Scope: OfHost, Layer: layer, Effect: ByRestart,
-			Text: "The folder with this node's certificate and key, and with the certificate of the cluster's authority; empty: plain text, which only loopback addresses allow.",
+			Text: "The folder with this node's certificate and key, or a client's, and with the certificate of the cluster's authority; empty: plain text, which only loopback addresses allow.",
 			slot: in(func(s *Settings) *string { return &s.TLSDir }),
 		},
 		{

@@ -316,7 +316,8 @@ func (h *Host) ClusterAddress() string {
 // Leave ends this host's membership in its cluster for good, and the host with it: its
 // sessions go to other nodes, its running calls end, and another one leads. ctx bounds
 // the leaving; what is left then ends as by Shutdown. Errors: conflict for the last
-// member, and for a host by itself; those of a write: then it's still a member.
+// member, and for a host by itself; no_quorum while no majority answers: then nothing has
+// changed; those of a write: then it's still a member.
 func (h *Host) Leave(ctx context.Context) error {
 	if h.node == nil {
 		return errdefs.New(errdefs.Conflict, "this host is no node of a cluster")
@@ -324,8 +325,25 @@ func (h *Host) Leave(ctx context.Context) error {
 	if len(h.registry.Addresses()) < 2 {
 		return errdefs.New(errdefs.Conflict, "the last member of a cluster can't leave it")
 	}
+	if err := h.mayLeave(ctx); err != nil {
+		return err
+	}
 	h.leaving.Store(true)
 	return h.Shutdown(ctx)
+}
+
+// mayLeave refuses to begin what couldn't be ended: without a majority nobody can be
+// told that this node leaves, and it would stop for nothing.
+func (h *Host) mayLeave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	err := h.registry.Consistent(ctx)
+	if err == nil {
+		return nil
+	}
+	e := errdefs.Wrap(errdefs.NoQuorum, err, "no majority hears that this node leaves; it's a member, and goes on")
+	e.Hint = "`snakepit cluster status` says which nodes don't answer, and what to do"
+	return e
 }
 
 // resign ends the membership, where that's wanted, once nothing of the engine runs.

@@ -45,6 +45,10 @@ class Tools(Adapter):
         return {"pid": os.getpid(), "last": ctx.session.state.get("last"), "words": self.memory.get(ctx.session.id, [])}
 
     @tool
+    def plain(self) -> int:
+        return 1
+
+    @tool
     def ask(self, ctx: Context, x: int) -> int:
         return ctx.host.double(x=x)
 `
@@ -193,6 +197,26 @@ func TestNodeLeavesForGoodAndTheLastOneCannot(t *testing.T) {
 	}
 	if err := first.Call(t.Context(), "last", nil, &got, snakepit.Session("s")); err != nil {
 		t.Errorf("it went all the same: %v", err)
+	}
+}
+
+func TestNodeDoesNotBeginToLeaveWithoutAMajority(t *testing.T) {
+	t.Parallel()
+	source := write(t, clustered)
+	first := startNode(t, source)
+	second := startNode(t, source, first)
+	if err := first.Close(); err != nil { // which alone votes
+		t.Fatal(err)
+	}
+	err := second.Leave(t.Context())
+	if errdefs.ReasonOf(err) != errdefs.NoQuorum {
+		t.Errorf("it leaves: %v", err)
+	}
+	if second.Left() {
+		t.Error("it says that it left")
+	}
+	if err := second.Call(t.Context(), "plain", nil, nil); err != nil {
+		t.Errorf("a call without a session: %v", err)
 	}
 }
 

@@ -56,8 +56,8 @@ func (a nodeAdmin) Leave(ctx context.Context, force bool, step func(rpc.LeaveSte
 	if h.upgrading.Load() {
 		return errdefs.New(errdefs.Conflict, "another process is about to take this node over: ask that one")
 	}
-	if err := h.registry.Consistent(ctx); err != nil {
-		return err // without a majority nobody would hear of it, and the host be gone all the same
+	if err := h.mayLeave(ctx); err != nil {
+		return err
 	}
 	if !h.leaving.CompareAndSwap(false, true) {
 		return errdefs.New(errdefs.Conflict, "this node is leaving already")

@@ -20,6 +20,8 @@ const (
 	goLine       = "go\n"
 	// prepareTimeout is how long a new process may take to its word.
 	prepareTimeout = 30 * time.Second
+	// askWait is how long who leads is asked for before a node begins to leave.
+	askWait = 3 * time.Second
 	// resignWait bounds what it takes to end a membership.
 	resignWait = 30 * time.Second
 	// heirGrace is the least time that workers wait for the new process.
