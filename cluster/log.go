@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -48,9 +49,14 @@ func ofOthers(msg string, args []any) bool {
 		switch key, _ := arg.(string); {
 		case i%2 == 0 && (key == "peer" || key == "target"):
 			return true
-		case i%2 == 1 && about("get log") && arg == error(raft.ErrLogNotFound):
+		case i%2 == 1 && about("get log") && isMissing(arg):
 			return true // it's in a snapshot, which the other one gets now
 		}
 	}
 	return false
+}
+
+func isMissing(arg any) bool {
+	err, ok := arg.(error)
+	return ok && errors.Is(err, raft.ErrLogNotFound)
 }
