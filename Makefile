@@ -102,9 +102,10 @@ integration: need-go need-cc setup dev ## Black-box tests: real Python workers, 
 	go test -race -count=1 -tags integration -timeout 20m ./integration/...
 
 .PHONY: chaos
-chaos: need-go setup ## Kill at random: FAULTS faults from SEED, 50 restarts in a row, 1,000 clusters
+chaos: need-go setup ## Kill at random: FAULTS faults from SEED, 50 restarts in a row, 1,000 clusters, three hosts under every fault
 	SNAKEPIT_TEST_RESTARTS=50 go test -v -count=1 -tags integration -timeout 15m -run '^TestAHostKilledInARow' ./integration
 	SNAKEPIT_TEST_SEEDS=1000 go test -count=1 -timeout 60m -run '^TestClusterKeepsItsPromisesUnderFaults$$' ./cluster
+	SNAKEPIT_TEST_SESSIONS=9999 go test -v -count=1 -tags integration -timeout 30m ./integration/failover
 	go test -v -count=1 -tags integration -timeout 0 ./integration/chaos -seed $(SEED) -faults $(FAULTS) -for 0
 
 .PHONY: need-cc
