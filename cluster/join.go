@@ -67,10 +67,7 @@ func (n *Node) checkAlone() error {
 // register insists until some leader has taken this start for a member's.
 func (m *mesh) register(ctx context.Context) (incarnation uint64, err error) {
 	var since time.Time // that another has this id, without anything else between
-	silent := time.AfterFunc(m.n.timing.of(silentWait), func() {
-		m.n.log.Error("this node isn't registered yet, and goes on trying: too few of the members that it knows answer; `snakepit cluster status` on another says more")
-	})
-	defer silent.Stop()
+	began, told := m.clock.Now(), false
 	for {
 		_, changed := m.sign.leader()
 		incarnation, err := m.attempt(ctx)
@@ -86,6 +83,10 @@ func (m *mesh) register(ctx context.Context) (incarnation uint64, err error) {
 			return 0, err
 		}
 		m.n.log.Debug("not registered yet", "error", err)
+		if !told && m.clock.Now()-began > m.n.timing.of(silentWait) {
+			told = true
+			m.n.log.Error("this node isn't registered yet, and goes on trying: too few of the members that it knows answer; `snakepit cluster status` on another says more", "error", err)
+		}
 		select {
 		case <-m.n.ending:
 			return 0, m.n.ended()
