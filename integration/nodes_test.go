@@ -47,6 +47,9 @@ func (p *place) memberAt(t *testing.T, name, address string, join ...*member) *m
 	if len(join) > 0 {
 		args = append(args, "--join", addresses(join...))
 	}
+	if _, err := os.Stat(filepath.Join(p.dir, name)); err != nil && len(join) > 0 { // it's new
+		args = append(args, "--join-token", strings.TrimSpace(p.must(t, "cluster", "token", "--host", join[0].Address)))
+	}
 	m := &member{server: p.serve(t, p.adapter(t, "node.py")+":Notes", args...), place: p}
 	if err := json.Unmarshal([]byte(m.ready), m); err != nil || m.ID == "" || m.Address == "" {
 		t.Fatalf("ready line %s: %v", m.ready, err)

@@ -39,14 +39,15 @@ class Ledger(Adapter):
 
     @tool
     def add(self, ctx: Context, n: int, seconds: float = 0.0) -> dict[str, object]:
-        """Makes n the session's last number, and tells which one was before."""
+        """Makes n the session's highest number, and tells which one was before."""
         session = ctx.session
         assert session is not None
         note("begin", ctx, n)
         before = session.state.get("last", 0)
         if seconds:
             time.sleep(seconds)
-        session.state["last"] = n
+        # A call that its caller gave up for lost may still come, until its deadline.
+        session.state["last"] = max(before, n)
         asked = self.memory.get(session.id, 0) + 1
         self.memory[session.id] = asked
         note("end", ctx, n)
