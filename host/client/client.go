@@ -150,6 +150,11 @@ func (c *Client) Reload(ctx context.Context, pool string, progress func(*snakepi
 	if err != nil {
 		return err
 	}
+	return follow(stream, progress)
+}
+
+// follow tells progress (nil: nobody) of each step of a stream, until it ends.
+func follow[T any](stream grpc.ServerStreamingClient[T], progress func(*T)) error {
 	for {
 		step, err := stream.Recv()
 		switch {

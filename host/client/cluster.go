@@ -32,17 +32,7 @@ func (c *Client) LeaveCluster(ctx context.Context, force bool, progress func(*sn
 	if err != nil {
 		return err
 	}
-	for {
-		step, err := stream.Recv()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case progress != nil:
-			progress(step)
-		}
-	}
+	return follow(stream, progress)
 }
 
 // RemoveNode ends another node's membership, for good, and blocks until that one surely
