@@ -38,3 +38,12 @@ func gather[M part](first M, next func() (M, error)) ([]byte, error) {
 	}
 	return payload, nil
 }
+
+// message takes the next message with its whole payload.
+func message[M part](next func() (M, error)) (first M, payload []byte, err error) {
+	if first, err = next(); err != nil {
+		return first, nil, err
+	}
+	payload, err = gather(first, next)
+	return first, payload, err
+}

@@ -76,11 +76,7 @@ func (p *peers) ServeTool(ctx context.Context, node string, inv host.Invocation)
 	if err != nil && !errors.Is(err, io.EOF) { // EOF: it was refused, and Recv tells why
 		return nil, peerError(ctx, node, err, sent)
 	}
-	answer, err := s.Recv()
-	var result []byte
-	if err == nil {
-		result, err = gather(answer, s.Recv)
-	}
+	_, result, err := message(s.Recv)
 	if err != nil {
 		return nil, peerError(ctx, node, err, sent)
 	}

@@ -157,11 +157,7 @@ func (s *PeerServer) ServeTool(ss grpc.BidiStreamingServer[snakepitv1.PeerServeT
 	if err != nil {
 		return err
 	}
-	first, err := ss.Recv()
-	if err != nil {
-		return err
-	}
-	payload, err := gather(first, ss.Recv)
+	first, payload, err := message(ss.Recv)
 	if err != nil {
 		return err
 	}
@@ -195,11 +191,7 @@ func (s *PeerServer) HandOver(ss grpc.ClientStreamingServer[snakepitv1.PeerHandO
 	if err != nil {
 		return err
 	}
-	first, err := ss.Recv()
-	if err != nil {
-		return err
-	}
-	payload, err := gather(first, ss.Recv)
+	first, payload, err := message(ss.Recv)
 	if err != nil {
 		return err
 	}
