@@ -84,7 +84,7 @@ func TestFailoverTakesAsLongAsItSays(t *testing.T) {
 		who   string
 		led   bool
 		bound time.Duration
-	}{{"a follower", false, 1600 * time.Millisecond}, {"the leader", true, 2500 * time.Millisecond}} {
+	}{{"a follower", false, 1600 * time.Millisecond}, {"the leader", true, 3500 * time.Millisecond}} {
 		var all []time.Duration
 		for i := range failoverTrials(t) {
 			inBubble(t, 3, func(r *rig) { all = append(all, r.failover(tt.led, time.Duration(i)*17*time.Millisecond)) })
@@ -112,7 +112,7 @@ func (r *rig) failover(led bool, after time.Duration) time.Duration {
 	began := time.Now()
 	r.kill(victim)
 	var heir *rigNode
-	r.eventually(10*time.Second, "another owns it", func() bool {
+	r.eventually(30*time.Second, "another owns it", func() bool {
 		for _, name := range r.others(victim) {
 			if heir = r.nodes[name]; heir.ownedBy() == 1 {
 				return true

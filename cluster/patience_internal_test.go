@@ -49,8 +49,8 @@ func (s *stalling) StoreLog(l *raft.Log) error         { s.wait(); return s.logs
 func (s *stalling) Set(k, v []byte) error              { s.wait(); return s.logs.Set(k, v) }
 func (s *stalling) SetUint64(k []byte, v uint64) error { s.wait(); return s.logs.SetUint64(k, v) }
 
-// onStallableDisks runs three nodes, each on a disk of its own that may hang.
-func onStallableDisks(t *testing.T, test func(r *rig, disks map[string]*stalling)) {
+// inStallableBubble runs three nodes in a bubble, each on a disk of its own that may hang.
+func inStallableBubble(t *testing.T, test func(r *rig, disks map[string]*stalling)) {
 	t.Helper()
 	disks := map[string]*stalling{}
 	inPreparedBubble(t, 3, func(r *rig) {
@@ -64,7 +64,7 @@ func onStallableDisks(t *testing.T, test func(r *rig, disks map[string]*stalling
 // answers heartbeats off the disk's path, so that such a leader would stay one for ever.
 func TestLeaderWhoseDiskHangsGivesWayAndComesBack(t *testing.T) {
 	t.Parallel()
-	onStallableDisks(t, func(r *rig, disks map[string]*stalling) {
+	inStallableBubble(t, func(r *rig, disks map[string]*stalling) {
 		r.voters(3)
 		hung := r.leader()
 		node, writer := r.nodes[hung], r.nodes[r.others(hung)[0]]
@@ -102,7 +102,7 @@ func TestLeaderWhoseDiskHangsGivesWayAndComesBack(t *testing.T) {
 
 func TestFollowerWhoseDiskHangsHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	onStallableDisks(t, func(r *rig, disks map[string]*stalling) {
+	inStallableBubble(t, func(r *rig, disks map[string]*stalling) {
 		r.voters(3)
 		leader := r.leader()
 		hung := r.others(leader)[0]
