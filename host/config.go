@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -18,10 +19,15 @@ import (
 // Config says what a host runs. Only Launcher and each pool's Command must be
 // set, and with no pools not even those: zero means the stated default.
 type Config struct {
-	Node            string // the host's name in errors and lists; empty: "local"
-	Pools           []PoolConfig
-	Registry        Registry      // nil: in memory, gone with the host
-	Peers           Peers         // the other nodes, where Registry is an OwnerRegistry; nil: there are none
+	Node     string // the host's name in errors and lists; empty: "local"
+	Pools    []PoolConfig
+	Registry Registry // nil: in memory, gone with the host
+	Peers    Peers    // the other nodes, where Registry is an OwnerRegistry; nil: there are none
+	// Adopt takes over the workers of an owner that is dead and was on this machine,
+	// those alone whose sessions are all this node's by now. They're survivors of the
+	// launcher then, like those of an earlier host. It blocks, for as long as it takes to find
+	// out that there are none as well. nil: there's nobody to adopt from.
+	Adopt           func(ctx context.Context, from Owner) []Survivor
 	Machine         MachineID     // where the host runs, for its records of processes
 	Launcher        Launcher      // starts the workers of every pool
 	Logger          hclog.Logger  // nil: silent

@@ -44,4 +44,12 @@ type OwnerChange struct {
 	Session Session // as it is now; only its id when it's gone
 	Owner   Owner   // who owns it now; the zero value when it's gone
 	Mine    bool    // it's this node, under the incarnation of this start
+	Left    Left    // where it lived before it was moved here, and hasn't been bound since
+}
+
+// Left is where a session lived that was moved: what its home holds in memory may be
+// there still. The zero value: it had no home, or nobody remembers.
+type Left struct {
+	Owner Owner    // whose it was
+	Home  WorkerID // its home there
 }
