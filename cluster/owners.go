@@ -66,13 +66,13 @@ func (m *mesh) tellOwners(ctx context.Context) {
 }
 
 func (m *mesh) ownerChange(id host.SessionID) OwnerChange {
-	row, missing := m.n.machine.session(id)
+	row, left, missing := m.n.machine.moved(id)
 	if missing != nil {
 		return OwnerChange{Session: host.Session{ID: id}}
 	}
 	self := m.n.machine.member(m.n.ID())
 	mine := self != nil && self.Nonce == m.nonce && row.Owner == (Owner{Node: self.ID, Incarnation: self.Incarnation})
-	return OwnerChange{Session: m.n.copied(row), Owner: row.Owner, Mine: mine}
+	return OwnerChange{Session: m.n.copied(row), Owner: row.Owner, Mine: mine, Left: left}
 }
 
 func (m *machine) ids() map[host.SessionID]struct{} {
