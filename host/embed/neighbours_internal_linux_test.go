@@ -232,10 +232,12 @@ func TestManyNeighboursMayCleanAtOnce(t *testing.T) {
 func TestNeighbourTouchesNothingOfWhomIsNotVerifiablyDead(t *testing.T) {
 	t.Parallel()
 	for name, alive := range map[string]func(t *testing.T, s *street){
-		"its process lives":               func(t *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Process = sleeper(t, "") }) },
-		"its process isn't known":         func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Process = host.Process{} }) },
-		"it's another machine":            func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Machine.Machine = "there" }) },
-		"it's another PID namespace":      func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Machine.PIDNamespace = "pid:[1]" }) },
+		"its process lives":       func(t *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Process = sleeper(t, "") }) },
+		"its process isn't known": func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Process = host.Process{} }) },
+		"it's another machine":    func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Machine.Machine = "there" }) },
+		"it's another PID namespace": func(_ *testing.T, s *street) {
+			s.change(func(m *cluster.Member) { m.Machine.PIDNamespace = "pid:[1]" })
+		},
 		"it was another boot":             func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Machine.Boot = "before" }) },
 		"it's up":                         func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Status = cluster.StatusUp }) },
 		"it's about to be back":           func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Status = cluster.StatusPausing }) },

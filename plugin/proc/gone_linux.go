@@ -30,6 +30,6 @@ func Gone(id ID) bool {
 
 func ended(pidfd int) bool {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}} //nolint:gosec // a descriptor is small
-	n, _ := unix.Poll(fds, 0)                                    // an error: unknown
+	n, _ := unix.Poll(fds, 0)                                     // an error: unknown
 	return n > 0
 }
