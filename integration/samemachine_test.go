@@ -1,0 +1,76 @@
+//go:build integration && linux
+
+package integration_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nodeNamed finds what the cluster says of a node, as a node in a folder sees it.
+func (p *place) nodeNamed(t *testing.T, on string, m *member) (status string, unverified int) {
+	t.Helper()
+	for _, n := range p.clusterOn(t, on).Nodes {
+		if n.ID == m.ID {
+			return n.Status, n.Unverified
+		}
+	}
+	return "", 0
+}
+
+// escaped is a process that left the session of a node's worker.
+func (p *place) escaped(t *testing.T, m *member) process {
+	t.Helper()
+	return escapee(t, p.must(t, "call", "--host", m.Address, "escape"))
+}
+
+// killWhole kills a host at once with all that would clean up after it.
+func (m *member) killWhole(t *testing.T) {
+	t.Helper()
+	killAtOnce(t, trio(t, m.cmd.Process.Pid))
+	m.stop(t, syscall.SIGKILL) // reaps it
+}
+
+// TestNodesCleanUpAfterTheDeadOnTheirMachineAndNoOther kills two nodes with their guards
+// and shims: one that has neighbours, and one that is said to be on a machine of its own.
+func TestNodesCleanUpAfterTheDeadOnTheirMachineAndNoOther(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	// Without cgroups, or another test's guard would find what is left.
+	at := seat{address: "127.0.0.1:0", machine: "here", adapter: p.adapter(t, "escape.py"), more: []string{"--set", "cgroups=off"}}
+	there := at
+	there.machine = "there"
+	first := p.memberOn(t, "n1", at)
+	second := p.memberOn(t, "n2", at, first)
+	far := p.memberOn(t, "far", there, first)
+	eventuallyWithin(t, 30*time.Second, "three vote", func() bool { return p.clusterOn(t, "n1").voters() == 3 })
+	near := p.memberOn(t, "near", at, first)
+	left, kept := p.escaped(t, near), p.escaped(t, far)
+	lives, stranger := p.escaped(t, second), p.stranger(t)
+
+	far.killWhole(t)
+	eventuallyWithin(t, 30*time.Second, "the far one is down, and its process is listed", func() bool {
+		status, unverified := p.nodeNamed(t, "n1", far)
+		return status == "down" && unverified == 1
+	})
+	near.killWhole(t)
+	began := time.Now()
+	eventuallyWithin(t, 30*time.Second, "what the near one left is gone", func() bool { return !left.alive() })
+	t.Logf("a neighbour ended what was left %s after the death", time.Since(began))
+	for _, on := range []string{"n1", "n2"} {
+		eventuallyWithin(t, 30*time.Second, "no process of the near one is unverified", func() bool {
+			status, unverified := p.nodeNamed(t, on, near)
+			return status == "down" && unverified == 0
+		})
+	}
+	if !kept.alive() || !lives.alive() || !stranger.alive() {
+		t.Errorf("alive: %v left on the other machine, %v of a node that lives, %v a stranger", kept.alive(), lives.alive(), stranger.alive())
+	}
+	if _, unverified := p.nodeNamed(t, "n2", far); unverified != 1 {
+		t.Errorf("the far one has %d unverified processes", unverified)
+	}
+	if second.stop(t, syscall.SIGTERM) != 0 || lives.alive() {
+		t.Errorf("the second node's end: %s", second.stderr)
+	}
+}
