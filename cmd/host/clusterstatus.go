@@ -144,8 +144,8 @@ func printCluster(w io.Writer, c members.Cluster) error {
 	if err := printWarnings(w, c.Warnings); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nseen by %s: term %d, log %d/%d/%d (last, committed, applied), rules %d%s%s\n",
-		cell(labelOf(c, c.Self)), c.Term, c.Last, c.Commit, c.Applied, c.Level, generationText(c.Generation), tokensText(c.Tokens))
+	_, err := fmt.Fprintf(w, "\nseen by %s: term %d, log %d/%d/%d (last, committed, applied), rules %d, generation %d%s\n",
+		cell(labelOf(c, c.Self)), c.Term, c.Last, c.Commit, c.Applied, c.Level, c.Generation, tokensText(c.Tokens))
 	return err
 }
 
@@ -156,13 +156,6 @@ func printWarnings(w io.Writer, all []members.Warning) error {
 		}
 	}
 	return nil
-}
-
-func generationText(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return ", generation " + strconv.FormatUint(n, 10)
 }
 
 func tokensText(n int) string {

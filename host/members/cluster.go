@@ -12,8 +12,8 @@ type Cluster struct {
 	Commit  uint64 // up to which a majority is known to have it
 	Applied uint64 // of the last entry of commands that the node has applied
 	Level   uint32 // version of the registry's rules that all nodes have agreed upon
-	// Generation is that of epochs, which a restore of an older backup must exceed; zero:
-	// the node doesn't say.
+	// Generation is that of epochs, raised whenever a log is lost: what a restore of an older backup
+	// must exceed.
 	Generation uint64
 	Tokens  int    // to join with, that are still good
 	Lease   Lease  // of the node that tells

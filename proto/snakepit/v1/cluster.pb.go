@@ -101,8 +101,8 @@ type ClusterStatusResponse struct {
 	Warnings []*ClusterWarning `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// What to do where it doesn't work, for people; empty where it does.
 	Advice string `protobuf:"bytes,15,opt,name=advice,proto3" json:"advice,omitempty"`
-	// The generation of the cluster's epochs, which a later restore must exceed; zero:
-	// the node's program is too old to say.
+	// The generation of the cluster's epochs: what a later restore of an older backup must
+	// exceed. It's raised whenever a log is lost.
 	Generation    uint64 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
