@@ -15,9 +15,9 @@ type Cluster struct {
 	// Generation is that of epochs, raised whenever a log is lost: what a restore of an older backup
 	// must exceed.
 	Generation uint64
-	Tokens  int    // to join with, that are still good
-	Lease   Lease  // of the node that tells
-	Nodes   []Node // by name
+	Tokens     int    // to join with, that are still good
+	Lease      Lease  // of the node that tells
+	Nodes      []Node // by name
 
 	State    State
 	Summary  string // a sentence
