@@ -236,6 +236,15 @@ func TestProcessesOfADeadNodeAreUnverifiedUntilItsMachineReportsThem(t *testing.
 		wantReason(r, r.nodes["n1"].ReleaseProcess(ctx, "a"), errdefs.Conflict)
 		r.kill("n3")
 		r.eventually(3*time.Second, "both are unverified", func() bool { return unverified("n1") == "ab" })
+		here := func(on string) (all string) {
+			for _, p := range r.nodes[on].Unverified(r.nodes[on].cfg.Machine) {
+				all += string(p.Worker)
+			}
+			return all
+		}
+		if far, near := here("n1"), here("n2"); far != "" || near != "ab" {
+			r.Errorf("%q is unverified on one machine, %q on the other, which is theirs", far, near)
+		}
 		wantReason(r, r.nodes["n1"].ReleaseProcess(ctx, "a"), errdefs.Conflict)
 		wantReason(r, r.nodes["n2"].ReleaseProcess(ctx, "a"), "")
 		if got := unverified("n2"); got != "b" {
