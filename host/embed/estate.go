@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/snakepit-go/snakepit/cluster"
@@ -50,7 +51,12 @@ func (n *neighbours) adopt(ctx context.Context, from host.Owner) []host.Survivor
 		return nil
 	}
 	n.awaitMoves(ctx, from)
-	all, err := n.launcher.Adopt(ctx, left, n.wholly(from))
+	ours := n.wholly(from)
+	if len(ours) == 0 {
+		log.Info("no worker of a lost node is taken over", "why", "none has sessions that are all this node's")
+		return nil
+	}
+	all, err := n.launcher.Adopt(ctx, left, func(w host.WorkerID) bool { return ours[w] })
 	if err != nil {
 		log.Warn("the workers of a dead node can't be taken over", "error", err)
 		return nil
@@ -142,19 +148,20 @@ func (n *neighbours) ownsSome(from host.Owner) bool {
 	return false
 }
 
-// wholly tells the workers of a lost owner that have sessions, all of which are this
-// node's by now.
-func (n *neighbours) wholly(from host.Owner) func(host.WorkerID) bool {
+// wholly are the workers of a lost owner that have sessions, all of which are this node's
+// by now.
+func (n *neighbours) wholly(from host.Owner) map[host.WorkerID]bool {
 	self, _ := n.registry.Self()
-	if self.Node == "" {
-		return func(host.WorkerID) bool { return false }
-	}
-	ours := map[host.WorkerID]bool{}
+	all, lost := map[host.WorkerID]bool{}, map[host.WorkerID]bool{"": true} // that is no worker
 	for _, s := range n.registry.Moved(from) {
-		before, known := ours[s.Home]
-		ours[s.Home] = s.Owner == self && (before || !known)
+		if s.Owner == self && self.Node != "" {
+			all[s.Home] = true
+			continue
+		}
+		lost[s.Home] = true
 	}
-	return func(w host.WorkerID) bool { return w != "" && ours[w] }
+	maps.DeleteFunc(all, func(w host.WorkerID, _ bool) bool { return lost[w] })
+	return all
 }
 
 func identityOf(p host.Process) proc.ID { return proc.ID{PID: p.PID, Start: p.StartTime} }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package embed
 
 import (
@@ -232,7 +234,10 @@ func TestManyNeighboursMayCleanAtOnce(t *testing.T) {
 func TestNeighbourTouchesNothingOfWhomIsNotVerifiablyDead(t *testing.T) {
 	t.Parallel()
 	for name, alive := range map[string]func(t *testing.T, s *street){
-		"its process lives":       func(t *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Process = sleeper(t, "") }) },
+		"its process lives": func(t *testing.T, s *street) {
+			t.Helper()
+			s.change(func(m *cluster.Member) { m.Process = sleeper(t, "") })
+		},
 		"its process isn't known": func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Process = host.Process{} }) },
 		"it's another machine":    func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Machine.Machine = "there" }) },
 		"it's another PID namespace": func(_ *testing.T, s *street) {
@@ -242,8 +247,8 @@ func TestNeighbourTouchesNothingOfWhomIsNotVerifiablyDead(t *testing.T) {
 		"it's up":                         func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Status = cluster.StatusUp }) },
 		"it's about to be back":           func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Status = cluster.StatusPausing }) },
 		"it's this very node":             func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.ID = "me" }) },
-		"its next start is on its way":    func(t *testing.T, s *street) { held(t, filepath.Join(s.run, lockFile)) },
-		"its shim waits for another host": func(t *testing.T, s *street) { held(t, filepath.Join(s.run, shim.LockFile)) },
+		"its next start is on its way":    func(t *testing.T, s *street) { t.Helper(); held(t, filepath.Join(s.run, lockFile)) },
+		"its shim waits for another host": func(t *testing.T, s *street) { t.Helper(); held(t, filepath.Join(s.run, shim.LockFile)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -335,8 +340,8 @@ func TestEstateIsThatOfTheDeadOwnerAlone(t *testing.T) {
 		"another machine":          {func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Machine.Machine = "there" }) }, deadOwner(), errElsewhere.Error()},
 		"it's up":                  {func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Status = cluster.StatusUp }) }, deadOwner(), "it is up"},
 		"its process isn't known":  {func(_ *testing.T, s *street) { s.change(func(m *cluster.Member) { m.Process.PID = 0 }) }, deadOwner(), "its process 0 lives"},
-		"its next start has it":    {func(t *testing.T, s *street) { held(t, filepath.Join(s.run, lockFile)) }, deadOwner(), "nobody keeps its workers any more"},
-		"a folder of another host": {func(t *testing.T, s *street) { s.registry.unverified[0].Owner.Incarnation = 3 }, deadOwner(), "nobody keeps its workers any more"},
+		"its next start has it":    {func(t *testing.T, s *street) { t.Helper(); held(t, filepath.Join(s.run, lockFile)) }, deadOwner(), "nobody keeps its workers any more"},
+		"a folder of another host": {func(t *testing.T, s *street) { t.Helper(); s.registry.unverified[0].Owner.Incarnation = 3 }, deadOwner(), "nobody keeps its workers any more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -402,9 +407,18 @@ func TestOnlyWorkersAllOfWhoseSessionsAreOursAreTakenOver(t *testing.T) {
 	if got := s.adopt(t.Context(), deadOwner()); len(got) != 1 {
 		t.Errorf("with one that stays where it was: %+v", got)
 	}
+	a.from = inheritable{}
+	for i := range s.registry.moved {
+		s.registry.moved[i].Owner = theirs
+	}
+	if got := s.adopt(t.Context(), deadOwner()); got != nil || a.from.Dir != "" {
+		t.Errorf("of a node whose sessions are all another's: %+v", got)
+	}
+	s.registry.moved[0].Owner = ours
 	if a.err = errors.New("another host was first"); s.adopt(t.Context(), deadOwner()) != nil {
 		t.Error("it has survivors of a failed adoption")
 	}
+	a.err = nil
 	s.change(func(m *cluster.Member) { m.Machine.Machine = "there" })
 	if a.from = (inheritable{}); s.adopt(t.Context(), deadOwner()) != nil || a.from.Dir != "" {
 		t.Error("it adopts from another machine")
