@@ -3,9 +3,14 @@
 package integration_test
 
 import (
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // nodeNamed finds what the cluster says of a node, as a node in a folder sees it.
@@ -72,5 +77,72 @@ func TestNodesCleanUpAfterTheDeadOnTheirMachineAndNoOther(t *testing.T) {
 	}
 	if second.stop(t, syscall.SIGTERM) != 0 || lives.alive() {
 		t.Errorf("the second node's end: %s", second.stderr)
+	}
+}
+
+// epochOf is the epoch of a session, as a node in a folder has it.
+func (p *place) epochOf(t *testing.T, on, session string) uint64 {
+	t.Helper()
+	type row struct {
+		ID    string `json:"id"`
+		Epoch uint64 `json:"epoch"`
+	}
+	all := decode[[]row](t, p.must(t, "sessions", "-o", "json", "--data-dir", filepath.Join(p.dir, on)))
+	at := slices.IndexFunc(all, func(r row) bool { return r.ID == session })
+	if at < 0 {
+		t.Fatalf("no session %s in %+v", session, all)
+	}
+	return all[at].Epoch
+}
+
+// TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver kills a host and leaves its
+// guard and shim alone: another node on its machine goes on with its worker, and one
+// elsewhere makes the session anew of its state.
+func TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver(t *testing.T) {
+	t.Parallel()
+	for name, machines := range map[string][]string{
+		"on one machine":     {"here", "here", "here"},
+		"on another machine": {"here", "there", "there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			at := func(i int) seat {
+				return seat{address: "127.0.0.1:0", machine: machines[i], adapter: p.adapter(t, "node.py") + ":Notes"}
+			}
+			first := p.memberOn(t, "n1", at(0))
+			second := p.memberOn(t, "n2", at(1), first)
+			third := p.memberOn(t, "n3", at(2), first)
+			eventuallyWithin(t, 30*time.Second, "three vote", func() bool { return p.clusterOn(t, "n1").voters() == 3 })
+			p.on(t, first.Address, "s", "note", "word=a")
+			p.must(t, "call", "--host", first.Address, "--session", "s", "remember") // it's in memory alone
+			before, epoch := p.on(t, first.Address, "s", "read"), p.epochOf(t, "n1", "s")
+
+			first.stop(t, syscall.SIGKILL)
+			began := time.Now()
+			after := p.on(t, addresses(second, third), "s", "note", "word=b")
+			t.Logf("the session answers %s after the death", time.Since(began))
+			want := noted{PID: before.PID, Memory: []string{"a", "x", "b"}, State: []string{"a", "b"}}
+			if machines[0] != machines[1] {
+				want = noted{PID: after.PID, Memory: []string{"b"}, State: []string{"a", "b"}, Restored: true}
+			}
+			if diff := cmp.Diff(want, after); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if now := p.epochOf(t, "n2", "s"); now <= epoch {
+				t.Errorf("its epoch is %d, and was %d", now, epoch)
+			}
+
+			back := p.memberOn(t, "n1", at(0), second)
+			if got := p.on(t, back.Address, "s", "note", "word=c"); got.PID != after.PID || strings.Join(got.State, "") != "abc" || len(got.Memory) != len(after.Memory)+1 {
+				t.Errorf("once the dead node is back: %+v, after %+v", got, after)
+			}
+			for _, m := range []*member{back, third, second} {
+				if code := m.stop(t, syscall.SIGTERM); code != 0 {
+					t.Errorf("%s stopped with %d: %s", m.ID, code, m.stderr)
+				}
+			}
+			eventuallyWithin(t, 20*time.Second, "nobody is left", func() bool { return len(p.processes(t)) == 0 })
+		})
 	}
 }
