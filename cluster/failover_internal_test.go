@@ -660,8 +660,8 @@ func TestOneNodeOnTheMachineOfALostOneIsItsHeir(t *testing.T) {
 			r.Errorf("%d sessions lived there: %+v", len(moved), moved)
 		}
 		for _, m := range moved {
-			if c := heir.mesh.ownerChange(m.ID); m.Owner != self || c.Left != (host.Left{Owner: from, Home: m.Home}) || m.Home == "" {
-				r.Errorf("%+v, of which the heir is told %+v", m, c)
+			if l := heir.Left(m.ID); m.Owner != self || l != (host.Left{Owner: from, Home: m.Home}) || m.Home == "" {
+				r.Errorf("%+v, which left %+v", m, l)
 			}
 		}
 		first := moved[0]
@@ -669,15 +669,15 @@ func TestOneNodeOnTheMachineOfALostOneIsItsHeir(t *testing.T) {
 		if _, err := heir.BindSession(r.Context(), first.ID, "here", epoch); err != nil {
 			r.Fatal(err)
 		}
-		if c := heir.mesh.ownerChange(first.ID); c.Left != (host.Left{}) || len(heir.Moved(from)) != 19 {
-			r.Errorf("with a home of its own, the heir is told %+v", c)
+		if l := heir.Left(first.ID); l != (host.Left{}) || len(heir.Moved(from)) != 19 {
+			r.Errorf("with a home of its own it has left %+v", l)
 		}
 		_, epoch, _ = heir.Owner(r.Context(), moved[1].ID)
 		if _, err := heir.MoveSession(r.Context(), moved[1].ID, epoch, self); err != nil {
 			r.Fatal(err)
 		}
-		if c := heir.mesh.ownerChange(moved[1].ID); c.Left != (host.Left{}) {
-			r.Errorf("of one that was moved on purpose since, the heir is told %+v", c)
+		if l := heir.Left(moved[1].ID); l != (host.Left{}) {
+			r.Errorf("one that was moved on purpose since has left %+v", l)
 		}
 	})
 }

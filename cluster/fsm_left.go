@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/snakepit-go/snakepit/host"
-	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // lefts says where sessions lived when they last lost an owner. It's no part of the
@@ -45,15 +44,14 @@ func (n *Node) Moved(from host.Owner) []MovedSession {
 	return all
 }
 
-// moved finds a session, and where it lived, if what is in memory there is still
-// what it left.
-func (m *machine) moved(id host.SessionID) (*sessionRow, host.Left, *errdefs.Error) {
+// Left implements host.LeftRegistry.
+func (n *Node) Left(id host.SessionID) host.Left {
+	m := n.machine
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	row, missing := m.state.find(id)
-	l := m.state.left[id]
-	if missing != nil || row.Home != "" || !l.whole {
-		return row, host.Left{}, missing
+	row, l := m.state.sessions[id], m.state.left[id]
+	if row == nil || row.Home != "" || !l.whole {
+		return host.Left{}
 	}
-	return row, l.Left, nil
+	return l.Left
 }

@@ -66,13 +66,13 @@ func (m *mesh) tellOwners(ctx context.Context) {
 }
 
 func (m *mesh) ownerChange(id host.SessionID) OwnerChange {
-	row, left, missing := m.n.machine.moved(id)
+	row, missing := m.n.machine.session(id)
 	if missing != nil {
 		return OwnerChange{Session: host.Session{ID: id}}
 	}
 	self := m.n.machine.member(m.n.ID())
 	mine := self != nil && self.Nonce == m.nonce && row.Owner == (Owner{Node: self.ID, Incarnation: self.Incarnation})
-	return OwnerChange{Session: m.n.copied(row), Owner: row.Owner, Mine: mine, Left: left}
+	return OwnerChange{Session: m.n.copied(row), Owner: row.Owner, Mine: mine}
 }
 
 func (m *machine) ids() map[host.SessionID]struct{} {
