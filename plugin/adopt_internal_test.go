@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugin
 
 import (
@@ -284,6 +286,7 @@ func TestAnHeirThatWantsNobodyEndsAll(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // the part of it is the length of a host's life
 func TestAHostThatComesBackLeavesItsHeirAlone(t *testing.T) {
 	t.Parallel()
 	x, before := deadHost(t, testHost{Command: countingCommand(t), Workers: workers(2)})

@@ -212,7 +212,7 @@ const guardTime = 2 * time.Second
 func awaitGuard(guard proc.ID) error {
 	p, err := proc.Pin(guard)
 	if err != nil {
-		return nil //nolint:nilerr // it's gone
+		return nil // it's gone
 	}
 	defer p.Close()
 	if !p.Exited(guardTime) {

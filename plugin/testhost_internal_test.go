@@ -165,7 +165,7 @@ func freeze(l *Launcher, workers []host.Worker) error {
 		return err
 	}
 	for _, w := range workers {
-		for !isPaused(w) { //nolint:revive // it will be
+		for !isPaused(w) { // it will be
 		}
 	}
 	return nil

@@ -296,7 +296,7 @@ func (c *Client) Spawn(s Spawn, sink Sink) (*Child, error) {
 		return nil, err
 	}
 	if err = c.send(request{ID: id, Op: opSpawn, Spawn: newOrder(s)}); err == nil {
-		err = c.await(context.Background(), p)
+		err = c.await(nil, p)
 	}
 	if err != nil {
 		c.giveUp(id, ch)
@@ -328,20 +328,27 @@ func (c *Client) ask(ctx context.Context, r request) error {
 	c.mu.Unlock()
 	err := c.send(r)
 	if err == nil {
-		err = c.await(ctx, p)
+		err = c.await(ctx.Done(), p)
 	}
 	c.mu.Lock()
 	delete(c.replies, r.ID)
 	c.mu.Unlock()
+	if errors.Is(err, errGivenUp) {
+		return context.Cause(ctx)
+	}
 	return err
 }
 
-func (c *Client) await(ctx context.Context, p *pending) error {
+// errGivenUp says that whoever waited for a reply has given up.
+var errGivenUp = errors.New("given up")
+
+// await waits for the reply, or for stop.
+func (c *Client) await(stop <-chan struct{}, p *pending) error {
 	select {
 	case err := <-p.reply:
 		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-stop:
+		return errGivenUp
 	case <-c.done:
 	}
 	select {
