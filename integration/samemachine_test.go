@@ -108,7 +108,7 @@ func TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
 			at := func(i int) seat {
-				return seat{address: "127.0.0.1:0", machine: machines[i], adapter: p.adapter(t, "node.py") + ":Notes"}
+				return seat{address: "127.0.0.1:0", machine: machines[i], adapter: p.adapter(t, "node.py") + ":Notes", more: []string{"--set", "orphan_grace=10"}}
 			}
 			first := p.memberOn(t, "n1", at(0))
 			second := p.memberOn(t, "n2", at(1), first)
@@ -128,6 +128,12 @@ func TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, after); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if machines[0] == machines[1] {
+				eventually(t, "no process of the dead node is unverified", func() bool {
+					_, unverified := p.nodeNamed(t, "n2", first)
+					return unverified == 0
+				})
 			}
 			if now := p.epochOf(t, "n2", "s"); now <= epoch {
 				t.Errorf("its epoch is %d, and was %d", now, epoch)

@@ -32,7 +32,7 @@ type estates interface {
 
 // adopter takes over the workers that a dead host's shim keeps.
 type adopter interface {
-	Adopt(ctx context.Context, e inheritable, keep func(host.WorkerID) bool) ([]host.Survivor, error)
+	Adopt(ctx context.Context, e plugin.Estate, keep func(host.WorkerID) bool) ([]host.Survivor, error)
 }
 
 // errElsewhere says that an owner was on another machine: what it left isn't ours to see.
@@ -67,21 +67,21 @@ func (n *neighbours) adopt(ctx context.Context, from host.Owner) []host.Survivor
 
 // estate finds what an owner has left on this machine for others to take over. The
 // error says why there's nothing.
-func (n *neighbours) estate(from host.Owner) (inheritable, error) {
+func (n *neighbours) estate(from host.Owner) (plugin.Estate, error) {
 	row, err := n.deceased(from)
 	if err != nil {
-		return inheritable{}, err
+		return plugin.Estate{}, err
 	}
 	for _, base := range n.bases {
 		for _, dir := range foldersOf(base, row.Process.PID) {
 			held, state := claim(dir)
 			_ = held.release() // only looked at
 			if instance := instanceOf(dir); state == Waiting && n.worksFor(instance, from) {
-				return inheritable{Dir: dir, Instance: instance}, nil
+				return plugin.Estate{Dir: dir, Instance: instance}, nil
 			}
 		}
 	}
-	return inheritable{}, errors.New("nobody keeps its workers any more")
+	return plugin.Estate{}, errors.New("nobody keeps its workers any more")
 }
 
 // deceased finds the row of an owner that was on this machine and is gone, together with
@@ -165,5 +165,3 @@ func (n *neighbours) wholly(from host.Owner) map[host.WorkerID]bool {
 }
 
 func identityOf(p host.Process) proc.ID { return proc.ID{PID: p.PID, Start: p.StartTime} }
-
-type inheritable struct{ Dir, Instance string }

@@ -43,7 +43,7 @@ type neighbourhood interface {
 
 func (h *Host) newNeighbours() *neighbours {
 	return &neighbours{
-		registry: h.registry, machine: h.machine(),
+		registry: h.registry, launcher: h.launcher, machine: h.machine(),
 		bases: uniq(filepath.Dir(h.dirs.run), runBaseOf("")), log: h.logger.Named("neighbours"),
 	}
 }

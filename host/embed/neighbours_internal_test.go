@@ -353,7 +353,7 @@ func TestEstateIsThatOfTheDeadOwnerAlone(t *testing.T) {
 			switch {
 			case tt.want != "" && (err == nil || err.Error() != tt.want):
 				t.Errorf("%+v, %v; want %q", got, err, tt.want)
-			case tt.want == "" && (err != nil || got != inheritable{Dir: s.run, Instance: s.instance}):
+			case tt.want == "" && (err != nil || got != plugin.Estate{Dir: s.run, Instance: s.instance}):
 				t.Errorf("%+v, %v", got, err)
 			}
 		})
@@ -368,11 +368,11 @@ func TestEstateIsThatOfTheDeadOwnerAlone(t *testing.T) {
 // fakeAdopter takes over those workers that it's told to keep.
 type fakeAdopter struct {
 	workers []host.WorkerID
-	from    inheritable
+	from    plugin.Estate
 	err     error
 }
 
-func (a *fakeAdopter) Adopt(_ context.Context, e inheritable, keep func(host.WorkerID) bool) (all []host.Survivor, err error) {
+func (a *fakeAdopter) Adopt(_ context.Context, e plugin.Estate, keep func(host.WorkerID) bool) (all []host.Survivor, err error) {
 	a.from = e
 	for _, w := range a.workers {
 		if keep(w) {
@@ -400,14 +400,14 @@ func TestOnlyWorkersAllOfWhoseSessionsAreOursAreTakenOver(t *testing.T) {
 	}
 	s.registry.looks = 3
 	got := s.adopt(t.Context(), deadOwner())
-	if len(got) != 1 || got[0].Worker != "ours" || a.from != (inheritable{Dir: s.run, Instance: s.instance}) {
+	if len(got) != 1 || got[0].Worker != "ours" || a.from != (plugin.Estate{Dir: s.run, Instance: s.instance}) {
 		t.Errorf("%+v of %+v", got, a.from)
 	}
 	s.registry.moved = append(s.registry.moved, cluster.MovedSession{ID: "6", Home: "waits", Owner: deadOwner()})
 	if got := s.adopt(t.Context(), deadOwner()); len(got) != 1 {
 		t.Errorf("with one that stays where it was: %+v", got)
 	}
-	a.from = inheritable{}
+	a.from = plugin.Estate{}
 	for i := range s.registry.moved {
 		s.registry.moved[i].Owner = theirs
 	}
@@ -420,7 +420,7 @@ func TestOnlyWorkersAllOfWhoseSessionsAreOursAreTakenOver(t *testing.T) {
 	}
 	a.err = nil
 	s.change(func(m *cluster.Member) { m.Machine.Machine = "there" })
-	if a.from = (inheritable{}); s.adopt(t.Context(), deadOwner()) != nil || a.from.Dir != "" {
+	if a.from = (plugin.Estate{}); s.adopt(t.Context(), deadOwner()) != nil || a.from.Dir != "" {
 		t.Error("it adopts from another machine")
 	}
 }
