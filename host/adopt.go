@@ -8,65 +8,77 @@ import (
 )
 
 const (
-	// adoptWait is how long a session waits for the worker that it lived on.
+	// adoptWait is how long a session waits for the worker that it lived on to answer.
 	adoptWait = time.Second
-	// adoptBound is how long taking over a dead host's workers may take: those that come
-	// after their sessions went elsewhere are ended.
-	adoptBound = 5 * time.Second
+	// adoptBound is how long taking over a dead host's workers may take, but for ending those
+	// that aren't.
+	adoptBound = time.Second
 	// maxAdoptions is of how many owners it's remembered that their workers were taken over.
 	maxAdoptions = 64
 )
 
 // adoptions are the owners whose workers were taken over, or are about to be.
 type adoptions struct {
-	rejoin func(*session, Session, *pool, Left) // goes on for the session, whatever a call's context says
+	rejoin func(*session, Session, Left) // goes on for the session, whatever a call's context says
 
 	mu sync.Mutex
 	by map[Owner]chan struct{} // closed once those have seats that there are
 }
 
+// left says where a session lived that has come here without a home; the zero value: it
+// can't go on there.
+func (t *sessions) left(record Session) Left {
+	registry, ok := t.registry.(LeftRegistry)
+	if !ok || record.Home != "" || t.disowned.Load() {
+		return Left{}
+	}
+	return registry.Left(record.ID)
+}
+
 // follow has a session go on where it lived before it was moved here: on a survivor of
 // this node's own last host, or on one that is adopted from a neighbour. Its calls wait
-// until that's known.
-func (h *Host) follow(record Session, p *pool) {
-	registry, ok := h.cfg.Registry.(LeftRegistry)
-	if !ok || record.Home != "" || h.sessions.disowned.Load() {
-		return
-	}
-	left, s := registry.Left(record.ID), h.sessions.find(record.ID)
-	if left.Home == "" || s == nil {
-		return
-	}
-	known := s.pend(record)
+// until known is called; nil: they don't.
+func (h *Host) follow(s *session, record Session, left Left, known func()) {
 	if known == nil {
 		return
 	}
-	if !h.background(func() { defer known(); h.adoptions.rejoin(s, record, p, left) }) {
+	if !h.background(func() { defer known(); h.adoptions.rejoin(s, record, left) }) {
 		known()
 	}
 }
 
 // rejoin binds a session to the worker that it lived on, if that is or comes here in time.
-func (h *Host) rejoin(s *session, record Session, p *pool, left Left) {
+// It returns once that's settled: who isn't gone on with can't run the session's calls any more.
+func (h *Host) rejoin(s *session, record Session, left Left) {
+	m := s.pool.survivor(left.Home)
+	if m == nil && h.cfg.Adopt != nil {
+		<-h.adopt(left.Owner)
+		m = s.pool.survivor(left.Home)
+	}
+	if m == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), adoptWait)
 	defer cancel()
-	m := p.survivor(left.Home)
-	if m == nil && h.cfg.Adopt != nil {
-		select {
-		case <-h.adopt(left.Owner):
-			m = p.survivor(left.Home)
-		case <-ctx.Done():
+	if !s.pool.arrived(ctx, m) {
+		if h.dislodge(m); ctx.Err() != nil {
+			h.log.Warn("a worker doesn't answer in time: its sessions are restored", "worker", m.id, "within", adoptWait)
 		}
-	}
-	if m == nil || !p.arrived(ctx, m) || h.sessions.disowned.Load() {
 		return
 	}
 	bound, err := h.cfg.Registry.BindSession(ctx, record.ID, m.id, record.Epoch)
-	if err != nil {
-		p.log.Warn("a session can't go on where it lived, and is restored", "session", record.ID, "worker", m.id, "error", err)
+	if err != nil || h.sessions.disowned.Load() {
+		h.killFor(m, "a session that lived there can't go on there")
 		return
 	}
-	s.adopt(bound, m, false)
+	s.adopt(bound, m, false, Left{})
+}
+
+// dislodge ends a worker that doesn't take up service, and waits until it's gone.
+func (h *Host) dislodge(m *member) {
+	p := m.pool
+	_ = p.tell(context.Background(), h.stopped, func(_ context.Context, st *steward) { st.evict(m) }) // stopped: it's ended by that
+	p.arrived(context.Background(), m)
 }
 
 // arrived waits until a worker that is starting has taken up service, and reports whether it has.
@@ -133,21 +145,15 @@ func (h *Host) seatAdopted(from Owner) {
 	}
 }
 
-// pend keeps the calls of a session that has just been moved here waiting until the
-// function is called that it returns; nil: it isn't that session any more, or a call has
-// begun to look for a home.
-func (s *session) pend(record Session) (known func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != phaseOpen || s.record.Epoch != record.Epoch || s.home != nil || s.moving != nil || s.pending != nil {
-		return nil
-	}
-	led := make(chan struct{})
-	s.pending = led
+// pend keeps the session's calls waiting until the function is called that it returns. The
+// mutex is held.
+func (s *session) pend() (known func()) {
+	pending := make(chan struct{})
+	s.pending = pending
 	return func() {
 		s.mu.Lock()
 		s.pending = nil
 		s.mu.Unlock()
-		close(led)
+		close(pending)
 	}
 }

@@ -50,6 +50,23 @@ func (st *steward) seeGuestsOff(now time.Time, next *alarm) {
 	})
 }
 
+// evict ends a worker that is starting. A seat of the pool's own gets another.
+func (st *steward) evict(m *member) {
+	for _, s := range slices.Concat(st.list, st.guests) {
+		if st.sitter(s) == m && st.pool.starting(m) {
+			st.guests = slices.DeleteFunc(st.guests, func(o *seat) bool { return o == s })
+			st.release(s, 0)
+			return
+		}
+	}
+}
+
+func (p *pool) starting(m *member) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return m.state == WorkerStarting
+}
+
 // dismissGuests ends all adopted workers: what they run is no longer what the pool is to run.
 func (st *steward) dismissGuests() {
 	p := st.pool

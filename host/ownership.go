@@ -54,7 +54,6 @@ func (h *Host) own(record Session) {
 		return
 	}
 	h.sessions.restore(record, p, p.member(record.Home))
-	h.follow(record, p)
 }
 
 // renews reports whether a record takes the place of what's known of a session, which

@@ -100,26 +100,33 @@ func (s *session) claim(p *pool) (phase, *pool) {
 // the worker that it names, or nil. fresh says that the caller has just made it that.
 // Nothing has reached such a home yet, nor one that this host made its home and then
 // forgot, since it wasn't told so. A session without a home comes from elsewhere.
-func (s *session) adopt(record Session, home *member, fresh bool) {
+//
+// With left its calls wait from here on, until known is called: it may go on there. nil:
+// nobody waits.
+func (s *session) adopt(record Session, home *member, fresh bool, left Left) (known func()) {
 	s.mu.Lock()
 	if s.phase != phaseNew && (s.phase != phaseOpen || record.Epoch < s.record.Epoch) {
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	old, p, tie := s.home, s.pool, record.tie()
-	known := !fresh && home != nil && home.survivor
-	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, !known && (home != nil || record.Home == "")
+	lives := !fresh && home != nil && home.survivor
+	s.phase, s.record, s.home, s.unused = phaseOpen, record, home, !lives && (home != nil || record.Home == "")
 	s.opened = s.opened || !fresh
 	switch {
-	case known:
+	case lives:
 		s.due = ""
 	case s.opened:
 		s.due = hookRestore
 	default:
 		s.due = hookOpen
 	}
+	if left.Home != "" && home == nil && s.pending == nil && s.moving == nil {
+		known = s.pend()
+	}
 	s.mu.Unlock()
 	p.moveHome(old, home, tie)
+	return known
 }
 
 // end marks the session as forgotten.

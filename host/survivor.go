@@ -111,5 +111,6 @@ func (t *sessions) restore(record Session, p *pool, home *member) {
 	}
 	t.count.Add(1)
 	s.keep(t.saved.take(record))
-	s.adopt(record, home, false)
+	left := t.left(record)
+	t.host.follow(s, record, left, s.adopt(record, home, false, left))
 }

@@ -91,13 +91,12 @@ func (v *visit) takeOver(record Session, home *member, fresh bool) error {
 	if err := v.table.own(record); errors.Is(err, errTheirs) {
 		return err
 	}
+	var left Left
 	if !fresh {
 		v.session.keep(v.table.saved.take(record))
+		left = v.table.left(record)
 	}
-	v.session.adopt(record, home, fresh)
-	if !fresh {
-		v.table.host.follow(record, v.session.pool)
-	}
+	v.table.host.follow(v.session, record, left, v.session.adopt(record, home, fresh, left))
 	v.session.share()
 	return nil
 }

@@ -136,6 +136,20 @@ func TestSessionsOfAKilledLeaderGoOnInMemoryOnItsMachine(t *testing.T) {
 	within(t, tr.judge(victim.name), leaderBound)
 }
 
+// TestAHostThatIsBackAtOnceGoesOnInMemory: what restarts a host that has crashed, such as
+// systemd, is faster than the others are to give it up.
+func TestAHostThatIsBackAtOnceGoesOnInMemory(t *testing.T) {
+	tr := underLoad(t)
+	victim := tr.other(tr.leader())
+	tr.strike(func() {
+		victim.kill()
+		victim.begin()
+	})
+	victim.await()
+	tr.settleInMemory(victim.name)
+	within(t, tr.judge(victim.name), followerBound)
+}
+
 func onOneMachine(s *site) { s.machine = func(string) string { return "one" } }
 
 // settleInMemory is settle, and waits until the sessions of a victim were called at their
