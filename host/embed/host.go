@@ -303,6 +303,7 @@ func (h *Host) run(forced context.Context) {
 
 	parts.Go(func() { _ = h.watch(engineCtx) }) // what can't be closed is gone
 	parts.Go(func() { h.serveNode(launching) })
+	parts.Go(func() { h.seeToNeighbours(launching) })
 
 	apiCtx, endAPI := context.WithCancel(forced)
 	apiDone := make(chan error, 1)
