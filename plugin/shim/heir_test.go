@@ -51,19 +51,20 @@ func awaitEnd(t *testing.T, id proc.ID) {
 
 func TestAnHeirIsRefusedWhileTheHostLives(t *testing.T) {
 	t.Parallel()
-	for name, prepare := range map[string]func(t *testing.T, h *hostProcess){
-		"at work":    func(*testing.T, *hostProcess) {},
-		"stopped":    func(t *testing.T, h *hostProcess) { h.signal(t, unix.SIGSTOP) },
-		"has let go": func(t *testing.T, h *hostProcess) { h.tell(t, order{Detach: true}) },
-	} {
+	for _, state := range []string{"at work", "stopped", "has let go"} {
 		for _, isolated := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, isolated %t", name, isolated), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, isolated %t", state, isolated), func(t *testing.T) {
 				t.Parallel()
 				cfg := config(t)
 				cfg.Grace, cfg.Isolated = patience, isolated
 				h := startHost(t, cfg)
 				worker := identify(t, h.tell(t, order{Spawn: idle("w")}).PID)
-				prepare(t, h)
+				switch state {
+				case "stopped":
+					h.signal(t, unix.SIGSTOP)
+				case "has let go":
+					h.tell(t, order{Detach: true})
+				}
 				got := refused(t, h, shim.AttachHeir)
 				if (got.PID == h.id.PID) == isolated || got.Heir || len(got.Kept) > 0 {
 					t.Errorf("it hears %+v, want process %d alone, unless that can't be seen", got, h.id.PID)
