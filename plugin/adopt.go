@@ -27,10 +27,11 @@ type Estate struct {
 // lease. From then on the dead host's shim is one of ours, and ends with this host: a later
 // one of this instance doesn't find it.
 //
-// It blocks until all that is done, which ctx bounds but for the ending. It may be called
-// while the launcher runs. With no workers there, or off Linux, it returns none. An error
-// means that nothing was adopted: exists, when that host lives or another one has
-// taken over from it; worker_not_found, when its shim ends meanwhile.
+// It blocks until all that is done, which ctx bounds but for the ending; keep is called
+// meanwhile, once for each worker that can be gone on with. It may be called while the
+// launcher runs. With no workers there, or off Linux, it returns none. An error means that
+// nothing was adopted: exists, when that host lives or another one has taken over from
+// it; worker_not_found, when its shim ends meanwhile.
 func (l *Launcher) Adopt(ctx context.Context, e Estate, keep func(host.WorkerID) bool) ([]host.Survivor, error) {
 	if e.Instance == "" || e.Instance == l.cfg.Instance {
 		return nil, errdefs.New(errdefs.InvalidConfig, "the estate of instance %q isn't another host's", e.Instance)

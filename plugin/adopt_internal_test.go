@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/plugin/ledger"
@@ -102,7 +104,9 @@ func TestAnHeirGoesOnWithTheWorkersThatItKeeps(t *testing.T) {
 			t.Parallel()
 			x, before := deadHost(t, testHost{Command: countingCommand(t), Workers: workers(3), Fork: fork})
 			h, l := heirOf(t, x)
+			begun := time.Now()
 			got := mustAdopt(t, l, x.estate(), func(id host.WorkerID) bool { return id != "default-02" })
+			t.Logf("two of three workers adopted after %s", time.Since(begun))
 			want := []host.Survivor{{Worker: "default-01", Pool: "default"}, {Worker: "default-03", Pool: "default"}}
 			if !slices.Equal(got, want) || !slices.Equal(l.Survivors(), want) {
 				t.Fatalf("adopted %+v, survivors %+v, want %+v", got, l.Survivors(), want)
@@ -209,6 +213,19 @@ func TestAnHeirThawsWhatItKeepsAlone(t *testing.T) {
 	if err := l.SetLease(shim.Boottime() + patience.Nanoseconds()); err != nil {
 		t.Fatal(err)
 	}
+	var meanwhile sync.WaitGroup
+	meanwhile.Go(func() {
+		if _, err := l.Launch(t.Context(), h.spec("own-1"), toolless{}); err != nil {
+			t.Error(err)
+		}
+	})
+	meanwhile.Go(func() {
+		for range 100 { // renewals of the lease
+			if err := l.SetLease(shim.Boottime() + patience.Nanoseconds()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	got := mustAdopt(t, l, x.estate(), func(id host.WorkerID) bool {
 		for id := range before {
 			if now := ticksOf(t, dir, id); now != ticked[id] {
@@ -217,6 +234,7 @@ func TestAnHeirThawsWhatItKeepsAlone(t *testing.T) {
 		}
 		return id == "default-01"
 	})
+	meanwhile.Wait()
 	if len(got) != 1 || !got[0].Frozen {
 		t.Fatalf("adopted %+v, want one that was frozen", got)
 	}
@@ -571,7 +589,7 @@ func TestNothingIsThawedBeforeTheOthersAreGone(t *testing.T) {
 		me := host.Process{PID: os.Getpid(), StartTime: 1}
 		return found{
 			rec: ledger.Record{
-				Worker: id, Token: newToken(e.Instance), Pool: "default", Dir: "/run/other/0123456789ab", Process: ledger.Identity{Process: me, Boot: proc.BootID()},
+				Worker: id, Token: newToken(e.Instance), Pool: "default", Dir: "/run/other/0123456789ab", Devices: "cuda:" + string(id), Process: ledger.Identity{Process: me, Boot: proc.BootID()},
 				Reattach: ledger.Reattach{Network: "unix", Address: "/x", AppVersion: protocolVersion, ProtocolVersion: coreVersion},
 			},
 			id: me, incarnation: 3,
@@ -581,7 +599,7 @@ func TestNothingIsThawedBeforeTheOthersAreGone(t *testing.T) {
 	l.nursery = inheriting{l.nursery, []legacy{{
 		found: []found{one("kept"), one("unwanted")},
 		keep: func(context.Context) error {
-			order = append(order, fmt.Sprintf("keep, with %d recorded", h.records(t, l)))
+			order = append(order, fmt.Sprintf("keep, with %d recorded and %v its own", h.records(t, l), l.gpus.of("kept")))
 			return errStopped()
 		},
 		end: func() { order = append(order, "end all") },
@@ -589,8 +607,11 @@ func TestNothingIsThawedBeforeTheOthersAreGone(t *testing.T) {
 	if _, err := l.Adopt(t.Context(), e, only("kept")); err == nil {
 		t.Error("an adoption that failed gives no error")
 	}
-	if want := []string{"end unwanted", "keep, with 1 recorded", "end all"}; !slices.Equal(order, want) {
+	if want := []string{"end unwanted", "keep, with 1 recorded and [cuda:kept] its own", "end all"}; !slices.Equal(order, want) {
 		t.Errorf("%q, want %q", order, want)
+	}
+	if left := l.gpus.of("kept"); len(left) > 0 {
+		t.Errorf("%v is held by nobody", left)
 	}
 	h.wantRecords(t, l, 0)
 	if err := records.Close(); err != nil {

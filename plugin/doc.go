@@ -8,6 +8,9 @@
 // else goes to the worker's log, and no line, however long or odd, can stop
 // the drain or reach go-plugin's own parsers.
 //
+// A launcher goes on with the workers of an earlier host ([Launcher.Recover]), and with those of
+// another one on this machine that is dead ([Launcher.Adopt]).
+//
 // # Concurrency
 //
 // A [Launcher] and its workers are safe for concurrent use. [Launcher.Run] owns

@@ -7,6 +7,8 @@
 //   - The shim learns of its host's death by the end of their connection. It gives
 //     another host the grace to come, then kills every worker with all that
 //     descends from it, and ends.
+//   - That may be another one, an heir ([AttachHeir]), once the process of the last
+//     host is verifiably dead.
 //   - The guard does nothing but wait. When the shim dies, the kernel kills the
 //     workers (PDEATHSIG), and the guard kills what they had forked.
 //   - When the guard dies, the shim kills everything, and ends.

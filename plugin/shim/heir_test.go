@@ -4,6 +4,7 @@ package shim_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -50,44 +51,40 @@ func awaitEnd(t *testing.T, id proc.ID) {
 
 func TestAnHeirIsRefusedWhileTheHostLives(t *testing.T) {
 	t.Parallel()
-	for name, prepare := range map[string]func(h *hostProcess){
-		"at work":     func(*hostProcess) {},
-		"stopped":     func(h *hostProcess) { h.signal(t, unix.SIGSTOP) },
-		"has let go":  func(h *hostProcess) { h.tell(t, order{Detach: true}) },
-		"another one": nil,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			cfg := config(t)
-			cfg.Grace = patience
-			h := startHost(t, cfg)
-			worker := identify(t, h.tell(t, order{Spawn: idle("w")}).PID)
-			if prepare == nil {
+	for _, state := range []string{"at work", "stopped", "has let go"} {
+		for _, isolated := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, isolated %t", state, isolated), func(t *testing.T) {
+				t.Parallel()
+				cfg := config(t)
+				cfg.Grace, cfg.Isolated = patience, isolated
+				h := startHost(t, cfg)
+				worker := identify(t, h.tell(t, order{Spawn: idle("w")}).PID)
+				switch state {
+				case "stopped":
+					h.signal(t, unix.SIGSTOP)
+				case "has let go":
+					h.tell(t, order{Detach: true})
+				}
+				got := refused(t, h, shim.AttachHeir)
+				if (got.PID == h.id.PID) == isolated || got.Heir || len(got.Kept) > 0 {
+					t.Errorf("it hears %+v, want process %d alone, unless that can't be seen", got, h.id.PID)
+				}
+				if !alive(worker) {
+					t.Error("the worker of a live host is dead")
+				}
 				h.signal(t, unix.SIGKILL)
 				awaitEnd(t, h.id)
 				heir := inherit(t, h)
+				if got := heir.Survivors(); len(got) != 1 || got[0].ID() != worker {
+					t.Errorf("the heir finds %+v, want process %d", got, worker.PID)
+				}
 				if got := refused(t, h, shim.AttachHeir); !got.Heir {
 					t.Errorf("a second heir hears %+v", got)
 				}
 				heir.finish(t)
-				return
-			}
-			prepare(h)
-			if got := refused(t, h, shim.AttachHeir); got.PID != h.id.PID || got.Heir || len(got.Kept) > 0 {
-				t.Errorf("it hears %+v, want process %d alone", got, h.id.PID)
-			}
-			if !alive(worker) {
-				t.Error("the worker of a live host is dead")
-			}
-			h.signal(t, unix.SIGKILL)
-			awaitEnd(t, h.id)
-			heir := inherit(t, h)
-			if got := heir.Survivors(); len(got) != 1 || got[0].ID() != worker {
-				t.Errorf("the heir finds %+v, want process %d", got, worker.PID)
-			}
-			heir.finish(t)
-			awaitGone(t, worker)
-		})
+				awaitGone(t, worker)
+			})
+		}
 	}
 }
 
