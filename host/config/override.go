@@ -59,6 +59,31 @@ func ReadOverrides(pool string, knobs map[string]string) (map[string]string, err
 	return read, overrideError(r.faults)
 }
 
+// Canonical is the table's name of a knob, which may be given by any. The error,
+// invalid_config, says which one was meant.
+func Canonical(name string) (string, error) {
+	t := newTable()
+	f, ok := t.named[name]
+	if !ok {
+		return "", overrideError(Faults{{Text: t.unknown(name)}})
+	}
+	return f.knob.Name, nil
+}
+
+// Overridden is a knob of the pool that is set for all hosts to a value.
+func (p Pool) Overridden(knob, value string) Override {
+	i := slices.IndexFunc(p.overrides, func(o Override) bool { return o.Knob == knob })
+	switch {
+	case i < 0:
+		return Override{Pool: p.Name, Knob: knob, Value: value, Own: p.yamlOf(knob), From: p.Origin(knob), Note: "it isn't applied yet"}
+	case p.overrides[i].Value != value:
+		o := p.overrides[i]
+		o.Value, o.Holds, o.Note = value, false, "it isn't applied yet"
+		return o
+	}
+	return p.overrides[i]
+}
+
 // overrideError is nothing, or one error that also says what could be set.
 func overrideError(faults Faults) error {
 	err := asError(faults)

@@ -24,8 +24,11 @@ func (a *api) Status(context.Context, *snakepitv1.StatusRequest) (*snakepitv1.St
 		Node: st.Node, Pid: int32(os.Getpid()), Version: a.cfg.Version, State: string(st.State), //nolint:gosec // a pid is an int32
 		StartedAt: stamp(st.StartedAt), SessionCount: count(st.Sessions), DataDir: a.cfg.DataDir, Refused: counts(st.Refused),
 	}
+	over := held(a.overrides())
 	for _, p := range st.Pools {
-		resp.Pools = append(resp.Pools, poolOf(p))
+		w := poolOf(p)
+		w.Overrides = over[p.Name]
+		resp.Pools = append(resp.Pools, w)
 	}
 	return resp, nil
 }
