@@ -170,11 +170,11 @@ func (h *Host) changeOverrides(ctx context.Context, pool string, change func(for
 
 // agree waits, for as long as it makes sense, until this node knows all that was set.
 func (h *Host) agree(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
+	asking, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	err := h.registry.Consistent(ctx)
-	if err == nil {
-		return nil
+	err := h.registry.Consistent(asking)
+	if asking.Err() == nil || ctx.Err() != nil {
+		return err // or nil
 	}
 	e := errdefs.Wrap(errdefs.NoQuorum, err, "no majority of the nodes is reached, and nothing has changed")
 	e.Hint = "`snakepit cluster status` says which nodes don't answer, and what to do"
