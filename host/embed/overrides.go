@@ -173,8 +173,8 @@ func (h *Host) agree(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	err := h.registry.Consistent(asking)
-	if asking.Err() == nil || ctx.Err() != nil {
-		return err // or nil
+	if err == nil || asking.Err() == nil || ctx.Err() != nil {
+		return err
 	}
 	e := errdefs.Wrap(errdefs.NoQuorum, err, "no majority of the nodes is reached, and nothing has changed")
 	e.Hint = "`snakepit cluster status` says which nodes don't answer, and what to do"
