@@ -625,3 +625,59 @@ func TestLeaderWhoseDiskFailsGivesWay(t *testing.T) {
 		r.open(leader, "c")
 	})
 }
+
+func TestOneNodeOnTheMachineOfALostOneIsItsHeir(t *testing.T) {
+	t.Parallel()
+	inPreparedBubble(t, 5, func(r *rig) {
+		for _, name := range []string{"n2", "n4", "n5"} {
+			r.nodes[name].machine = "m"
+		}
+	}, func(r *rig) {
+		lost := r.nodes["n2"]
+		for i := range 20 {
+			s := r.open("n2", fmt.Sprint(i))
+			if i > 0 {
+				_, err := lost.BindSession(r.Context(), s.ID, host.WorkerID(fmt.Sprint("w", i%3)), s.Epoch)
+				if err != nil {
+					r.Fatal(err)
+				}
+			}
+		}
+		from, _ := lost.Self()
+		r.kill("n2")
+		var heir *rigNode
+		r.eventually(5*time.Second, "one neighbour has all", func() bool {
+			for _, name := range []string{"n4", "n5"} {
+				if heir = r.nodes[name]; heir.ownedBy() == 20 {
+					return true
+				}
+			}
+			return false
+		})
+		self, _ := heir.Self()
+		moved := heir.Moved(from)
+		if len(moved) != 19 {
+			r.Errorf("%d sessions lived there: %+v", len(moved), moved)
+		}
+		for _, m := range moved {
+			if l := heir.Left(m.ID); m.Owner != self || l != (host.Left{Owner: from, Home: m.Home}) || m.Home == "" {
+				r.Errorf("%+v, which left %+v", m, l)
+			}
+		}
+		first := moved[0]
+		_, epoch, _ := heir.Owner(r.Context(), first.ID)
+		if _, err := heir.BindSession(r.Context(), first.ID, "here", epoch); err != nil {
+			r.Fatal(err)
+		}
+		if l := heir.Left(first.ID); l != (host.Left{}) || len(heir.Moved(from)) != 19 {
+			r.Errorf("with a home of its own it has left %+v", l)
+		}
+		_, epoch, _ = heir.Owner(r.Context(), moved[1].ID)
+		if _, err := heir.MoveSession(r.Context(), moved[1].ID, epoch, self); err != nil {
+			r.Fatal(err)
+		}
+		if l := heir.Left(moved[1].ID); l != (host.Left{}) {
+			r.Errorf("one that was moved on purpose since has left %+v", l)
+		}
+	})
+}

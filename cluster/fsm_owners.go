@@ -32,12 +32,25 @@ func (s *state) rehome(c *snakepitv1.Rehome, at position) outcome {
 // rehomeSession is a move that the session's owner hasn't asked for.
 func (s *state) rehomeSession(c *snakepitv1.MoveSession, at position) {
 	known := s.sessions[host.SessionID(c.GetId())]
-	if known == nil || s.bound(known, Owner{Node: c.GetNode()}) == nil {
-		s.moveSession(c, at)
+	if known == nil || s.bound(known, Owner{Node: c.GetNode()}) != nil {
+		return
+	}
+	if s.giveTo(c, at).err == nil && known.Home != "" {
+		s.left[known.ID] = left{host.Left{Owner: known.Owner, Home: known.Home}, true}
 	}
 }
 
+// moveSession is a move that the session's owner asks for: its home is told to forget it.
 func (s *state) moveSession(c *snakepitv1.MoveSession, at position) outcome {
+	o := s.giveTo(c, at)
+	if l, known := s.left[host.SessionID(c.GetId())]; known && o.err == nil {
+		l.whole = false
+		s.left[host.SessionID(c.GetId())] = l
+	}
+	return o
+}
+
+func (s *state) giveTo(c *snakepitv1.MoveSession, at position) outcome {
 	known, err := s.find(host.SessionID(c.GetId()))
 	if err != nil {
 		return refused(err)

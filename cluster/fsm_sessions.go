@@ -50,6 +50,7 @@ func (s *state) forgetSession(c *snakepitv1.ForgetSession) outcome {
 		return refused(wrongEpoch(known, from))
 	}
 	delete(s.sessions, id)
+	delete(s.left, id)
 	s.watch.owner(id, known.Owner, Owner{})
 	if c.GetExpired() {
 		s.expired.add(id)

@@ -39,6 +39,7 @@ type state struct {
 	watch      *watch        // nil: nobody is told
 	overridden chan struct{} // told when overrides change; nil: nobody is
 	catalogue  uint64        // grows when a node or what it offers changes
+	left       lefts         // where sessions lived whose owners were lost
 }
 
 // sessionRow is a session with what the engine doesn't keep in its own.
@@ -73,6 +74,7 @@ func newState() *state {
 		overrides: map[string]map[string]string{},
 		expired:   newExpired(maxExpired),
 		origins:   origins{},
+		left:      lefts{},
 	}
 }
 

@@ -236,6 +236,16 @@ func TestProcessesOfADeadNodeAreUnverifiedUntilItsMachineReportsThem(t *testing.
 		wantReason(r, r.nodes["n1"].ReleaseProcess(ctx, "a"), errdefs.Conflict)
 		r.kill("n3")
 		r.eventually(3*time.Second, "both are unverified", func() bool { return unverified("n1") == "ab" })
+		here := func(on string) (all string) {
+			for _, p := range r.nodes[on].Unverified(r.nodes[on].cfg.Machine) {
+				all += string(p.Worker)
+			}
+			return all
+		}
+		r.eventually(3*time.Second, "both are unverified on their machine", func() bool { return here("n2") == "ab" })
+		if got := here("n1"); got != "" {
+			r.Errorf("%q is unverified on a machine where they aren't", got)
+		}
 		wantReason(r, r.nodes["n1"].ReleaseProcess(ctx, "a"), errdefs.Conflict)
 		wantReason(r, r.nodes["n2"].ReleaseProcess(ctx, "a"), "")
 		if got := unverified("n2"); got != "b" {

@@ -46,22 +46,28 @@ type candidate struct {
 	pools   map[string]uint32 // how many more of each
 }
 
+// heirs are the nodes on a lost owner's machine that get its sessions.
+type heirs map[Owner]Owner
+
 // choose finds who gets an orphan: the same node before one on the same machine,
-// which may adopt its worker, before any; then whoever has most room. only allows
-// the same node alone. It takes the room.
-func choose(o orphan, only bool, candidates []candidate) (Owner, bool) {
+// which adopts its workers and is one for all of them, before any; then whoever has most
+// room. only allows the same node alone. It takes the room.
+func (h heirs) choose(o orphan, only bool, candidates []candidate) (Owner, bool) {
+	const same, heir, near = 3, 2, 1
 	best := -1
 	rank := func(c candidate) int {
 		switch {
 		case c.owner.Node == o.owner.Node:
-			return 2
-		case o.row != nil && c.machine == o.row.Machine && c.machine != (host.MachineID{}):
-			return 1
+			return same
+		case h[o.owner] == c.owner:
+			return heir
+		case o.row != nil && c.machine.Same(o.row.Machine):
+			return near
 		}
 		return 0
 	}
 	for i, c := range candidates {
-		if c.pools[o.pool] == 0 || only && rank(c) < 2 {
+		if c.pools[o.pool] == 0 || only && rank(c) < same {
 			continue
 		}
 		if best < 0 || cmp.Or(cmp.Compare(rank(c), rank(candidates[best])), cmp.Compare(c.pools[o.pool], candidates[best].pools[o.pool])) > 0 {
@@ -72,6 +78,9 @@ func choose(o orphan, only bool, candidates []candidate) (Owner, bool) {
 		return Owner{}, false
 	}
 	candidates[best].pools[o.pool]--
+	if rank(candidates[best]) == near {
+		h[o.owner] = candidates[best].owner
+	}
 	return candidates[best].owner, true
 }
 
@@ -91,10 +100,10 @@ func (o *office) rehome(ctx context.Context) (next time.Duration) {
 	candidates, now := o.candidates(), o.m.clock.Now()
 	o.noteOrphans(orphans, now)
 	var moves []*snakepitv1.MoveSession
-	size := 0
+	size, near := 0, heirs{}
 	for _, lost := range orphans {
 		until := o.patience(lost)
-		to, ok := choose(lost, now < until || !o.over(lost), candidates)
+		to, ok := near.choose(lost, now < until || !o.over(lost), candidates)
 		if ok || lost.row != nil && lost.row.serves() {
 			until = now
 		}

@@ -32,7 +32,8 @@ type Host struct {
 	routes    *routes // nil: there's only this node
 	offering  *offering
 	refused   failures // calls that never found a pool
-	deadlines          // for calls that bring none
+	adoptions adoptions
+	deadlines // for calls that bring none
 	newest    atomic.Uint64
 	workers   atomic.Uint64
 	started   time.Time
@@ -70,6 +71,7 @@ func New(cfg Config) (*Host, error) {
 		deadlines: newDeadlines(cfg),
 		started:   time.Now(),
 		refused:   newFailures(),
+		adoptions: adoptions{by: map[Owner]chan struct{}{}},
 		epoch:     time.Now().Add(-1),
 		gate:      newGate(),
 
@@ -78,6 +80,7 @@ func New(cfg Config) (*Host, error) {
 		stopping:      make(chan struct{}),
 		stopped:       make(chan struct{}),
 	}
+	h.adoptions.rejoin = h.rejoin
 	h.sessions = newSessions(h)
 	h.offerState()
 	for _, p := range cfg.Pools {

@@ -67,7 +67,8 @@ type member struct {
 	leased   int           // those of these that need a lease
 	held     bool          // it's pinned because of those
 	hooks    []string      // that its adapter has
-	survivor bool          // an earlier host started it
+	survivor bool          // another host started it
+	guest    bool          // that one was a neighbour: it's here for its sessions alone
 	deaf     int           // slots of calls that don't stop
 	quiet    chan struct{} // closed when no slot is taken but those; nil until somebody wants to know
 	isQuiet  bool          // it's closed

@@ -44,11 +44,17 @@ type OwnerChange struct {
 	Session Session // as it is now; only its id when it's gone
 	Owner   Owner   // who owns it now; the zero value when it's gone
 	Mine    bool    // it's this node, under the incarnation of this start
-	Left    Left    // where it lived before it was moved here, and hasn't been bound since
 }
 
-// Left is where a session lived that was moved: what its home holds in memory may be
-// there still. The zero value: it had no home, or nobody remembers.
+// A LeftRegistry is an [OwnerRegistry] that remembers where sessions lived when their
+// owners were lost.
+type LeftRegistry interface {
+	// Left says where a session lived that hasn't had a home since. It's read from memory.
+	Left(id SessionID) Left
+}
+
+// Left is where a session lived: what its home holds in memory may be there still. The
+// zero value: it had no home, or nobody remembers.
 type Left struct {
 	Owner Owner    // whose it was
 	Home  WorkerID // its home there

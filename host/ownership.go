@@ -44,7 +44,7 @@ func (s *session) before(c OwnerChange) bool {
 }
 
 // own puts a session into the table, so that it expires when nobody uses it. Its time
-// to live begins anew.
+// to live begins anew. It goes on where it lived, if that worker is, or will be, here.
 func (h *Host) own(record Session) {
 	p := h.pools[record.Pool]
 	if p == nil {
@@ -54,6 +54,7 @@ func (h *Host) own(record Session) {
 		return
 	}
 	h.sessions.restore(record, p, p.member(record.Home))
+	h.follow(record, p)
 }
 
 // renews reports whether a record takes the place of what's known of a session, which
@@ -106,6 +107,7 @@ func (t *sessions) others(owner Owner) bool {
 // which it owned them is gone for good. It returns once every worker that runs a call
 // of such a session, or is pinned by one, has been sent its end.
 func (h *Host) Disown() {
+	h.sessions.disowned.Store(true)
 	var all []*dropped
 	h.sessions.byID.Range(func(_, v any) bool {
 		if s, ok := v.(*session); ok && !s.state().record.local() {

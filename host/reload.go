@@ -102,6 +102,7 @@ func (p *pool) reloadAll(ctx context.Context, stopped <-chan struct{}, tell func
 
 func (st *steward) beginReload(r *reload) {
 	st.pool.generation.Add(1)
+	st.dismissGuests()
 	r.todo = slices.Clone(st.list)
 	r.steps = make(chan ReloadProgress, len(r.todo)+1)
 	r.progress = ReloadProgress{Pool: st.pool.name, Total: len(r.todo)}

@@ -27,6 +27,8 @@ type seat struct {
 	number  int
 	retire  context.CancelFunc // its worker is drained and stopped, and no other follows
 	expects *member            // the survivor that sits there before the first launch; nil: none
+	guest   bool               // nobody follows that one
+	since   time.Time          // when a guest came
 
 	// The pool's mutex guards these. The steward alone sets the first two, before it
 	// calls retire.
@@ -47,6 +49,9 @@ func (p *pool) keep(life, tenure context.Context, st *seat, s *seats) error {
 	if st.expects != nil {
 		if err := p.resume(life, tenure, st, s); err != nil {
 			return err
+		}
+		if st.guest {
+			return nil
 		}
 		sleep(tenure, p.vacancy(st.expects))
 	}

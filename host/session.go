@@ -24,6 +24,7 @@ type session struct {
 	moving  chan struct{} // closed when the call that looks for a new home, or sees to its hook, is done; nil: nobody does
 	lastUse time.Time
 
+	pending chan struct{} // closed when it's known whether the session goes on where it lived; nil: it's known
 	mover   *grant        // of the call that sees to the hook
 	left    chan struct{} // closed when the session isn't this node's any more
 	opened  bool          // some home has had the hook of its opening
@@ -160,7 +161,9 @@ func (m *member) countSession(n int, t tie) {
 	if m == nil {
 		return
 	}
-	m.sessions += n
+	if m.sessions += n; m.sessions == 0 && m.guest {
+		m.pool.poke()
+	}
 	if t.strict {
 		m.strict += n
 	}
@@ -180,17 +183,18 @@ func (s *session) reached() {
 
 // standing is what a call with the turn needs to know.
 type standing struct {
-	phase  phase
-	record Session
-	home   *member
-	unused bool
-	due    string
+	phase   phase
+	record  Session
+	home    *member
+	unused  bool
+	due     string
+	pending <-chan struct{}
 }
 
 func (s *session) state() standing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return standing{s.phase, s.record, s.home, s.unused, s.due}
+	return standing{s.phase, s.record, s.home, s.unused, s.due, s.pending}
 }
 
 // renew takes over a record that differs in its epoch alone.

@@ -34,6 +34,8 @@ type sessions struct {
 
 	byID  sync.Map // SessionID to *session
 	count atomic.Int64
+
+	disowned atomic.Bool // once: what survivors hold in memory was told to go then
 }
 
 // newSessions is an empty table.

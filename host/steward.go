@@ -51,6 +51,7 @@ type steward struct {
 	group  *errgroup.Group // of all seats of the host
 
 	list      []*seat // in order, without the retired ones
+	guests    []*seat // likewise, and beside those that the pool wants
 	next      int     // the number of the next seat
 	exchanges []*exchange
 	reload    *reload // nil: none is under way
@@ -119,6 +120,7 @@ func (st *steward) look(ctx context.Context, now time.Time) (next alarm) {
 	st.follow(now, &next)
 	st.fit(ctx)
 	st.recycle(ctx, now, &next)
+	st.seeGuestsOff(now, &next)
 	return next
 }
 

@@ -55,10 +55,14 @@ func (p *pool) resume(life, tenure context.Context, st *seat, s *seats) error {
 	if err != nil {
 		p.log.Warn("worker of the last host is replaced", "worker", m.id, "error", err)
 		p.withdraw(m, WorkerDead)
+		p.mu.Lock()
+		changed := p.renewChanged()
+		p.mu.Unlock()
+		close(changed) // a session may wait for it
 		s.records.release(m.id)
 		return nil
 	}
-	p.log.Info("worker of the last host goes on", "worker", m.id, "pid", worker.Description().Process.PID)
+	p.log.Info("worker of the last host goes on", "worker", m.id, "pid", worker.Description().Process.PID, "adopted", m.guest)
 	p.welcome(m, worker)
 	return p.attend(life, tenure, st, worker, s)
 }

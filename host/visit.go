@@ -32,7 +32,10 @@ func (v *visit) begin(ctx context.Context, p *pool) error {
 	if err := v.lookUp(ctx, p); err != nil {
 		return err
 	}
-	s := v.session.state()
+	s, err := v.await(ctx)
+	if err != nil {
+		return err
+	}
 	own := p.cfg().Affinity
 	switch {
 	case s.phase == phaseOpen:
@@ -40,9 +43,24 @@ func (v *visit) begin(ctx context.Context, p *pool) error {
 	case v.req.Affinity != "":
 		own = v.req.Affinity
 	}
-	var err error
 	v.affinity, err = own.asked(v.req.Affinity)
 	return err
+}
+
+// await waits until it's known whether a session that was moved here goes on where it
+// lived before.
+func (v *visit) await(ctx context.Context) (standing, error) {
+	for {
+		s := v.session.state()
+		if s.pending == nil {
+			return s, nil
+		}
+		select {
+		case <-s.pending:
+		case <-ctx.Done():
+			return s, ended(ctx, "while its session's worker was taken over from another host")
+		}
+	}
 }
 
 // lookUp asks the registry about a session that this host doesn't know.
@@ -77,6 +95,9 @@ func (v *visit) takeOver(record Session, home *member, fresh bool) error {
 		v.session.keep(v.table.saved.take(record))
 	}
 	v.session.adopt(record, home, fresh)
+	if !fresh {
+		v.table.host.follow(record, v.session.pool)
+	}
 	v.session.share()
 	return nil
 }

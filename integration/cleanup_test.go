@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 // swept is what `cleanup -o json` prints.
@@ -286,7 +288,7 @@ func TestCleanupSweepsACallThatWasKilledWithItsGuardians(t *testing.T) {
 	told := filepath.Join(p.dir, "told")
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
 	defer cancel()
-	call := p.command(ctx, "call", "linger", "path="+told, "--adapter", p.adapter(t, "escape.py"), "--set", "python="+interpreter(t), "--set", "cgroups=off")
+	call := p.command(ctx, "call", "linger", "path="+told, "--adapter", p.adapter(t, "escape.py"), "--set", "python="+program.Python(t), "--set", "cgroups=off")
 	if err := call.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +331,7 @@ func TestInstancesLiveBesideEachOther(t *testing.T) {
 	p := newPlace(t)
 	adapter := p.adapter(t, "functions.py")
 	first := p.serve(t, adapter, "--workers", "1")
-	got := p.run(t, "serve", "--adapter", adapter, "--set", "python="+interpreter(t))
+	got := p.run(t, "serve", "--adapter", adapter, "--set", "python="+program.Python(t))
 	for _, want := range []string{"belongs to a live host, process " + strconv.Itoa(first.cmd.Process.Pid), "--instance NAME"} {
 		if got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, want) {
 			t.Errorf("a second host: %+v, want %q", got, want)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 // failure is what -o json says on stderr.
@@ -102,7 +104,7 @@ func TestLiveAndEmbeddedHostsAnswerAlike(t *testing.T) {
 			t.Parallel()
 			live := p.runWithInput(t, c.stdin, append([]string{"call"}, c.args...)...)
 			c.check(t, live)
-			own := p.runWithInput(t, c.stdin, append([]string{"call", "--adapter", adapter, "--set", "python=" + interpreter(t)}, c.args...)...)
+			own := p.runWithInput(t, c.stdin, append([]string{"call", "--adapter", adapter, "--set", "python=" + program.Python(t)}, c.args...)...)
 			c.check(t, own)
 			if !c.loose && hide(live.stderr) != hide(own.stderr) {
 				t.Errorf("stderr differs (-live +own):\n%s", cmp.Diff(live.stderr, own.stderr))
@@ -284,7 +286,7 @@ func TestSecondHostOnADataDirectoryIsRefused(t *testing.T) {
 	p := newPlace(t)
 	adapter := p.adapter(t, "functions.py")
 	s := p.serve(t, adapter)
-	got := p.run(t, "serve", "--adapter", adapter, "--set", "python="+interpreter(t))
+	got := p.run(t, "serve", "--adapter", adapter, "--set", "python="+program.Python(t))
 	if got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, strconv.Itoa(s.cmd.Process.Pid)) {
 		t.Errorf("%+v", got)
 	}
@@ -370,7 +372,7 @@ func TestInterruptCancelsTheCall(t *testing.T) {
 	p.serve(t, adapter, "--workers", "1")
 	for name, extra := range map[string][]string{
 		"live": nil,
-		"own":  {"--adapter", adapter, "--set", "python=" + interpreter(t)},
+		"own":  {"--adapter", adapter, "--set", "python=" + program.Python(t)},
 	} {
 		call := p.command(ctx, append([]string{"call", "count", "n=1000000000", "--stream"}, extra...)...)
 		var stderr strings.Builder
@@ -414,7 +416,7 @@ func TestReaderThatGoesAwayEndsTheCall(t *testing.T) {
 	p := newPlace(t)
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
 	defer cancel()
-	call := p.command(ctx, "call", "count", "n=1000000000", "--stream", "--adapter", p.adapter(t, "tools.py"), "--set", "python="+interpreter(t))
+	call := p.command(ctx, "call", "count", "n=1000000000", "--stream", "--adapter", p.adapter(t, "tools.py"), "--set", "python="+program.Python(t))
 	stdout, err := call.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -444,7 +446,7 @@ func badAdapters(t *testing.T, p *place) map[string]struct {
 		adapter, python string
 		want            []string
 	}
-	py := interpreter(t)
+	py := program.Python(t)
 	missing := filepath.Join(p.dir, "nowhere.py")
 	return map[string]bad{
 		"missing file":        {missing, py, []string{"invalid_config", missing}},

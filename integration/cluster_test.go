@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 // clusterStatus is what is looked at of `cluster status -o json`.
@@ -52,7 +54,7 @@ func (p *place) clusterOn(t *testing.T, node string) clusterStatus {
 // node starts a node of a cluster on loopback.
 func (p *place) node(t *testing.T, name string, more ...string) *server {
 	t.Helper()
-	return p.serve(t, filepath.Join(moduleRoot(t), "examples", "cluster", "baskets.py"), append([]string{
+	return p.serve(t, filepath.Join(program.Root(t), "examples", "cluster", "baskets.py"), append([]string{
 		"--workers", "1", "--data-dir", filepath.Join(p.dir, name), "--set", "node=" + name, "--set", "orphan_grace=0", "--cluster-listen", "127.0.0.1:0",
 	}, more...)...)
 }
@@ -119,15 +121,15 @@ func TestClusterCommandsLookAfterThreeNodes(t *testing.T) {
 func TestClustersExampleLosesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	program := filepath.Join(p.dir, "cluster")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./examples/cluster")
-	build.Dir = moduleRoot(t)
+	example := filepath.Join(p.dir, "cluster")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", example, "./examples/cluster")
+	build.Dir = program.Root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, more := range [][]string{nil, {"-leader"}} {
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"-program", binary, "-python", interpreter(t)}, more...)...)
-		cmd.Dir, cmd.Env = moduleRoot(t), append(p.env, "TMPDIR="+p.dir)
+		cmd := exec.CommandContext(t.Context(), example, append([]string{"-program", binary, "-python", program.Python(t)}, more...)...)
+		cmd.Dir, cmd.Env = program.Root(t), append(p.env, "TMPDIR="+p.dir)
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.HasSuffix(string(out), "\nNo basket has lost anything.\n") {
 			t.Errorf("%v: %v\n%s", more, err, out)

@@ -14,13 +14,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 func TestDigitsExampleLearnsDrawsAndLeavesNobody(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	picture := filepath.Join(p.dir, "out", "confusion.png")
-	out := p.runDigits(t, "-adapter", p.digits(t), "-out", picture, "-python", interpreter(t))
+	out := p.runDigits(t, "-adapter", p.digits(t), "-out", picture, "-python", program.Python(t))
 
 	if lines := strings.Count(out, "\nepoch "); lines != 20 {
 		t.Errorf("%d lines of progress, want one for each of 20 epochs:\n%s", lines, out)
@@ -45,8 +47,8 @@ func TestDigitsExampleSaysWhatIsWrong(t *testing.T) {
 	p := newPlace(t)
 	for name, tt := range map[string]struct{ args, want []string }{
 		"no such interpreter": {[]string{"-adapter", p.digits(t), "-python", "/nonexistent/python"}, []string{"/nonexistent/python"}},
-		"no such adapter":     {[]string{"-adapter", "nothing.py", "-python", interpreter(t)}, []string{"nothing.py"}},
-		"no epochs":           {[]string{"-adapter", p.digits(t), "-python", interpreter(t), "-epochs", "0"}, []string{"invalid_arguments", "epochs"}},
+		"no such adapter":     {[]string{"-adapter", "nothing.py", "-python", program.Python(t)}, []string{"nothing.py"}},
+		"no epochs":           {[]string{"-adapter", p.digits(t), "-python", program.Python(t), "-epochs", "0"}, []string{"invalid_arguments", "epochs"}},
 	} {
 		out, err := p.digitsCommand(t, tt.args...).CombinedOutput()
 		if err == nil {
@@ -140,16 +142,16 @@ func (p *place) runDigits(t *testing.T, args ...string) string {
 // digitsCommand builds the example, unless it's there, and says how to run it.
 func (p *place) digitsCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	program := filepath.Join(p.dir, "digits")
-	if _, err := os.Stat(program); err != nil {
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../examples/digits")
+	example := filepath.Join(p.dir, "digits")
+	if _, err := os.Stat(example); err != nil {
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", example, "../examples/digits")
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build the example: %v\n%s", err, out)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, example, args...)
 	cmd.Env, cmd.Dir = p.env, p.dir
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/integration/program"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -130,7 +131,7 @@ func TestOverloadIsRefusedAtOnceAndSparesWhatWasAccepted(t *testing.T) {
 	p := newPlace(t)
 	sp, err := embed.Start(t.Context(), embed.Config{
 		Adapter: p.adapter(t, "slots.py") + ":Single", Workers: 2, DataDir: p.dir + "/data", Serve: true,
-		Set: []string{"python=" + interpreter(t), "queue_size=2"},
+		Set: []string{"python=" + program.Python(t), "queue_size=2"},
 	})
 	if err != nil {
 		t.Fatal(err)

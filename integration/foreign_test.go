@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/snakepit-go/snakepit/integration/program"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
@@ -46,7 +47,7 @@ func startForeign(t *testing.T) *foreignWorker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(interpreter(t), "-m", "snakepit", adapter) // go-plugin ends it, in order
+	cmd := exec.Command(program.Python(t), "-m", "snakepit", adapter) // go-plugin ends it, in order
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  1,
@@ -245,7 +246,7 @@ func TestWorkerEndsWhenItsForeignHostIsKilled(t *testing.T) {
 func outlivesHost(t *testing.T, host, tool string) time.Duration {
 	t.Helper()
 	arguments := map[string]string{"count": `{"n": 1}`, "spin": `{}`}[tool]
-	cmd := exec.CommandContext(t.Context(), host, interpreter(t), filepath.Join("testdata", "foreign.py"), tool, arguments)
+	cmd := exec.CommandContext(t.Context(), host, program.Python(t), filepath.Join("testdata", "foreign.py"), tool, arguments)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

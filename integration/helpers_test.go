@@ -16,40 +16,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 // commandTimeout bounds one run of the program. It's far above what any takes.
 const commandTimeout = 2 * time.Minute
-
-// moduleRoot is the folder of go.mod.
-func moduleRoot(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no go.mod above the tests")
-		}
-	}
-}
-
-// interpreter is a Python that has the SDK.
-func interpreter(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("SNAKEPIT_TEST_PYTHON"); path != "" {
-		return path
-	}
-	path := filepath.Join(moduleRoot(t), ".venv", "bin", "python")
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: run `make setup`, or name an interpreter that has the SDK in SNAKEPIT_TEST_PYTHON", err)
-	}
-	return path
-}
 
 // place is a user's account of its own: home, state and run folders that nobody
 // else uses, and copies of adapters, so that every process of ours can be told by
@@ -124,7 +96,7 @@ func (p *place) command(ctx context.Context, args ...string) *exec.Cmd {
 // call runs a tool of an adapter on a host of its own.
 func (p *place) call(t *testing.T, adapter string, args ...string) outcome {
 	t.Helper()
-	return p.run(t, append([]string{"call", "--adapter", adapter, "--set", "python=" + interpreter(t)}, args...)...)
+	return p.run(t, append([]string{"call", "--adapter", adapter, "--set", "python=" + program.Python(t)}, args...)...)
 }
 
 // server is a running `snakepit serve`.
@@ -142,7 +114,7 @@ func (p *place) serve(t *testing.T, adapter string, args ...string) *server {
 	// The host outlives t.Context, which ends before the clean-up that stops it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), commandTimeout)
 	t.Cleanup(cancel)
-	cmd := p.command(ctx, append([]string{"serve", "--adapter", adapter, "--set", "python=" + interpreter(t)}, args...)...)
+	cmd := p.command(ctx, append([]string{"serve", "--adapter", adapter, "--set", "python=" + program.Python(t)}, args...)...)
 	s := &server{cmd: cmd, stderr: new(bytes.Buffer)}
 	cmd.Stderr = s.stderr
 	stdout, err := cmd.StdoutPipe()

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/snakepit-go/snakepit/integration/program"
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
@@ -27,7 +28,7 @@ func TestAHostThatIsTheFirstProcessReapsStrangersAndIsUpgraded(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), commandTimeout)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "unshare", "--fork", "--pid", "--mount-proc", "--kill-child", binary, "serve",
-		"--adapter", p.adapter(t, "upgrade.py")+":Counters", "--data-dir", data, "--set", "python="+interpreter(t), "-o", "json")
+		"--adapter", p.adapter(t, "upgrade.py")+":Counters", "--data-dir", data, "--set", "python="+program.Python(t), "-o", "json")
 	stderr := new(bytes.Buffer)
 	cmd.Env, cmd.Dir, cmd.Stderr = p.env, p.dir, stderr
 	out, err := cmd.StdoutPipe()

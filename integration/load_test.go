@@ -17,6 +17,7 @@ import (
 
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/integration/program"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -25,7 +26,7 @@ func embedded(t *testing.T, set ...string) *embed.Host {
 	t.Helper()
 	p := newPlace(t)
 	sp, err := embed.Start(t.Context(), embed.Config{
-		Adapter: p.adapter(t, "load.py") + ":Load", Workers: 2, Set: append([]string{"python=" + interpreter(t)}, set...),
+		Adapter: p.adapter(t, "load.py") + ":Load", Workers: 2, Set: append([]string{"python=" + program.Python(t)}, set...),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/integration/census"
+	"github.com/snakepit-go/snakepit/integration/program"
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
@@ -25,7 +26,7 @@ func TestASecondHostIsRefusedWhateverStateTheFirstIsIn(t *testing.T) {
 	workers := entryIDs(p.workers(t, 2))
 	refused := func(state string) {
 		t.Helper()
-		got := p.run(t, "serve", "--adapter", adapter, "--set", "python="+interpreter(t))
+		got := p.run(t, "serve", "--adapter", adapter, "--set", "python="+program.Python(t))
 		if got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, strconv.Itoa(s.cmd.Process.Pid)) {
 			t.Errorf("while the first is %s: %+v, want exit 1 that names process %d", state, got, s.cmd.Process.Pid)
 		}

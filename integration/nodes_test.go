@@ -40,17 +40,29 @@ func (p *place) member(t *testing.T, name string, join ...*member) *member {
 // memberAt starts one that listens at an address.
 func (p *place) memberAt(t *testing.T, name, address string, join ...*member) *member {
 	t.Helper()
-	args := []string{
-		"--data-dir", filepath.Join(p.dir, name), "--set", "machine_id=" + name, "--workers", "1", "-o", "json",
-		"--cluster-listen", address, "--set", "orphan_grace=2",
-	}
+	return p.memberOn(t, name, seat{address: address, machine: name, adapter: p.adapter(t, "node.py") + ":Notes"}, join...)
+}
+
+// seat is where a node is, and what it runs.
+type seat struct {
+	address, machine, adapter string
+	more                      []string // arguments
+}
+
+// memberOn starts one on a machine of a name.
+func (p *place) memberOn(t *testing.T, name string, at seat, join ...*member) *member {
+	t.Helper()
+	args := append([]string{
+		"--data-dir", filepath.Join(p.dir, name), "--set", "machine_id=" + at.machine, "--workers", "1", "-o", "json",
+		"--cluster-listen", at.address, "--set", "orphan_grace=2",
+	}, at.more...)
 	if len(join) > 0 {
 		args = append(args, "--join", addresses(join...))
 	}
 	if _, err := os.Stat(filepath.Join(p.dir, name)); err != nil && len(join) > 0 { // it's new
 		args = append(args, "--join-token", strings.TrimSpace(p.must(t, "cluster", "token", "--host", join[0].Address)))
 	}
-	m := &member{server: p.serve(t, p.adapter(t, "node.py")+":Notes", args...), place: p}
+	m := &member{server: p.serve(t, at.adapter, args...), place: p}
 	if err := json.Unmarshal([]byte(m.ready), m); err != nil || m.ID == "" || m.Address == "" {
 		t.Fatalf("ready line %s: %v", m.ready, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/embed"
+	"github.com/snakepit-go/snakepit/integration/program"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/values"
 )
@@ -22,7 +23,7 @@ func pooled(t *testing.T, class string, workers int, set ...string) *embed.Host 
 	t.Helper()
 	p := newPlace(t)
 	sp, err := embed.Start(t.Context(), embed.Config{
-		Adapter: p.adapter(t, "slots.py") + ":" + class, Workers: workers, Set: append([]string{"python=" + interpreter(t)}, set...),
+		Adapter: p.adapter(t, "slots.py") + ":" + class, Workers: workers, Set: append([]string{"python=" + program.Python(t)}, set...),
 	})
 	if err != nil {
 		t.Fatal(err)

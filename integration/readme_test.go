@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 func TestReadmesProgramRunsAsItStands(t *testing.T) {
@@ -16,18 +18,18 @@ func TestReadmesProgramRunsAsItStands(t *testing.T) {
 	p := newPlace(t)
 	readme := page(t, "README.md")
 	p.write(t, "words.py", block(t, readme, "python", "# words.py"))
-	program := p.compile(t, block(t, readme, "go", "package main"))
+	compiled := p.compile(t, block(t, readme, "go", "package main"))
 	if err := os.MkdirAll(filepath.Join(p.dir, ".venv", "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	// A link to the interpreter would lose its environment, a script keeps it.
-	p.write(t, ".venv/bin/python", "#!/bin/sh\nexec "+interpreter(t)+` "$@"`+"\n")
+	p.write(t, ".venv/bin/python", "#!/bin/sh\nexec "+program.Python(t)+` "$@"`+"\n")
 	if err := os.Chmod(filepath.Join(p.dir, ".venv", "bin", "python"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program)
+	cmd := exec.CommandContext(ctx, compiled)
 	cmd.Dir, cmd.Env = p.dir, p.env
 	out, err := cmd.CombinedOutput()
 	want := "map[and:2 cat:1]\nheard hi\nh <nil>\ni <nil>\n"
@@ -74,11 +76,11 @@ func (p *place) write(t *testing.T, name, content string) {
 func (p *place) compile(t *testing.T, source string) string {
 	t.Helper()
 	p.write(t, "main.go", source)
-	program := filepath.Join(p.dir, "program")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, filepath.Join(p.dir, "main.go"))
-	build.Dir = moduleRoot(t)
+	compiled := filepath.Join(p.dir, "program")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", compiled, filepath.Join(p.dir, "main.go"))
+	build.Dir = program.Root(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return program
+	return compiled
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 // TestGettingStartedWorksAsWritten runs the page's commands one after the other in
@@ -30,7 +32,7 @@ func TestGettingStartedWorksAsWritten(t *testing.T) {
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-c", script(want))
 	shell.Dir = p.dir
-	shell.Env = append(p.env, "VIRTUAL_ENV="+filepath.Dir(filepath.Dir(interpreter(t))), "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	shell.Env = append(p.env, "VIRTUAL_ENV="+filepath.Dir(filepath.Dir(program.Python(t))), "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	out, err := shell.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snakepit-go/snakepit/integration/census"
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 // stopBound is how long an idle pool of two workers takes to stop.
@@ -134,7 +135,7 @@ func (p *place) starting(t *testing.T, adapter string) (*exec.Cmd, *bytes.Buffer
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), commandTimeout)
 	t.Cleanup(cancel)
-	cmd := p.command(ctx, "serve", "--adapter", adapter, "--workers", "2", "--set", "python="+interpreter(t), "--set", "orphan_grace=0")
+	cmd := p.command(ctx, "serve", "--adapter", adapter, "--workers", "2", "--set", "python="+program.Python(t), "--set", "orphan_grace=0")
 	stderr := new(bytes.Buffer)
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {

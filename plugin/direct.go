@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/snakepit-go/snakepit/host"
+	"github.com/snakepit-go/snakepit/plugin/ledger"
 	"github.com/snakepit-go/snakepit/plugin/proc"
 	"github.com/snakepit-go/snakepit/plugin/shim"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -60,7 +61,10 @@ func (d *direct) run(ctx context.Context) error {
 }
 
 // recover implements nursery: nobody outlives a host that forked them itself.
-func (d *direct) recover(context.Context) ([]found, error) { return nil, nil }
+func (d *direct) recover(context.Context) ([]found, []ledger.Record, error) { return nil, nil, nil }
+
+// inherit implements nursery: nor any other's.
+func (d *direct) inherit(context.Context, Estate) ([]legacy, error) { return nil, nil }
 
 // leave implements nursery.
 func (d *direct) leave(time.Duration) error { return errNoKeeper() }

@@ -113,12 +113,14 @@ func (l *Launcher) Run(ctx context.Context) error {
 		cancel()
 	})()
 	err := l.nursery.run(nursing)
+	l.forsakeForeign()
 	l.wg.Wait()
 	return err
 }
 
 // Leave lets go of the workers, which go on, for another host to come within the
-// grace. Those that have a host.Worker must have been left before. Run still ends with its context.
+// grace. Those that have a host.Worker must have been left before. Those that were adopted
+// end: the next host doesn't look where they are kept. Run still ends with its context.
 func (l *Launcher) Leave(grace time.Duration) error {
 	for _, f := range l.forks.close() { // the next host starts its own
 		<-f.gone

@@ -14,5 +14,9 @@ func TestMain(m *testing.M) {
 	if config := os.Getenv(hostVariable); config != "" {
 		os.Exit(beHost(config))
 	}
+	// Under the race detector guard and shim would each wait a second at their end.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		os.Exit(complain(err))
+	}
 	goleak.VerifyTestMain(m)
 }

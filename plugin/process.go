@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strconv"
 	"sync"
@@ -38,7 +39,8 @@ type process struct {
 	log   *workerLog
 	l     *Launcher
 
-	limits shim.Limits // what it's to be held to
+	limits  shim.Limits // what it's to be held to
+	foreign bool        // it was another host's, and isn't left to a next one
 
 	prints chan printed  // closed with the process; never waited for by who fills it
 	heard  chan struct{} // closed when all that it printed is in the log
@@ -260,6 +262,9 @@ func (p *process) ended(exit errdefs.Exit, note string) {
 			p.log.logger.Warn("the worker's record stays in the ledger", "err", err)
 		}
 		p.l.gpus.give(p.id)
+		if p.foreign {
+			_ = os.RemoveAll(p.about.Dir) // whoever had it may have left it by now
+		}
 		close(p.exited)
 	})
 }

@@ -42,6 +42,14 @@ func (r records) restore(rec ledger.Record) error {
 	if err := r.ledger.Erase(rec.Worker); err != nil { // it may be damaged
 		return err
 	}
+	return r.enter(rec)
+}
+
+// enter writes down a process that goes on, and of which there's no record yet.
+func (r records) enter(rec ledger.Record) error {
+	if r.ledger == nil {
+		return nil
+	}
 	if err := r.ledger.Intend(rec); err != nil {
 		return err
 	}
@@ -64,8 +72,11 @@ func note(rec ledger.Record) string {
 	return string(b)
 }
 
-func recordOfNote(text string) (ledger.Record, error) {
+// recordOf reads a shim's note about a worker. One that isn't about it counts as none.
+func recordOf(worker, token, note string) ledger.Record {
 	var rec ledger.Record
-	err := json.Unmarshal([]byte(text), &rec)
-	return rec, err
+	if err := json.Unmarshal([]byte(note), &rec); err != nil || rec.Token != token {
+		return ledger.Record{Worker: host.WorkerID(worker), Token: token}
+	}
+	return rec
 }

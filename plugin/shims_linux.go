@@ -15,6 +15,7 @@ import (
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/plugin/ledger"
+	"github.com/snakepit-go/snakepit/plugin/proc"
 	"github.com/snakepit-go/snakepit/plugin/shim"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
@@ -30,7 +31,8 @@ type shims struct {
 
 	mu       sync.Mutex     // guards the fields below
 	client   *shim.Client   // whose shim forks
-	live     []*shim.Client // all; those of an earlier host beside it
+	live     []*shim.Client // all; beside it those of an earlier host, and of others that are dead
+	taking   []*shim.Client // of another host: it isn't decided yet what becomes of them
 	deadline int64          // of the lease
 	over     bool           // no pair is started any more
 }
@@ -73,7 +75,7 @@ func (s *shims) close() []*shim.Client {
 	defer s.mu.Unlock()
 	s.over = true
 	s.opening <- struct{}{}
-	return slices.Clone(s.live)
+	return slices.Concat(s.live, s.taking)
 }
 
 // environ implements nursery: the shim watches over the worker.
@@ -177,33 +179,44 @@ func (s *shims) use(c *shim.Client, wait func() error, told int64) {
 	if deadline != told {
 		_ = c.SetLease(deadline) // it's queued; gone: with its workers
 	}
-	s.pairs.Go(func() {
-		err := c.Run()
-		s.mu.Lock()
-		s.live = slices.DeleteFunc(s.live, func(other *shim.Client) bool { return other == c })
-		s.mu.Unlock()
-		if err != nil {
-			s.logger.Error("guard or shim died, and the workers with them; the next start brings a new pair", "err", err)
-		}
-		if c.Detached() {
-			return
-		}
-		_ = os.Remove(c.Socket()) // it may be gone
-		if err := wait(); err != nil {
-			s.logger.Debug("the guard", "err", err) // it was killed, say; it's reaped
-		}
-	})
+	s.pairs.Go(func() { s.watch(c, wait) })
+}
+
+// watch is a client's life.
+func (s *shims) watch(c *shim.Client, wait func() error) {
+	err := c.Run()
+	s.mu.Lock()
+	isIt := func(other *shim.Client) bool { return other == c }
+	s.live, s.taking = slices.DeleteFunc(s.live, isIt), slices.DeleteFunc(s.taking, isIt)
+	s.mu.Unlock()
+	switch {
+	case err != nil && c.Heir():
+		s.logger.Error("guard or shim of another host died, and the workers that were adopted with them", "err", err)
+	case err != nil:
+		s.logger.Error("guard or shim died, and the workers with them; the next start brings a new pair", "err", err)
+	}
+	if c.Detached() {
+		return
+	}
+	_ = os.Remove(c.Socket()) // it may be gone
+	if err := wait(); err != nil {
+		s.logger.Debug("the guard", "err", err) // it was killed, say; it's reaped
+	}
 }
 
 // guardTime is how long the guard of a shim that has ended may take to follow.
 const guardTime = 2 * time.Second
 
-// awaitGuard waits for the end of a guard that isn't our child.
-func (s *shims) awaitGuard() error {
-	for deadline := time.Now().Add(guardTime); shim.InUse(s.cfg.Dir); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			return errors.New("it's still there")
-		}
+// awaitGuard waits for the end of a guard that isn't our child. Its folder may hold
+// another pair by now, so its lock says nothing.
+func awaitGuard(guard proc.ID) error {
+	p, err := proc.Pin(guard)
+	if err != nil {
+		return nil // it's gone
+	}
+	defer p.Close()
+	if !p.Exited(guardTime) {
+		return errors.New("it's still there")
 	}
 	return nil
 }
@@ -226,20 +239,24 @@ func (s *shims) lease(deadline int64) error {
 func (s *shims) leave(grace time.Duration) error {
 	var errs []error
 	for _, c := range s.close() {
-		if err := c.Detach(grace); err != nil && !errors.Is(err, shim.ErrGone) { // gone: with its workers
+		let := func() error { return c.Detach(grace) }
+		if c.Heir() {
+			let = c.End
+		}
+		if err := let(); err != nil && !errors.Is(err, shim.ErrGone) { // gone: with its workers
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// recover implements nursery: it goes on with the pair of the last host, if one lives.
-func (s *shims) recover(context.Context) ([]found, error) {
-	sockets, err := filepath.Glob(filepath.Join(s.cfg.Dir, "shim-*.sock"))
+// recover implements nursery: it goes on with the pair of the last host, if one lives. A
+// pair that has an heir is left to that one.
+func (s *shims) recover(context.Context) (ours []found, theirs []ledger.Record, err error) {
+	sockets, err := socketsIn(s.cfg.Dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []found
 	for _, socket := range sockets {
 		s.mu.Lock()
 		settings := s.cfg.Settings
@@ -247,30 +264,34 @@ func (s *shims) recover(context.Context) ([]found, error) {
 		s.mu.Unlock()
 		c, err := shim.Attach(socket, s.cfg.Instance, settings)
 		var attached *shim.AttachedError
-		if errors.As(err, &attached) {
-			return nil, errdefs.Wrap(errdefs.Exists, err, "the workers in %s belong to a live host", s.cfg.Dir)
-		}
-		if err != nil {
+		switch {
+		case errors.As(err, &attached) && attached.Heir:
+			s.logger.Warn("workers of the last host belong to another host, which has adopted them", "process", attached.PID, "workers", len(attached.Kept))
+			for _, k := range attached.Kept {
+				theirs = append(theirs, recordOf(k.Worker, k.Token, k.Note))
+			}
+		case attached != nil:
+			return nil, nil, errdefs.Wrap(errdefs.Exists, err, "the workers in %s belong to a live host", s.cfg.Dir)
+		case err != nil:
 			s.logger.Debug("no shim answers", "socket", socket, "err", err)
 			_ = os.Remove(socket) // it may be gone by itself
-			continue
+		default:
+			s.use(c, func() error { return awaitGuard(c.Guard()) }, settings.Deadline)
+			ours = append(ours, foundBy(c)...)
 		}
-		s.use(c, s.awaitGuard, settings.Deadline)
-		all = append(all, s.foundBy(c)...)
 	}
-	return all, nil
+	return ours, theirs, nil
 }
 
-func (s *shims) foundBy(c *shim.Client) []found {
+func socketsIn(dir string) ([]string, error) { return filepath.Glob(filepath.Join(dir, "shim-*.sock")) }
+
+func foundBy(c *shim.Client) []found {
 	var all []found
 	for _, ch := range c.Survivors() {
-		rec, err := recordOfNote(ch.Note())
-		if err != nil || rec.Token != ch.Token() {
-			rec = ledger.Record{Worker: host.WorkerID(ch.Worker()), Token: ch.Token()}
-		}
+		rec := recordOf(ch.Worker(), ch.Token(), ch.Note())
 		kept := shimChild{ch}
 		all = append(all, found{
-			rec: rec, id: kept.identity(), frozen: ch.Frozen(),
+			rec: rec, id: kept.identity(), frozen: ch.Frozen(), incarnation: rec.Reattach.Incarnation,
 			adopt: func(p *process) child {
 				ch.Adopt(shimSink{p})
 				return kept

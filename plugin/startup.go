@@ -36,6 +36,7 @@ type startup struct {
 	plugin *goplugin.Client
 
 	devices []string // GPUs of its own
+	after   uint64   // the last incarnation that attached to it: another host's may be above ours
 }
 
 // chooseParent finds what the worker is to be forked from, where it's not to be executed.
@@ -89,7 +90,7 @@ func (s *startup) start(ctx context.Context, serve host.ToolServer) (host.Worker
 // complete records how a later host finds the worker.
 func (s *startup) complete(desc host.Description) error {
 	rec := s.proc.record()
-	rec.Reattach.Slots = desc.Slots
+	rec.Reattach.Slots, rec.Reattach.Incarnation = desc.Slots, s.incarnation()
 	if err := s.l.records.complete(s.spec.Worker, rec.Reattach); err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func (s *startup) describe(ctx context.Context, d dispensed) (host.Description, 
 func (s *startup) attach(ctx context.Context, d dispensed) (*connection, error) {
 	r, err := d.worker.Attach(ctx, &snakepitv1.AttachRequest{
 		Host:        s.l.cfg.Host,
-		Incarnation: s.l.cfg.Incarnation,
+		Incarnation: s.incarnation(),
 		Worker:      string(s.spec.Worker),
 		Settings: &snakepitv1.WorkerSettings{
 			StrictResults: s.spec.Settings.StrictResults,
@@ -175,6 +176,15 @@ func (s *startup) attach(ctx context.Context, d dispensed) (*connection, error) 
 		dispensed: d, token: r.GetLaneToken(), address: r.GetLaneAddress(),
 		dir: s.dir, pid: s.proc.identity().PID, carrier: s.spec.Settings.Carrier, maxPayload: s.spec.Settings.MaxPayload,
 	}, nil
+}
+
+// incarnation is the one to attach as: the worker refuses whoever comes below the last.
+// Its keeper has made sure that the host which attached as that is gone.
+func (s *startup) incarnation() uint64 {
+	if s.after == 0 {
+		return s.l.cfg.Incarnation
+	}
+	return max(s.l.cfg.Incarnation, s.after+1)
 }
 
 // discard undoes a start: afterwards there's no process and no folder. It reports

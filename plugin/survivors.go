@@ -31,9 +31,15 @@ const reattachTimeout = 10 * time.Second
 
 // survivor is a worker that an earlier host has left, as its keeper gives it.
 type survivor struct {
-	rec    ledger.Record
-	frozen bool
-	adopt  func(p *process) child // p hears of it from then on
+	rec         ledger.Record
+	frozen      bool
+	adopt       func(p *process) child // p hears of it from then on
+	incarnation uint64                 // the last that attached to it, if that's known
+	foreign     bool                   // it was another host's
+}
+
+func (s *survivor) survivor(id host.WorkerID) host.Survivor {
+	return host.Survivor{Worker: id, Pool: s.rec.Pool, Frozen: s.frozen}
 }
 
 // Recover finds what an earlier host of this instance has left: the workers that
@@ -45,7 +51,7 @@ func (l *Launcher) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := l.nursery.recover(ctx)
+	found, theirs, err := l.nursery.recover(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,20 +80,21 @@ func (l *Launcher) Recover(ctx context.Context) error {
 				return err // none that isn't recorded
 			}
 		}
-		l.survivors[rec.Worker] = &survivor{rec, f.frozen, f.adopt}
+		l.survivors[rec.Worker] = &survivor{rec: rec, frozen: f.frozen, adopt: f.adopt, incarnation: f.incarnation}
 		l.gpus.keep(rec.Worker, rec.Devices)
 	}
 	ending.Wait()
-	return l.tidy(recorded)
+	return l.tidy(recorded, theirs)
 }
 
 // found is a live process that the keeper has, and what it remembers of it.
 type found struct {
-	rec    ledger.Record
-	id     host.Process
-	frozen bool // since the last lease ended
-	adopt  func(p *process) child
-	end    func() // blocks until the process is gone, or can't be killed
+	rec         ledger.Record
+	id          host.Process
+	frozen      bool   // since the last lease ended
+	incarnation uint64 // the last that attached to it, if that's known
+	adopt       func(p *process) child
+	end         func() // blocks until the process is gone, or can't be killed
 }
 
 // unusable says why a process that is there can't be gone on with; empty: it can.
@@ -118,17 +125,30 @@ func (l *Launcher) recorded() (map[host.WorkerID]ledger.Record, error) {
 	return all, err
 }
 
-// tidy ends what carries our tokens and isn't a survivor, and forgets the dead.
-func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record) error {
-	keep := map[string]bool{}
+// tidy ends what carries our tokens and is neither a survivor nor another host's by
+// now, and forgets the dead.
+func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record, theirs []ledger.Record) error {
+	keep, folders := map[string]bool{}, map[string]bool{}
 	for _, s := range l.survivors {
-		keep[s.rec.Token] = true
+		keep[s.rec.Token], folders[filepath.Base(s.rec.Dir)] = true, true
+	}
+	var errs []error
+	for _, t := range theirs {
+		keep[t.Token], folders[filepath.Base(t.Dir)] = true, true
+		if rec := dead[t.Worker]; rec.Token == t.Token { // the heir has its own
+			folders[filepath.Base(rec.Dir)] = true
+			errs = append(errs, l.records.erase(t.Worker))
+			delete(dead, t.Worker)
+		}
 	}
 	for _, o := range sweep(tokensOf(l.cfg.Instance, keep), true) {
 		l.log(host.WorkerID(o.Token)).Warn("a process that a dead host left behind was ended", "pid", o.PID, "command", o.Command)
 	}
-	var errs []error
+	var foreign []ledger.Record
 	for id, rec := range dead {
+		if l.isForeign(rec) {
+			foreign = append(foreign, rec)
+		}
 		if rec.Process.Boot == proc.BootID() && rec.Process.PID > 0 && isTokenOf(rec.Token, l.cfg.Instance) {
 			proc.Kill(proc.ID{PID: rec.Process.PID, Start: rec.Process.StartTime})
 		}
@@ -137,16 +157,12 @@ func (l *Launcher) tidy(dead map[host.WorkerID]ledger.Record) error {
 		}
 		errs = append(errs, l.records.erase(id))
 	}
-	return errors.Join(append(errs, l.tidyFolders())...)
+	return errors.Join(append(errs, l.tidyForeign(foreign), l.tidyFolders(folders))...)
 }
 
 // tidyFolders removes the folders of workers that are gone. Not every one stands in
 // a record: the ledger may have been torn, or the host killed before its first word.
-func (l *Launcher) tidyFolders() error {
-	keep := map[string]bool{}
-	for _, s := range l.survivors {
-		keep[filepath.Base(s.rec.Dir)] = true
-	}
+func (l *Launcher) tidyFolders(keep map[string]bool) error {
 	entries, err := os.ReadDir(l.cfg.Dir)
 	if err != nil {
 		return err
@@ -174,7 +190,7 @@ func (l *Launcher) Survivors() []host.Survivor {
 	defer l.mu.Unlock()
 	var out []host.Survivor
 	for _, id := range slices.Sorted(maps.Keys(l.survivors)) {
-		out = append(out, host.Survivor{Worker: id, Pool: l.survivors[id].rec.Pool, Frozen: l.survivors[id].frozen})
+		out = append(out, l.survivors[id].survivor(id))
 	}
 	return out
 }
@@ -205,7 +221,7 @@ func (l *Launcher) Forsake(id host.WorkerID) {
 func (l *Launcher) attached(id host.WorkerID, s *survivor, limits shim.Limits) *process {
 	log := &workerLog{logger: l.log(id)}
 	p := newProcess(id, &exec.Cmd{Path: string(id)}, log, l)
-	p.token, p.about, p.limits = s.rec.Token, s.rec, limits
+	p.token, p.about, p.limits, p.foreign = s.rec.Token, s.rec, limits, s.foreign
 	p.shook = &handshake{
 		core: s.rec.Reattach.ProtocolVersion, app: s.rec.Reattach.AppVersion, network: s.rec.Reattach.Network, addr: s.rec.Reattach.Address,
 	}
@@ -223,7 +239,10 @@ func (l *Launcher) Reattach(ctx context.Context, spec host.Spec, serve host.Tool
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, reattachTimeout, fmt.Errorf("the worker didn't answer within %s", reattachTimeout))
 	defer cancel()
-	s := &startup{l: l, spec: spec, dir: sv.rec.Dir, logger: l.log(spec.Worker), proc: l.attached(spec.Worker, sv, limitsOf(spec.Settings.Limits))}
+	s := &startup{
+		l: l, spec: spec, dir: sv.rec.Dir, logger: l.log(spec.Worker), after: sv.incarnation,
+		proc: l.attached(spec.Worker, sv, limitsOf(spec.Settings.Limits)),
+	}
 	w, err := s.reattach(ctx, sv.rec, serve)
 	if err != nil {
 		byItself := isClosed(s.proc.exited)

@@ -88,18 +88,37 @@ func Kept(instance string) []Orphan { return look(tokensOf(instance, nil), true)
 // by boot and start time, isn't touched.
 func SweepRecorded(instance string, records []ledger.Record, dryRun bool) []Orphan {
 	boot := proc.BootID()
-	table, err := proc.All()
-	if err != nil || boot == "" {
+	if boot == "" {
 		return nil
 	}
-	spared := ancestors(table)
-	spare(spared, table)
 	tokens := map[proc.ID]string{}
 	for _, r := range records {
 		if p := r.Process; p.Boot == boot && isTokenOf(r.Token, instance) {
 			tokens[proc.ID{PID: p.PID, Start: p.StartTime}] = r.Token
 		}
 	}
+	return sweepKnown(tokens, dryRun)
+}
+
+// SweepClaimed is SweepRecorded for processes of this boot and PID namespace that the registry has as a
+// dead host's workers.
+func SweepClaimed(claimed ...proc.ID) []Orphan {
+	tokens := map[proc.ID]string{}
+	for _, id := range claimed {
+		tokens[id] = "" // it isn't known, and not asked for
+	}
+	return sweepKnown(tokens, false)
+}
+
+// sweepKnown ends processes that are known by what the system says of them, with the
+// tokens that they're reported under.
+func sweepKnown(tokens map[proc.ID]string, dryRun bool) []Orphan {
+	table, err := proc.All()
+	if err != nil {
+		return nil
+	}
+	spared := ancestors(table)
+	spare(spared, table)
 	var all []Orphan
 	for _, s := range table {
 		token, known := tokens[s.ID]

@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,6 +46,10 @@ type testHost struct {
 	GPUs     int // for each worker
 
 	Generation uint64
+
+	Call   string  // the tool that each worker runs once; empty: remember
+	Freeze bool    // pin every worker and let the lease end
+	Estate *Estate // of a dead host, to adopt all workers from
 
 	DieAt  string // the step of a start at which it kills itself
 	DieNth int32  // how many workers have come so far by then
@@ -105,22 +110,73 @@ func beHost(config string) int {
 	}
 	h.dieAtStep(l)
 	go func() { _ = l.Run(context.Background()) }() // until the process ends
+	if err := h.inherit(l); err != nil {
+		return complain(err)
+	}
 	var all sync.WaitGroup
-	for _, id := range h.Workers {
-		all.Go(func() {
-			w, err := l.Launch(context.Background(), h.spec(id), toolless{})
-			if err != nil {
-				_ = complain(err)
-				return
-			}
-			_, _ = callTool(context.Background(), w, "remember") // not every adapter has it
-			_, _ = fmt.Fprintln(os.Stdout, "ready", id, w.Description().Process.PID, w.Description().Process.StartTime)
-		})
+	workers := make([]host.Worker, len(h.Workers))
+	for i, id := range h.Workers {
+		all.Go(func() { workers[i] = h.work(l, id) })
 	}
 	all.Wait()
+	if h.Freeze {
+		if err := freeze(l, workers); err != nil {
+			return complain(err)
+		}
+	}
 	_, _ = fmt.Fprintln(os.Stdout, "all")
 	_, _ = io.Copy(io.Discard, os.Stdin) // the test is over, or dead
 	return 0
+}
+
+// inherit adopts every worker of the estate, for a host that has one.
+func (h testHost) inherit(l *Launcher) error {
+	if h.Estate == nil {
+		return nil
+	}
+	_, err := l.Adopt(context.Background(), *h.Estate, func(host.WorkerID) bool { return true })
+	return err
+}
+
+// work has one worker: it's launched, or goes on if it's a survivor. nil: neither.
+func (h testHost) work(l *Launcher, id host.WorkerID) host.Worker {
+	ctx := context.Background()
+	w, err := l.Reattach(ctx, h.spec(id), toolless{})
+	if errdefs.ReasonOf(err) == errdefs.WorkerNotFound {
+		w, err = l.Launch(ctx, h.spec(id), toolless{})
+	}
+	if err != nil {
+		_ = complain(err)
+		return nil
+	}
+	_, _ = callTool(ctx, w, cmp.Or(h.Call, "remember")) // not every adapter has it
+	_, _ = fmt.Fprintln(os.Stdout, "ready", id, w.Description().Process.PID, w.Description().Process.StartTime)
+	return w
+}
+
+// freeze pins the workers and lets the lease end, and returns once they're frozen.
+func freeze(l *Launcher, workers []host.Worker) error {
+	for _, w := range workers {
+		if p, ok := w.(host.Pinner); !ok || !p.Pin() {
+			return errors.New("a worker can't be pinned")
+		}
+	}
+	if err := l.SetLease(1); err != nil {
+		return err
+	}
+	for _, w := range workers {
+		for !isPaused(w) { // it will be
+		}
+	}
+	return nil
+}
+
+// isPaused waits a moment for a worker's answer: one that is frozen meanwhile gives none.
+func isPaused(w host.Worker) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_, err := w.(host.Prober).Probe(ctx) //nolint:errcheck,forcetypeassert // it's ours
+	return errors.Is(err, host.ErrPaused)
 }
 
 func complain(err error) int {
@@ -334,4 +390,14 @@ func awaitGone(t *testing.T, p host.Process) time.Duration {
 		t.Fatalf("process %d lives on", p.PID)
 	}
 	return time.Since(begun)
+}
+
+func awaitFact(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !fact(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never happens that %s", what)
+		}
+		<-time.After(time.Millisecond) // the processes need the CPU more
+	}
 }

@@ -19,7 +19,7 @@ func (p *program) clusterRestoreCommand() *cobra.Command {
 		Long: `Make the registry of a data directory anew, of a backup: a new cluster of one node, with the sessions and the state that the backup
 has, which are given to the nodes that come. Others join it afterwards, with empty data directories. Its fencing tokens are above all of the
 backup. Where the cluster had been restored or recovered after the backup was made, say with --past which generation it had
-then, so that they're above those too.
+then (snakepit cluster status tells it), so that they're above those too.
 
 The directory's own registry, if it has one, is set aside, not removed. A host that is running there is refused: stop it first. FILE may be
 "-", for stdin.

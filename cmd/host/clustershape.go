@@ -4,21 +4,22 @@ import "github.com/snakepit-go/snakepit/host/members"
 
 // clusterStatus is how a cluster is, as `cluster status -o json` shows it.
 type clusterStatus struct {
-	State    string           `json:"state"`
-	Summary  string           `json:"summary"`
-	Advice   string           `json:"advice"`
-	Cluster  string           `json:"cluster"`
-	Node     string           `json:"node"`
-	Leader   string           `json:"leader"`
-	Term     uint64           `json:"term"`
-	Last     uint64           `json:"last"`
-	Commit   uint64           `json:"commit"`
-	Applied  uint64           `json:"applied"`
-	Level    uint32           `json:"level"`
-	Tokens   int              `json:"tokens"`
-	Lease    leaseStatus      `json:"lease"`
-	Nodes    []nodeStatus     `json:"nodes"`
-	Warnings []clusterWarning `json:"warnings"`
+	State      string           `json:"state"`
+	Summary    string           `json:"summary"`
+	Advice     string           `json:"advice"`
+	Cluster    string           `json:"cluster"`
+	Node       string           `json:"node"`
+	Leader     string           `json:"leader"`
+	Term       uint64           `json:"term"`
+	Last       uint64           `json:"last"`
+	Commit     uint64           `json:"commit"`
+	Applied    uint64           `json:"applied"`
+	Level      uint32           `json:"level"`
+	Generation uint64           `json:"generation"`
+	Tokens     int              `json:"tokens"`
+	Lease      leaseStatus      `json:"lease"`
+	Nodes      []nodeStatus     `json:"nodes"`
+	Warnings   []clusterWarning `json:"warnings"`
 }
 
 // leaseStatus is a node's right to serve sessions.
@@ -70,7 +71,7 @@ type clusterWarning struct {
 func clusterOf(c members.Cluster) clusterStatus {
 	out := clusterStatus{
 		State: string(c.State), Summary: c.Summary, Advice: c.Advice, Cluster: c.ID, Node: c.Self, Leader: c.Leader, Term: c.Term, Last: c.Last,
-		Commit: c.Commit, Applied: c.Applied, Level: c.Level, Tokens: c.Tokens, Nodes: []nodeStatus{}, Warnings: []clusterWarning{},
+		Commit: c.Commit, Applied: c.Applied, Level: c.Level, Generation: c.Generation, Tokens: c.Tokens, Nodes: []nodeStatus{}, Warnings: []clusterWarning{},
 		Lease: leaseStatus{Held: c.Lease.Held, Endless: c.Lease.Endless, Left: inSeconds(c.Lease.Left)},
 	}
 	for _, n := range c.Nodes {

@@ -39,8 +39,9 @@ With --watch: again every second, until Ctrl-C, after a line that says when.
 With -o json: an object with state (ok, degraded: it works, and warnings say what's wrong; no_leader; no_quorum), summary, advice (what to do where it
 doesn't work), cluster,
 node (who tells), leader (ids; empty: none), term, last, commit, applied (indexes of the log; the entry last applied here), level
-(version of the registry's rules), tokens (that are still good), lease, an object with held, endless and left (seconds),
-warnings, a list of objects with kind, node (an id; empty: the whole cluster), text and hint, and nodes, a list of objects with
+(version of the registry's rules), generation (of epochs: what restore asks for as --past), tokens (that are still good), lease, an
+object with held, endless and left (seconds), warnings, a list of objects with kind, node (an id; empty: the whole cluster), text
+and hint, and nodes, a list of objects with
 
   id, name, address, api_address, machine   who and where; api_address is empty where only its machine reaches it
   status, member, voter, leader             as above; who has left is no member
@@ -143,8 +144,8 @@ func printCluster(w io.Writer, c members.Cluster) error {
 	if err := printWarnings(w, c.Warnings); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nseen by %s: term %d, log %d/%d/%d (last, committed, applied), rules %d%s\n",
-		cell(labelOf(c, c.Self)), c.Term, c.Last, c.Commit, c.Applied, c.Level, tokensText(c.Tokens))
+	_, err := fmt.Fprintf(w, "\nseen by %s: term %d, log %d/%d/%d (last, committed, applied), rules %d, generation %d%s\n",
+		cell(labelOf(c, c.Self)), c.Term, c.Last, c.Commit, c.Applied, c.Level, c.Generation, tokensText(c.Tokens))
 	return err
 }
 

@@ -74,7 +74,7 @@ func fixedCluster() members.Cluster {
 	renewed, older := 120*time.Millisecond, 7*time.Second
 	disk := members.Disk{Free: 90 << 30, Size: 200 << 30, Write: 800 * time.Microsecond}
 	return members.Cluster{
-		ID: "6f1c", Self: "id-a", Leader: "id-a", Term: 7, Last: 12040, Commit: 12040, Applied: 12031, Level: 3, Tokens: 1,
+		ID: "6f1c", Self: "id-a", Leader: "id-a", Term: 7, Last: 12040, Commit: 12040, Applied: 12031, Level: 3, Generation: 2, Tokens: 1,
 		Lease: members.Lease{Held: true, Left: 850 * time.Millisecond},
 		Nodes: []members.Node{
 			{ID: "id-a", Name: "n1", Address: "10.0.0.1:7070", API: "10.0.0.1:7070", Status: "up", Member: true, Voter: true, Leader: true, Incarnation: 12, Sessions: 120, Answers: true, Applied: 12031, Renewed: &renewed, Version: "1.4.0", Rules: 3, Machine: "m1", Disk: disk, LeaseHeld: true},

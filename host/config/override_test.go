@@ -129,23 +129,33 @@ func TestAnOverrideThatDoesNotGoWithTheRestIsNamedAndLeftOut(t *testing.T) {
 		warns []string
 	}{
 		"the file has more": {
-			"adapter: a.py\npool_size: 5\n", map[string]string{"max_size": "2", "queue_size": "3"}, []string{"queue_size"},
+			"adapter: a.py\npool_size: 5\n",
+			map[string]string{"max_size": "2", "queue_size": "3"},
+			[]string{"queue_size"},
 			[]string{"override: max_size: set for all hosts, it doesn't hold on this one: snakepit.yaml:2: pool_size: 5 is more than max_size, 2"},
 		},
 		"the size is fixed": {
-			"adapter: a.py\n", map[string]string{"min_size": "2", "queue_size": "3"}, []string{"queue_size"},
+			"adapter: a.py\n",
+			map[string]string{"min_size": "2", "queue_size": "3"},
+			[]string{"queue_size"},
 			[]string{"override: min_size: set for all hosts, it doesn't hold on this one: override: min_size: the pool's size is fixed"},
 		},
 		"one needs another, and a third is wrong": {
-			"adapter: a.py\nretry_backoff: 1s\n", map[string]string{"min_size": "1", "max_size": "6", "retry_max_delay": "1ms"}, []string{"max_size", "min_size"},
+			"adapter: a.py\nretry_backoff: 1s\n",
+			map[string]string{"min_size": "1", "max_size": "6", "retry_max_delay": "1ms"},
+			[]string{"max_size", "min_size"},
 			[]string{"retry_max_delay: set for all hosts, it doesn't hold on this one: snakepit.yaml:2: retry_backoff: 1s is longer"},
 		},
 		"a newer program's": {
-			"adapter: a.py\n", map[string]string{"warp_factor": "9", "queue_size": "3"}, []string{"queue_size"},
+			"adapter: a.py\n",
+			map[string]string{"warp_factor": "9", "queue_size": "3"},
+			[]string{"queue_size"},
 			[]string{"override: warp_factor: set for all hosts, it doesn't hold on this one: no knob is called warp_factor"},
 		},
 		"a local bound": {
-			"adapter: a.py\nmax_workers: 4\n", map[string]string{"pool_size": "9"}, []string{"pool_size"},
+			"adapter: a.py\nmax_workers: 4\n",
+			map[string]string{"pool_size": "9"},
+			[]string{"pool_size"},
 			[]string{"override: pool_size: it's more than max_workers, and cut to that"},
 		},
 	} {

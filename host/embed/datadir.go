@@ -33,13 +33,12 @@ const (
 )
 
 // dirs are the folders of one host. data outlives it, unless the host is private;
-// run holds sockets, has a short path, and never does.
+// run holds sockets, has a short path, and does only while workers live on in it.
 type dirs struct {
 	data     string // empty: private
 	run      string
 	instance string
 	locks    []*os.File
-	left     bool // the workers go on: the run folder stays
 }
 
 // openDirs makes and locks a host's folders. data empty means a private host. With
@@ -281,12 +280,13 @@ func randomName() string {
 	return hex.EncodeToString(b[:])
 }
 
-// close gives the folders up; a private host's leave nothing behind.
+// close gives the folders up; a private host's leave nothing behind. The run folder stays
+// while workers live on in it: they wait for the next host, or another one has adopted them.
 func (d *dirs) close() error {
 	var errs []error
 	switch {
 	case d.run == "":
-	case d.left:
+	case shim.InUse(d.run):
 		errs = append(errs, ignoreMissing(os.Remove(d.socket())))
 	default:
 		errs = append(errs, os.RemoveAll(d.run))

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/snakepit-go/snakepit/plugin/shim"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -222,4 +223,28 @@ func TestHostsThatComeAndGoLeaveEachOthersFoldersAlone(t *testing.T) {
 	all.Wait()
 	sweep(base)
 	wantFolders(t, base, 0)
+}
+
+// TestRunFolderStaysWhileWorkersLiveInIt: another host may have adopted them.
+func TestRunFolderStaysWhileWorkersLiveInIt(t *testing.T) {
+	runtimeDir(t)
+	d := mustOpen(t, t.TempDir())
+	guard, err := os.Create(filepath.Join(d.run, shim.LockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock(guard); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, d)
+	if ifThere(d.run) == "" || ifThere(d.socket()) != "" {
+		t.Errorf("folder %q, socket %q; want the folder alone", ifThere(d.run), ifThere(d.socket()))
+	}
+	if err := guard.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sweep(filepath.Dir(d.run))
+	if ifThere(d.run) != "" {
+		t.Error("it stays when they have ended")
+	}
 }

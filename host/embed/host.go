@@ -18,7 +18,6 @@ import (
 	"github.com/snakepit-go/snakepit/host/rpc"
 	"github.com/snakepit-go/snakepit/plugin"
 	"github.com/snakepit-go/snakepit/plugin/ledger"
-	"github.com/snakepit-go/snakepit/plugin/shim"
 )
 
 // Host is a host inside this program. It's a snakepit.Caller.
@@ -178,7 +177,6 @@ func (h *Host) abandon(ctx context.Context) error {
 	errs := []error{h.watch(ended(ctx))}
 	if h.launcher != nil {
 		errs = append(errs, h.launcher.Leave(h.set.host.OrphanGrace), h.launcher.Run(ended(ctx)))
-		h.dirs.left = shim.InUse(h.dirs.run)
 	}
 	return errors.Join(append(errs, h.closeFiles())...)
 }
@@ -312,6 +310,7 @@ func (h *Host) run(forced context.Context) {
 	parts.Go(func() { _ = h.watch(engineCtx) }) // what can't be closed is gone
 	parts.Go(func() { h.serveNode(launching) })
 	parts.Go(func() { h.followOverrides(engineCtx) })
+	parts.Go(func() { h.seeToNeighbours(launching) })
 
 	apiCtx, endAPI := context.WithCancel(forced)
 	apiDone := make(chan error, 1)

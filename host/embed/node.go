@@ -226,7 +226,7 @@ func (h *Host) forsakeStrangers(ctx context.Context) error {
 	ours := map[host.WorkerID]bool{}
 	for _, s := range sessions {
 		if s.Owner.Node == h.registry.ID() {
-			ours[s.Home] = true
+			ours[cmp.Or(s.Home, h.registry.Left(s.ID).Home)] = true // the engine may bind it there again
 		}
 	}
 	for _, s := range h.launcher.Survivors() {

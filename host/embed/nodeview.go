@@ -35,7 +35,7 @@ func (v nodeView) View() members.Cluster {
 	}
 	o, left := n.Overview(), n.LeaseLeft()
 	c := members.Cluster{
-		ID: o.Cluster, Self: o.ID, Leader: o.Leader, Term: o.Term, Last: o.Last, Commit: o.Commit, Applied: o.Applied, Level: o.Level,
+		ID: o.Cluster, Self: o.ID, Leader: o.Leader, Term: o.Term, Last: o.Last, Commit: o.Commit, Applied: o.Applied, Level: o.Level, Generation: o.Generation,
 		Tokens: usable(n.Tokens()),
 	}
 	c.Lease.Held, c.Lease.Endless = left > 0, left == cluster.Forever

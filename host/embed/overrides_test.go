@@ -93,7 +93,7 @@ func TestKnobsThatCannotBeSetForAllHostsChangeNothing(t *testing.T) {
 		want  errdefs.Reason
 		text  string
 	}{
-		"a pool that's nowhere": {"defualt", map[string]string{"queue_size": "1"}, errdefs.PoolNotFound, "did you mean default?"},
+		"a pool that's nowhere": {"defaul", map[string]string{"queue_size": "1"}, errdefs.PoolNotFound, "did you mean default?"},
 		"nothing":               {"default", nil, errdefs.InvalidArguments, ""},
 		"a misspelt knob":       {"default", map[string]string{"queue_siz": "1"}, errdefs.InvalidConfig, "did you mean queue_size?"},
 		"a knob of workers":     {"default", map[string]string{"adapter": "other.py"}, errdefs.InvalidConfig, "these can be set for all hosts: "},

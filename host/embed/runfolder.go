@@ -33,16 +33,21 @@ func sweep(base string) {
 
 // abandonedUnder finds them and takes their names away.
 func abandonedUnder(base string) []string {
+	return takeAbandoned(base, func(string) bool { return true })
+}
+
+// takeAbandoned takes the names of those of a base's folders away that are wanted and nobody's
+// any more, and gives what they are called now.
+func takeAbandoned(base string, wanted func(dir string) bool) []string {
 	release, err := lockBase(base)
 	if err != nil {
 		return nil
 	}
 	defer release()
 	var all []string
-	entries, _ := os.ReadDir(base)
-	for _, e := range entries {
-		dir, old := filepath.Join(base, e.Name()), filepath.Join(base, halfMade+randomName())
-		if e.IsDir() && abandoned(dir) && os.Rename(dir, old) == nil {
+	for _, dir := range runFolders(base) {
+		old := filepath.Join(base, halfMade+randomName())
+		if wanted(dir) && abandoned(dir) && os.Rename(dir, old) == nil {
 			all = append(all, old)
 		}
 	}

@@ -131,6 +131,9 @@ func (h *Host) engineConfig(l host.Launcher) host.Config {
 	if h.registry != nil {
 		cfg.Registry = h.registry
 	}
+	if h.node != nil {
+		cfg.Adopt = h.newNeighbours().adopt
+	}
 	return cfg
 }
 

@@ -19,13 +19,14 @@ type Cluster struct {
 	mu           sync.Mutex // guards all below, and what the nodes say that it does
 	sessions     *host.MemoryRegistry
 	owners       map[host.SessionID]host.Owner
+	left         map[host.SessionID]host.Left
 	nodes        map[string]*Node
 	incarnations uint64
 }
 
 // NewCluster makes a cluster without nodes.
 func NewCluster() *Cluster {
-	return &Cluster{sessions: host.NewMemoryRegistry(0), owners: map[host.SessionID]host.Owner{}, nodes: map[string]*Node{}}
+	return &Cluster{sessions: host.NewMemoryRegistry(0), owners: map[host.SessionID]host.Owner{}, left: map[host.SessionID]host.Left{}, nodes: map[string]*Node{}}
 }
 
 // Add makes a node that is up, and has room for sessions of any pool.
@@ -45,6 +46,20 @@ func (c *Cluster) register(id string) host.Owner {
 
 // Wait returns once nothing is on its way between the nodes.
 func (c *Cluster) Wait() { c.calls.Wait() }
+
+// Rehome gives a session to a node, as a failover does: it's remembered where it lived.
+func (c *Cluster) Rehome(ctx context.Context, id host.SessionID, to *Node) (host.Session, error) {
+	c.mu.Lock()
+	was, err := c.sessions.Session(ctx, id)
+	if err == nil && was.Home != "" {
+		c.left[id] = host.Left{Owner: c.owners[id], Home: was.Home}
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return host.Session{}, err
+	}
+	return c.move(ctx, id, was.Epoch, to)
+}
 
 // Move gives a session to a node, under a new epoch and without a home, as a failover
 // does and a planned move. Who owned it and who does now are told.

@@ -355,3 +355,14 @@ func (n *Node) NodeTools() (list []host.NodeTool) {
 	})
 	return list
 }
+
+// Left implements host.LeftRegistry.
+func (n *Node) Left(id host.SessionID) host.Left {
+	c := n.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, err := c.sessions.Session(context.Background(), id); err != nil || s.Home != "" {
+		return host.Left{}
+	}
+	return c.left[id]
+}

@@ -12,9 +12,12 @@ type Cluster struct {
 	Commit  uint64 // up to which a majority is known to have it
 	Applied uint64 // of the last entry of commands that the node has applied
 	Level   uint32 // version of the registry's rules that all nodes have agreed upon
-	Tokens  int    // to join with, that are still good
-	Lease   Lease  // of the node that tells
-	Nodes   []Node // by name
+	// Generation is that of epochs, raised whenever a log is lost: what a restore of an older backup
+	// must exceed.
+	Generation uint64
+	Tokens     int    // to join with, that are still good
+	Lease      Lease  // of the node that tells
+	Nodes      []Node // by name
 
 	State    State
 	Summary  string // a sentence

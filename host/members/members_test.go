@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite testdata/verdicts.txt")
 
 // healthy is a cluster of n nodes, the first of which leads and tells.
 func healthy(n int) members.Cluster {
-	c := members.Cluster{ID: "c", Self: "id-1", Leader: "id-1", Term: 4, Last: 900, Commit: 900, Applied: 880, Level: 3, Lease: members.Lease{Held: true, Left: 800 * time.Millisecond}}
+	c := members.Cluster{ID: "c", Self: "id-1", Leader: "id-1", Term: 4, Last: 900, Commit: 900, Applied: 880, Level: 3, Generation: 2, Lease: members.Lease{Held: true, Left: 800 * time.Millisecond}}
 	voters := map[int]int{1: 1, 2: 1, 3: 3, 4: 3}[n]
 	if voters == 0 {
 		voters = 5

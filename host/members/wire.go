@@ -11,7 +11,7 @@ import (
 func ToWire(c Cluster) *snakepitv1.ClusterStatusResponse {
 	w := &snakepitv1.ClusterStatusResponse{
 		Cluster: c.ID, Node: c.Self, Leader: c.Leader, Term: c.Term, Last: c.Last, Commit: c.Commit, Applied: c.Applied,
-		Level: c.Level, Tokens: count(c.Tokens), State: string(c.State), Summary: c.Summary, Advice: c.Advice,
+		Level: c.Level, Generation: c.Generation, Tokens: count(c.Tokens), State: string(c.State), Summary: c.Summary, Advice: c.Advice,
 		Lease: &snakepitv1.ClusterLease{Held: c.Lease.Held, Endless: c.Lease.Endless, LeftUs: micros(c.Lease.Left)},
 	}
 	for _, n := range c.Nodes {
@@ -27,7 +27,7 @@ func ToWire(c Cluster) *snakepitv1.ClusterStatusResponse {
 func FromWire(w *snakepitv1.ClusterStatusResponse) Cluster {
 	c := Cluster{
 		ID: w.GetCluster(), Self: w.GetNode(), Leader: w.GetLeader(), Term: w.GetTerm(), Last: w.GetLast(), Commit: w.GetCommit(),
-		Applied: w.GetApplied(), Level: w.GetLevel(), Tokens: int(w.GetTokens()), State: State(w.GetState()), Summary: w.GetSummary(), Advice: w.GetAdvice(),
+		Applied: w.GetApplied(), Level: w.GetLevel(), Generation: w.GetGeneration(), Tokens: int(w.GetTokens()), State: State(w.GetState()), Summary: w.GetSummary(), Advice: w.GetAdvice(),
 		Lease: Lease{Held: w.GetLease().GetHeld(), Endless: w.GetLease().GetEndless(), Left: span64(w.GetLease().GetLeftUs())},
 	}
 	for _, n := range w.GetNodes() {

@@ -64,6 +64,7 @@ func mayImport() map[string][]string {
 		"examples/kv/kvplugin": {"examples/kv/kvpb"},
 		"integration/arch":     {},
 		"integration/census":   {"plugin/proc"},
+		"integration/program":  {},
 		"integration/chaos":    {},
 		"integration/failover": {"", "cluster/link", "host/client", "proto/errdefs"},
 		"integration":          {},

@@ -22,6 +22,7 @@ import (
 
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/integration/census"
+	"github.com/snakepit-go/snakepit/integration/program"
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
@@ -93,25 +94,10 @@ func newWorld(t *testing.T) *world {
 	}
 }
 
-func interpreter(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("SNAKEPIT_TEST_PYTHON"); path != "" {
-		return path
-	}
-	path, err := filepath.Abs(filepath.Join("..", "..", ".venv", "bin", "python"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: run `make setup`, or name an interpreter that has the SDK in SNAKEPIT_TEST_PYTHON", err)
-	}
-	return path
-}
-
 // begin starts a host, and doesn't wait for it.
 func (w *world) begin(grace time.Duration, cgroups string) *host {
 	w.t.Helper()
-	cmd := exec.Command(binary, "serve", "--adapter", w.adapter, "--workers", fmt.Sprint(workers), "--set", "python="+interpreter(w.t),
+	cmd := exec.Command(binary, "serve", "--adapter", w.adapter, "--workers", fmt.Sprint(workers), "--set", "python="+program.Python(w.t),
 		"--set", "orphan_grace="+grace.String(), "--set", "cgroups="+cgroups, "--set", "probe_timeout=300ms", "--set", "call_timeout=30s")
 	cmd.Env, cmd.Dir, cmd.WaitDelay = w.env, w.dir, time.Second
 	h := &host{cmd: cmd, grace: grace, ready: make(chan string, 1), stderr: new(bytes.Buffer)}

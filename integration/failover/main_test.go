@@ -3,13 +3,10 @@
 package failover_test
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/snakepit-go/snakepit/integration/program"
 )
 
 // binary is the built program.
@@ -24,24 +21,5 @@ func TestMain(m *testing.M) {
 	case os.Getenv(proxyVariable) != "":
 		os.Exit(proxyMain())
 	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "snakepit-test-")
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	binary = filepath.Join(dir, "snakepit")
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "../../cmd/host")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "build the program:", err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(program.Run(m, &binary))
 }

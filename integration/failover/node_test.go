@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snakepit-go/snakepit/integration/census"
+	"github.com/snakepit-go/snakepit/integration/program"
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
 
@@ -144,7 +145,7 @@ func (n *node) begin(flags ...string) {
 		"--cluster-listen", n.site.lan.address(n.name) + ":" + port, "--tls-dir", n.tls,
 	}, flags...)
 	for _, knob := range append([]string{
-		"node=" + n.name, "python=" + interpreter(n.site.t), "machine_id=" + n.site.machine(n.name), "log_level=info",
+		"node=" + n.name, "python=" + program.Python(n.site.t), "machine_id=" + n.site.machine(n.name), "log_level=info",
 		"env=LEDGER_NODE=" + n.name + ",LEDGER_BOOK=" + n.site.book,
 	}, n.set...) {
 		args = append(args, "--set", knob)
@@ -430,19 +431,4 @@ func (s *site) wantNobodyLeft() {
 			held.Close()
 		}
 	}
-}
-
-func interpreter(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("SNAKEPIT_TEST_PYTHON"); path != "" {
-		return path
-	}
-	path, err := filepath.Abs(filepath.Join("..", "..", ".venv", "bin", "python"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: run `make setup`, or name an interpreter that has the SDK in SNAKEPIT_TEST_PYTHON", err)
-	}
-	return path
 }

@@ -5,6 +5,9 @@ package proc
 // Identify names a process by its pid alone: there is no start time here.
 func Identify(pid int) (ID, error) { return ID{PID: pid}, nil }
 
+// Gone is unknown here.
+func Gone(ID) bool { return false }
+
 // All finds nobody.
 func All() ([]Stat, error) { return nil, nil }
 

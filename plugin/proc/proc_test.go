@@ -204,3 +204,30 @@ func TestAllHasUs(t *testing.T) {
 		t.Error("we have no memory, no boot or no namespace")
 	}
 }
+
+func TestGoneIsWhoVerifiablyEnded(t *testing.T) {
+	t.Parallel()
+	alive, killed := cat(t), cat(t)
+	p, err := proc.Pin(killed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Signal(unix.SIGKILL); err != nil || !p.Exited(patience) {
+		t.Fatalf("it can't be killed: %v", err)
+	}
+	for name, tt := range map[string]struct {
+		id   proc.ID
+		want bool
+	}{
+		"it lives":                   {alive, false},
+		"its pid was used again":     {proc.ID{PID: alive.PID, Start: alive.Start - 1}, true},
+		"it only waits to be reaped": {killed, true},
+		"nobody has its pid":         {proc.ID{PID: 1 << 30, Start: 1}, true},
+		"it isn't known":             {proc.ID{}, false},
+	} {
+		if got := proc.Gone(tt.id); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

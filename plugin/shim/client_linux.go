@@ -2,6 +2,7 @@ package shim
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type Client struct {
 	done   chan struct{}
 	pid    int
 	guard  proc.ID
+	heir   bool        // it was another host's shim
 	letGo  atomic.Bool // by us: the end of the connection is no error
 	left   atomic.Bool // with the workers in the shim's care
 
@@ -47,14 +49,14 @@ type pending struct {
 }
 
 // newClient says hello over a connection and hears what the shim keeps.
-func newClient(conn *net.UnixConn, socket, instance string, s Settings) (*Client, error) {
+func newClient(conn *net.UnixConn, socket string, h hello) (*Client, error) {
 	c := &Client{
-		socket: socket, conn: conn, rights: &rightsReader{conn: conn},
+		socket: socket, conn: conn, rights: &rightsReader{conn: conn}, heir: h.Heir,
 		out: newOutbox(), done: make(chan struct{}),
 		children: map[string]*Child{}, replies: map[uint64]*pending{},
 	}
 	c.in = bufio.NewReaderSize(c.rights, 64<<10)
-	if err := c.shakeHands(hello{Version: Version, Instance: instance, PID: os.Getpid(), Settings: s}); err != nil {
+	if err := c.shakeHands(h); err != nil {
 		c.rights.close()
 		for _, ch := range c.children {
 			ch.leave()
@@ -62,6 +64,10 @@ func newClient(conn *net.UnixConn, socket, instance string, s Settings) (*Client
 		return nil, errors.Join(err, conn.Close())
 	}
 	return c, nil
+}
+
+func newHello(instance string, s Settings) hello {
+	return hello{Version: Version, Instance: instance, PID: os.Getpid(), Settings: s}
 }
 
 func (c *Client) shakeHands(h hello) error {
@@ -85,20 +91,12 @@ func (c *Client) shakeHands(h hello) error {
 
 // welcome reads one frame of the shim's answer.
 func (c *Client) welcome() (more bool, err error) {
-	k, body, err := readFrame(c.in)
-	if err != nil {
-		return false, fmt.Errorf("the shim's welcome: %w", err)
-	}
-	var w welcome
-	if k != kindWelcome {
-		return false, fmt.Errorf("the shim's first frame is of the kind %q", byte(k))
-	}
-	if err := json.Unmarshal(body, &w); err != nil {
-		return false, fmt.Errorf("the shim's welcome: %w", err)
-	}
+	w, err := c.readWelcome()
 	switch {
+	case err != nil:
+		return false, err
 	case w.Attached != 0:
-		return false, &AttachedError{PID: max(w.Attached, 0)} // unseen is below
+		return false, c.hearRefusal(w)
 	case w.Error != "":
 		return false, fmt.Errorf("the shim refuses: %s", w.Error)
 	}
@@ -112,6 +110,20 @@ func (c *Client) welcome() (more bool, err error) {
 		}
 	}
 	return w.More, nil
+}
+
+func (c *Client) readWelcome() (w welcome, err error) {
+	k, body, err := readFrame(c.in)
+	if err != nil {
+		return w, fmt.Errorf("the shim's welcome: %w", err)
+	}
+	if k != kindWelcome {
+		return w, fmt.Errorf("the shim's first frame is of the kind %q", byte(k))
+	}
+	if err := json.Unmarshal(body, &w); err != nil {
+		return w, fmt.Errorf("the shim's welcome: %w", err)
+	}
+	return w, nil
 }
 
 // mapPage takes the page of marks, which comes with the first frame.
@@ -284,7 +296,7 @@ func (c *Client) Spawn(s Spawn, sink Sink) (*Child, error) {
 		return nil, err
 	}
 	if err = c.send(request{ID: id, Op: opSpawn, Spawn: newOrder(s)}); err == nil {
-		err = c.await(p)
+		err = c.await(nil, p)
 	}
 	if err != nil {
 		c.giveUp(id, ch)
@@ -305,8 +317,9 @@ func (c *Client) expect(p *pending) (id uint64, err error) {
 	return c.next, nil
 }
 
-// ask sends a request and waits until the shim has done it. It fails with [ErrGone].
-func (c *Client) ask(r request) error {
+// ask sends a request and waits until the shim has done it. It fails with [ErrGone], and
+// when ctx ends.
+func (c *Client) ask(ctx context.Context, r request) error {
 	p := &pending{reply: make(chan error, 1)}
 	c.mu.Lock()
 	c.next++
@@ -315,18 +328,27 @@ func (c *Client) ask(r request) error {
 	c.mu.Unlock()
 	err := c.send(r)
 	if err == nil {
-		err = c.await(p)
+		err = c.await(ctx.Done(), p)
 	}
 	c.mu.Lock()
 	delete(c.replies, r.ID)
 	c.mu.Unlock()
+	if errors.Is(err, errGivenUp) {
+		return context.Cause(ctx)
+	}
 	return err
 }
 
-func (c *Client) await(p *pending) error {
+// errGivenUp says that whoever waited for a reply has given up.
+var errGivenUp = errors.New("given up")
+
+// await waits for the reply, or for stop.
+func (c *Client) await(stop <-chan struct{}, p *pending) error {
 	select {
 	case err := <-p.reply:
 		return err
+	case <-stop:
+		return errGivenUp
 	case <-c.done:
 	}
 	select {

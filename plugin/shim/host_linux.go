@@ -1,7 +1,6 @@
 package shim
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,7 +71,7 @@ func hearHello(conn *net.UnixConn) (hello, error) {
 func (s *shim) attach(l *link, h hello) {
 	refuse := func(w welcome) {
 		w.Version, w.PID = Version, os.Getpid()
-		l.send(kindWelcome, w)
+		l.sendWelcome(w, nil)
 		l.close()
 	}
 	switch {
@@ -80,8 +79,8 @@ func (s *shim) attach(l *link, h hello) {
 		refuse(welcome{Error: fmt.Sprintf("protocol version %d isn't spoken here", h.Version)})
 	case s.instance != "" && h.Instance != s.instance:
 		refuse(welcome{Error: "the workers are those of another instance"})
-	case s.host != nil && s.hostLives():
-		refuse(welcome{Error: "another host has the workers", Attached: cmp.Or(s.host.peer.pid, unseen)})
+	case s.taken(h):
+		refuse(s.refusal())
 	case s.over:
 		refuse(welcome{Error: "the workers are being ended"})
 	default:
@@ -100,8 +99,9 @@ func (s *shim) adopt(l *link, h hello) error {
 		return err
 	}
 	s.dropHost()
+	s.forgetFormer()
 	s.disarmGrace()
-	s.instance, s.settings = h.Instance, h.Settings
+	s.instance, s.settings, s.heir = h.Instance, h.Settings, h.Heir
 	if over(h.Deadline) {
 		s.setLease(h.Deadline)
 	}
@@ -141,9 +141,7 @@ func (s *shim) welcome(l *link, page *handle) {
 	fds := []*handle{page}
 	for _, c := range s.workers {
 		if c.exit == nil {
-			w.Workers = append(w.Workers, survivor{
-				Worker: c.id, Token: c.token, Slot: c.slot, Frozen: c.frozen, Stopped: c.stopped, Note: c.note,
-			})
+			w.Workers = append(w.Workers, c.survivor())
 			fds = append(fds, c.pidfd)
 		}
 	}
@@ -151,11 +149,16 @@ func (s *shim) welcome(l *link, page *handle) {
 	page.drop() // the link keeps it until it's sent
 }
 
+// survivor is the worker as another host is told of it.
+func (c *child) survivor() survivor {
+	return survivor{Worker: c.id, Token: c.token, Slot: c.slot, Frozen: c.frozen, Stopped: c.stopped, Note: c.note}
+}
+
 // maxRights is how many descriptors of workers go in one message; the kernel takes 253.
 const maxRights = 250
 
 // sendWelcome spreads the descriptors over frames of the same kind, as many as
-// one message may carry.
+// one message may carry. A refusal has none.
 func (l *link) sendWelcome(w welcome, fds []*handle) {
 	workers := w.Workers
 	for first := true; first || len(workers) > 0; first = false {
@@ -167,6 +170,7 @@ func (l *link) sendWelcome(w welcome, fds []*handle) {
 		if first {
 			take++ // the page
 		}
+		take = min(take, len(fds))
 		l.send(kindWelcome, w, fds[:take]...)
 		fds = fds[take:]
 	}
@@ -263,7 +267,9 @@ func (s *shim) dropHost() {
 		return
 	}
 	s.audience.Store(nil)
-	s.host.close()
+	s.forgetFormer()
+	s.former = s.host.peer
+	s.host.hangUp()
 	s.host = nil
 }
 

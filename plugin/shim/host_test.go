@@ -45,6 +45,7 @@ type order struct {
 	Spawn    *shim.Spawn
 	Enter    string // a worker to mark
 	Deadline *int64
+	Detach   bool // and live on
 }
 
 // answer is one line of a host's output: to an order, or what a worker printed.
@@ -100,6 +101,9 @@ func beHost() error {
 			}
 		case o.Deadline != nil:
 			err = c.SetLease(*o.Deadline)
+		case o.Detach:
+			err = c.Detach(patience)
+			<-c.Done()
 		}
 		if err != nil {
 			a.Error = err.Error()

@@ -172,10 +172,15 @@ func (l *link) discard() {
 	}
 }
 
-// close ends the link once what is queued is written, for at most flushTime.
+// close ends the link, see hangUp, and lets go of the process at its other end.
 func (l *link) close() {
-	_ = l.conn.SetWriteDeadline(time.Now().Add(flushTime)) // it may be closed
 	l.peer.close()
+	l.hangUp()
+}
+
+// hangUp ends the link once what is queued is written, for at most flushTime.
+func (l *link) hangUp() {
+	_ = l.conn.SetWriteDeadline(time.Now().Add(flushTime)) // it may be closed
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true

@@ -10,6 +10,8 @@ type hello struct {
 	Version  int    `json:"version"`
 	Instance string `json:"instance"` // whose workers it wants
 	PID      int    `json:"pid"`
+	// Heir says that it's another host, and takes over from that one, which is dead.
+	Heir bool `json:"heir,omitempty"`
 	Settings
 }
 
@@ -35,6 +37,7 @@ type welcome struct {
 	PID      int        `json:"pid"`
 	Error    string     `json:"error,omitempty"`
 	Attached int        `json:"attached,omitempty"` // the host that has the shim, when that is the error; or unseen
+	Heir     bool       `json:"heir,omitempty"`     // that one is another host, an heir; Workers are those it has, without pidfds
 	Workers  []survivor `json:"workers,omitempty"`
 	Cgroups  bool       `json:"cgroups,omitempty"`
 	More     bool       `json:"more,omitempty"` // another frame with workers follows

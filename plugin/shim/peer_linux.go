@@ -66,9 +66,9 @@ func (p *peer) awaitEnd() bool {
 	return err == nil && ended
 }
 
-// gone reports whether the process is known to have ended.
+// gone reports whether the process is known to have ended. Of nobody that isn't known.
 func (p *peer) gone() bool {
-	if p.life == nil {
+	if p == nil || p.life == nil {
 		return false
 	}
 	raw, err := p.life.SyscallConn()

@@ -3,8 +3,13 @@
 package shim
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
 	"strings"
 	"testing"
 
@@ -181,4 +186,42 @@ func TestAFrameIsBounded(t *testing.T) {
 	if _, _, err := readFrameOf(bytes.NewReader(frame), maxHello); err == nil {
 		t.Error("a hello beyond the bound was read")
 	}
+}
+
+// A refusal that takes several frames, for many workers that an heir has.
+func TestARefusalIsHeardToItsEnd(t *testing.T) {
+	t.Parallel()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := [2]*net.UnixConn{}
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "end")
+		c, err := net.FileConn(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		ends[i] = c.(*net.UnixConn) //nolint:errcheck,forcetypeassert // it's the socket pair
+		defer ends[i].Close()
+	}
+	s := &shim{heir: true, workers: map[string]*child{}}
+	for i := range 2*maxRights + 1 {
+		id := fmt.Sprintf("w-%d", i)
+		s.workers[id] = &child{id: id, token: "t-" + id}
+	}
+	s.workers["dead"] = &child{id: "dead", exit: &event{}}
+	s.host = newLink(ends[0], &peer{pid: 7})
+	go s.host.write()
+	s.host.sendWelcome(s.refusal(), nil)
+	s.host.close()
+	c := &Client{rights: &rightsReader{conn: ends[1]}}
+	c.in = bufio.NewReader(c.rights)
+	_, err = c.welcome()
+	var attached *AttachedError
+	if !errors.As(err, &attached) || attached.PID != 7 || !attached.Heir || len(attached.Kept) != 2*maxRights+1 {
+		t.Errorf("%+v", err)
+	}
+	<-s.host.written
 }

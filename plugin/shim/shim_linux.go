@@ -54,6 +54,8 @@ type shim struct {
 	used    int                // of the page, ever
 
 	host     *link                // nil: none
+	former   *peer                // the last host, while there is none: another may only follow when it's dead
+	heir     bool                 // the host, or the last one, took over from another that is dead
 	audience atomic.Pointer[link] // the same, for those who read the workers' output
 	settings Settings
 	instance string

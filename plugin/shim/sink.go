@@ -23,7 +23,16 @@ var ErrGone = errors.New("the shim has ended")
 
 // AttachedError says that the shim has a live host already.
 type AttachedError struct {
-	PID int // the host's; zero: it can't be seen from the shim's PID namespace
+	PID  int    // the host's; zero: it can't be seen from the shim's PID namespace
+	Heir bool   // that one is another host, which took over when this one was dead
+	Kept []Kept // its workers, when it's an heir
+}
+
+// Kept is a worker that an heir has.
+type Kept struct {
+	Worker string
+	Token  string
+	Note   string // its last host's
 }
 
 func (e *AttachedError) Error() string {

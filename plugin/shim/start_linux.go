@@ -45,7 +45,7 @@ func Start(cfg Config) (c *Client, wait func() error, err error) {
 	}
 	conn, err := p.takeConn()
 	if err == nil {
-		c, err = newClient(conn, socket, cfg.Instance, cfg.Settings)
+		c, err = newClient(conn, socket, newHello(cfg.Instance, cfg.Settings))
 	}
 	if err != nil { // it has no workers yet, and the shim follows the guard
 		_ = cmd.Process.Kill() // it may have ended
@@ -132,6 +132,10 @@ func (p *parts) close() {
 // Attach connects to the shim of a host that is gone. It fails with
 // [AttachedError] while that host lives, and with the system's error when there is no shim.
 func Attach(socket, instance string, s Settings) (*Client, error) {
+	return attach(socket, newHello(instance, s))
+}
+
+func attach(socket string, h hello) (*Client, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -141,7 +145,7 @@ func Attach(socket, instance string, s Settings) (*Client, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	p.close()
-	return newClient(conn, socket, instance, s)
+	return newClient(conn, socket, h)
 }
 
 // InUse reports whether a pair lives in a folder.

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"syscall"
@@ -67,7 +68,7 @@ func (ch *Child) Note() string { return ch.note }
 // SetNote has the shim remember up to 16 KiB about the worker, for the next host,
 // and returns once it does. It fails with [ErrGone]: the worker is gone too, then.
 func (ch *Child) SetNote(note string) error {
-	return ch.client.ask(request{Op: opNote, Worker: ch.worker, Note: note})
+	return ch.client.ask(context.Background(), request{Op: opNote, Worker: ch.worker, Note: note})
 }
 
 // Limits says what has become of those that it was spawned with; a survivor's

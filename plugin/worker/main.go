@@ -69,7 +69,8 @@ func serve(a Adapter, stderr *os.File) error {
 	defer parts.Wait()
 	defer cancel(errClosed)
 	s.listen(ctx, &parts, func(err error) { _, _ = fmt.Fprintln(stderr, "worker:", err) })
-	parts.Go(func() { watchParent(ctx) })
+	parent := os.Getppid() // now: who has read the handshake may be gone at once
+	parts.Go(func() { watchParent(ctx, parent) })
 	parts.Go(func() { s.setUp(ctx, a.Setup) })
 	goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: cookieKey, MagicCookieValue: cookieValue},

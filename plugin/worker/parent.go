@@ -11,14 +11,13 @@ import (
 // parentPause is how often a worker that nobody keeps looks for its parent.
 const parentPause = 250 * time.Millisecond
 
-// watchParent ends the process when its parent is gone, unless somebody keeps it:
+// watchParent ends the process when the parent is gone that started it, unless somebody keeps it:
 // a Snakepit host on Linux starts workers through a shim, which ends them by itself. Then
 // the worker outlives its host, and waits for the next one.
-func watchParent(ctx context.Context) {
+func watchParent(ctx context.Context, parent int) {
 	if os.Getenv("SNAKEPIT_WORKER_GUARDED") == "1" {
 		return
 	}
-	parent := os.Getppid()
 	for os.Getppid() == parent {
 		if pause(ctx, parentPause); ctx.Err() != nil {
 			return

@@ -152,7 +152,9 @@ def forked(running: RunningPlugin) -> None:
     child.start()
     child.terminate()
     child.join()
-    context.Process(target=wait, daemon=True).start()
+    begun = context.Event()
+    context.Process(target=wait, args=(begun,), daemon=True).start()
+    begun.wait()  # else it may not have let go of our connections yet
     say(f"child ended with {child.exitcode}")
     running.wait()
 

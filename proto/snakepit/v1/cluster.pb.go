@@ -100,7 +100,10 @@ type ClusterStatusResponse struct {
 	// What's wrong, and what to do.
 	Warnings []*ClusterWarning `protobuf:"bytes,14,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// What to do where it doesn't work, for people; empty where it does.
-	Advice        string `protobuf:"bytes,15,opt,name=advice,proto3" json:"advice,omitempty"`
+	Advice string `protobuf:"bytes,15,opt,name=advice,proto3" json:"advice,omitempty"`
+	// The generation of the cluster's epochs: what a later restore of an older backup must
+	// exceed. It's raised whenever a log is lost.
+	Generation    uint64 `protobuf:"varint,16,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -238,6 +241,13 @@ func (x *ClusterStatusResponse) GetAdvice() string {
 		return x.Advice
 	}
 	return ""
+}
+
+func (x *ClusterStatusResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // ClusterLease is a node's right to own sessions.
@@ -1191,7 +1201,7 @@ const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"\x19snakepit/v1/cluster.proto\x12\vsnakepit.v1\"3\n" +
 	"\x14ClusterStatusRequest\x12\x1b\n" +
-	"\there_only\x18\x01 \x01(\bR\bhereOnly\"\xc7\x03\n" +
+	"\there_only\x18\x01 \x01(\bR\bhereOnly\"\xe7\x03\n" +
 	"\x15ClusterStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
@@ -1208,7 +1218,10 @@ const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\x05state\x18\f \x01(\tR\x05state\x12\x18\n" +
 	"\asummary\x18\r \x01(\tR\asummary\x127\n" +
 	"\bwarnings\x18\x0e \x03(\v2\x1b.snakepit.v1.ClusterWarningR\bwarnings\x12\x16\n" +
-	"\x06advice\x18\x0f \x01(\tR\x06advice\"U\n" +
+	"\x06advice\x18\x0f \x01(\tR\x06advice\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x10 \x01(\x04R\n" +
+	"generation\"U\n" +
 	"\fClusterLease\x12\x12\n" +
 	"\x04held\x18\x01 \x01(\bR\x04held\x12\x18\n" +
 	"\aendless\x18\x02 \x01(\bR\aendless\x12\x17\n" +

@@ -13,7 +13,7 @@ class ClusterStatusRequest(_message.Message):
     def __init__(self, here_only: _Optional[bool] = ...) -> None: ...
 
 class ClusterStatusResponse(_message.Message):
-    __slots__ = ("cluster", "node", "leader", "term", "last", "commit", "applied", "level", "tokens", "lease", "nodes", "state", "summary", "warnings", "advice")
+    __slots__ = ("cluster", "node", "leader", "term", "last", "commit", "applied", "level", "tokens", "lease", "nodes", "state", "summary", "warnings", "advice", "generation")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class ClusterStatusResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     ADVICE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     node: str
     leader: str
@@ -44,7 +45,8 @@ class ClusterStatusResponse(_message.Message):
     summary: str
     warnings: _containers.RepeatedCompositeFieldContainer[ClusterWarning]
     advice: str
-    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., leader: _Optional[str] = ..., term: _Optional[int] = ..., last: _Optional[int] = ..., commit: _Optional[int] = ..., applied: _Optional[int] = ..., level: _Optional[int] = ..., tokens: _Optional[int] = ..., lease: _Optional[_Union[ClusterLease, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[ClusterNode, _Mapping]]] = ..., state: _Optional[str] = ..., summary: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[ClusterWarning, _Mapping]]] = ..., advice: _Optional[str] = ...) -> None: ...
+    generation: int
+    def __init__(self, cluster: _Optional[str] = ..., node: _Optional[str] = ..., leader: _Optional[str] = ..., term: _Optional[int] = ..., last: _Optional[int] = ..., commit: _Optional[int] = ..., applied: _Optional[int] = ..., level: _Optional[int] = ..., tokens: _Optional[int] = ..., lease: _Optional[_Union[ClusterLease, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[ClusterNode, _Mapping]]] = ..., state: _Optional[str] = ..., summary: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[ClusterWarning, _Mapping]]] = ..., advice: _Optional[str] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class ClusterLease(_message.Message):
     __slots__ = ("held", "endless", "left_us")
