@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"maps"
+
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/names"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
@@ -18,8 +20,13 @@ func (s *state) setPoolOverride(c *snakepitv1.SetPoolOverride) outcome {
 	if err := checkOverride(c.GetPool(), c.GetKnobs()); err != nil {
 		return refused(err)
 	}
-	_, known := s.overrides[c.GetPool()]
+	if err := checkOverride(c.GetPool(), c.GetFormer()); err != nil {
+		return refused(err)
+	}
+	former, known := s.overrides[c.GetPool()]
 	switch {
+	case c.GetCompare() && !maps.Equal(former, c.GetFormer()):
+		return refused(errdefs.New(errdefs.Conflict, "the knobs of pool %q have changed meanwhile", names.Cut(c.GetPool())))
 	case len(c.GetKnobs()) == 0:
 		delete(s.overrides, c.GetPool())
 	case !known && len(s.overrides) >= maxOverrides:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	"github.com/snakepit-go/snakepit/proto/names"
+	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
 )
 
 // SetPoolOverride changes what the pools of a name are configured as, on all nodes:
@@ -15,6 +16,17 @@ import (
 // knobs and 4 KiB, of at most 256 pools. Errors: payload_too_large;
 // invalid_arguments; queue_full; those of a write.
 func (n *Node) SetPoolOverride(ctx context.Context, pool string, knobs map[string]string) error {
+	return n.override(ctx, setPoolOverride(pool, maps.Clone(knobs)))
+}
+
+// ChangePoolOverride is SetPoolOverride where former is what is set, and conflict
+// where somebody else has changed it: then nothing has changed.
+func (n *Node) ChangePoolOverride(ctx context.Context, pool string, former, knobs map[string]string) error {
+	return n.override(ctx, changePoolOverride(pool, maps.Clone(former), maps.Clone(knobs)))
+}
+
+func (n *Node) override(ctx context.Context, cmd *snakepitv1.RegistryCommand) error {
+	pool, knobs := cmd.GetSetPoolOverride().GetPool(), cmd.GetSetPoolOverride().GetKnobs()
 	if err := checkOverride(pool, knobs); err != nil {
 		return err
 	}
@@ -23,7 +35,7 @@ func (n *Node) SetPoolOverride(ctx context.Context, pool string, knobs map[strin
 			return errdefs.New(errdefs.InvalidArguments, "a knob of pool %q isn't UTF-8", names.Cut(pool))
 		}
 	}
-	_, err := n.propose(ctx, setPoolOverride(pool, maps.Clone(knobs)))
+	_, err := n.propose(ctx, cmd)
 	return err
 }
 
@@ -47,7 +59,7 @@ func (n *Node) tellOverrides(opened, changed <-chan struct{}) {
 	case <-n.ending:
 		return
 	}
-	last := map[string]map[string]string{}
+	var last map[string]map[string]string // nil: it was told nothing yet, and may have read what is long past
 	for {
 		select {
 		case <-changed:
@@ -55,7 +67,7 @@ func (n *Node) tellOverrides(opened, changed <-chan struct{}) {
 			return
 		}
 		next := n.PoolOverrides()
-		if maps.EqualFunc(last, next, maps.Equal[map[string]string, map[string]string]) {
+		if last != nil && maps.EqualFunc(last, next, maps.Equal[map[string]string, map[string]string]) {
 			continue
 		}
 		last = next

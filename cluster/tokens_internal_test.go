@@ -139,6 +139,31 @@ func TestKnobsOfPoolsReachAllHosts(t *testing.T) {
 	})
 }
 
+func TestKnobsChangeOnlyWhereNobodyElseHasChangedThem(t *testing.T) {
+	t.Parallel()
+	inBubble(t, 2, func(r *rig) {
+		ctx, cancel := soon()
+		defer cancel()
+		change := func(name string, former, knobs map[string]string) error {
+			return r.nodes[name].ChangePoolOverride(ctx, "ml", former, knobs)
+		}
+		one, two := map[string]string{"max": "9"}, map[string]string{"max": "9", "min": "1"}
+		for _, err := range []error{change("n1", nil, one), change("n2", one, two)} {
+			if err != nil {
+				r.Fatal(err)
+			}
+		}
+		wantReason(r, change("n1", one, map[string]string{"queue": "3"}), errdefs.Conflict)
+		wantReason(r, change("n1", nil, nil), errdefs.Conflict)
+		if got := r.nodes["n2"].PoolOverrides()["ml"]; !maps.Equal(got, two) {
+			r.Errorf("it has %v", got)
+		}
+		if err := change("n1", two, nil); err != nil || len(r.nodes["n1"].PoolOverrides()) != 0 {
+			r.Errorf("%v: %v", err, r.nodes["n1"].PoolOverrides())
+		}
+	})
+}
+
 func manyKnobs(n int, value string) map[string]string {
 	all := map[string]string{}
 	for i := range n {

@@ -283,6 +283,12 @@ func spendToken(hash sum, node string) *snakepitv1.RegistryCommand {
 	}}
 }
 
+func changePoolOverride(pool string, former, knobs map[string]string) *snakepitv1.RegistryCommand {
+	cmd := setPoolOverride(pool, knobs)
+	cmd.GetSetPoolOverride().Former, cmd.GetSetPoolOverride().Compare = former, true
+	return cmd
+}
+
 func setPoolOverride(pool string, knobs map[string]string) *snakepitv1.RegistryCommand {
 	return &snakepitv1.RegistryCommand{Command: &snakepitv1.RegistryCommand_SetPoolOverride{
 		SetPoolOverride: &snakepitv1.SetPoolOverride{Pool: pool, Knobs: knobs},

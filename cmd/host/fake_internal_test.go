@@ -20,6 +20,7 @@ import (
 // fakeHost answers as a host would, and remembers what it was asked.
 type fakeHost struct {
 	fakeCluster
+	fakeOverrides
 
 	tools    []snakepit.Tool
 	status   hostStatus

@@ -45,7 +45,7 @@ func golden(t *testing.T, path, got string) {
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
-		"", "call", "serve", "status", "pools", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
+		"", "call", "serve", "status", "pools", "pools set", "pools unset", "pools overrides", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
 		"upgrade", "cluster", "cluster status", "cluster token", "cluster leave", "cluster remove", "cluster transfer", "cluster forget", "cluster backup", "cluster restore", "cluster recover", "cluster init-tls",
 		"config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion",
 	} {
@@ -74,7 +74,7 @@ func TestTablesAreAsRecorded(t *testing.T) {
 	st := fixedStatus()
 	st.StartedAt = time.Time{} // its text depends on the machine's zone
 	for _, err := range []error{
-		printStatus(&b, st, now), printPools(&b, st.Pools, now), printWorkers(&b, fixedWorkers(), now), printSessions(&b, fixedSessions(), now),
+		printStatus(&b, st, now), printPools(&b, st.Pools, now), printOverrides(&b, fixedOverrides()), printWorkers(&b, fixedWorkers(), now), printSessions(&b, fixedSessions(), now),
 		printToolTable(&b, fixedTools()), printTools(&b, fixedTools()),
 		printReport(&b, fixedReport(embed.Ended)), printReport(&b, fixedReport(embed.WouldEnd)), printReport(&b, embed.Report{}),
 		printHardware(&b, fixedHardware()),
@@ -88,10 +88,13 @@ func TestTablesAreAsRecorded(t *testing.T) {
 
 func TestJSONHasTheKeysThatScriptsRelyOn(t *testing.T) {
 	t.Parallel()
-	h := &fakeHost{tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers(), sessions: fixedSessions(), report: fixedReport(embed.Ended)}
+	h := &fakeHost{
+		tools: fixedTools(), status: fixedStatus(), workers: fixedWorkers(), sessions: fixedSessions(), report: fixedReport(embed.Ended),
+		fakeOverrides: fakeOverrides{overrides: fixedOverrides()},
+	}
 	var b bytes.Buffer
 	for _, args := range []string{
-		"status", "workers", "workers --pool ml", "pools", "pools ml", "sessions", "tools", "tools predict", "tools --pool default train",
+		"status", "workers", "workers --pool ml", "pools", "pools ml", "pools overrides", "sessions", "tools", "tools predict", "tools --pool default train",
 		"cleanup", "hardware",
 	} {
 		words := append(strings.Fields(args), "-o", "json")
@@ -125,10 +128,10 @@ func TestTextFromToolsCantDriveTheTerminal(t *testing.T) {
 	evil := "a\x1b[2J\nb"
 	var b bytes.Buffer
 	tool := snakepit.Tool{Name: evil, Pool: evil, Description: evil, InputStream: evil, InputSchema: `{"properties":{"\u001b[2J":{"description":"\u001b"}}}`, OutputSchema: `{"type":"\u001b"}`}
-	st := hostStatus{Node: evil, Pools: []poolStatus{{Name: evil, Adapter: evil, LastStartError: evil, Breaker: breakerStatus{State: evil}, Events: []poolEvent{{Kind: evil, Worker: evil, Reason: evil, Detail: evil}}}}}
+	st := hostStatus{Node: evil, Pools: []poolStatus{{Name: evil, Adapter: evil, LastStartError: evil, Overrides: map[string]string{evil: evil}, Breaker: breakerStatus{State: evil}, Events: []poolEvent{{Kind: evil, Worker: evil, Reason: evil, Detail: evil}}}}}
 	for _, err := range []error{
 		printToolTable(&b, []snakepit.Tool{tool}), printTools(&b, []snakepit.Tool{tool}),
-		printStatus(&b, st, time.Time{}), printPools(&b, st.Pools, time.Time{}), printEvents(&b, st.Pools), printSessions(&b, []sessionStatus{{ID: evil, Worker: evil, Pool: evil}}, time.Time{}),
+		printStatus(&b, st, time.Time{}), printPools(&b, st.Pools, time.Time{}), printOverridden(&b, st.Pools), printOverrides(&b, []poolOverride{{Pool: evil, Knob: evil, Value: evil, Own: evil, From: evil, Note: evil}}), printEvents(&b, st.Pools), printSessions(&b, []sessionStatus{{ID: evil, Worker: evil, Pool: evil}}, time.Time{}),
 		printWorkers(&b, []workerStatus{{ID: evil, State: evil, LastError: evil}}, time.Time{}),
 		printReport(&b, embed.Report{Cgroups: []embed.Cgroup{{Path: evil}}, Folders: []embed.Folder{{
 			State: embed.Abandoned, DataDir: evil, RunDir: evil, Note: evil, Processes: []embed.Process{{Command: evil, Token: evil}},

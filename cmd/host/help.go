@@ -35,11 +35,16 @@ func helpText(cmd *cobra.Command) string {
 	return b.String()
 }
 
+// useLine is how a command is called; one that has commands may do something by itself too.
 func useLine(cmd *cobra.Command) string {
-	if cmd.HasAvailableSubCommands() {
-		return cmd.CommandPath() + " COMMAND"
+	if !cmd.HasAvailableSubCommands() {
+		return cmd.UseLine()
 	}
-	return cmd.UseLine()
+	group := cmd.CommandPath() + " COMMAND"
+	if strings.Contains(cmd.Use, " ") {
+		return cmd.UseLine() + "\n  " + group
+	}
+	return group
 }
 
 func commandList(cmd *cobra.Command) string {

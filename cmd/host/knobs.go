@@ -90,7 +90,7 @@ func sets(c *config.Config, knob string) bool {
 		origin = c.Pools[0].Origin(knob)
 	}
 	switch origin.Kind {
-	case config.FromFile, config.FromEnviron, config.FromFlag:
+	case config.FromFile, config.FromEnviron, config.FromFlag, config.FromOverride:
 		return true
 	case config.FromDefault, config.Derived:
 	}

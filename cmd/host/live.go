@@ -18,6 +18,7 @@ type liveHost struct{ *client.Client }
 var (
 	_ engine      = liveHost{}
 	_ clusterHost = liveHost{}
+	_ overrider   = liveHost{}
 )
 
 func dialHost(ctx context.Context, target string) (engine, error) {

@@ -22,14 +22,17 @@ waited and ran. Times are since the host began; snakepit top shows those of the 
 READY is workers that can take calls, of those there should be, and in brackets between which bounds that
 follows the load. QUEUE and RUN are the times that half of the calls, and all but one in a hundred, didn't exceed.
 
+Knobs that snakepit pools set has set for all hosts of the cluster, and that hold here, follow the table.
+
 With -o json: a list of objects with those of status's pools, and events, a list of objects with at, kind,
 and, where there is one, worker, reason and detail.`,
-		Example:           "  snakepit pools\n  snakepit pools default --events",
+		Example:           "  snakepit pools\n  snakepit pools default --events\n  snakepit pools set default pool_size=8",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: p.completePoolName,
 	}, func(ctx context.Context, args []string) error {
 		return p.withHost(ctx, func(ctx context.Context, e engine) error { return p.pools(ctx, e, args, events) })
 	})
+	cmd.AddCommand(p.poolsSetCommand(), p.poolsUnsetCommand(), p.poolsOverridesCommand())
 	cmd.Flags().BoolVar(&events, "events", false, "what happened lately as well: the latest 64 of each pool")
 	return cmd
 }
@@ -59,14 +62,14 @@ func (p *program) pools(ctx context.Context, e engine, names []string, events bo
 func whole(list []poolStatus) []poolStatus {
 	list = filled(slices.Clone(list))
 	for i := range list {
-		list[i].Errors, list[i].Recycled = filledMap(list[i].Errors), filledMap(list[i].Recycled)
+		list[i].Errors, list[i].Recycled, list[i].Overrides = filledMap(list[i].Errors), filledMap(list[i].Recycled), filledMap(list[i].Overrides)
 	}
 	return list
 }
 
-func filledMap(m map[string]uint64) map[string]uint64 {
+func filledMap[V any](m map[string]V) map[string]V {
 	if m == nil {
-		return map[string]uint64{}
+		return map[string]V{}
 	}
 	return m
 }
@@ -85,7 +88,10 @@ func printPools(w io.Writer, list []poolStatus, now time.Time) error {
 	if err := table(w, rows); err != nil {
 		return err
 	}
-	return printStartErrors(w, list)
+	if err := printStartErrors(w, list); err != nil {
+		return err
+	}
+	return printOverridden(w, list)
 }
 
 // readyText is "2/3 (1..4), 1 starting".

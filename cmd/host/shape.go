@@ -56,6 +56,7 @@ type poolStatus struct {
 	Recycled       map[string]uint64 `json:"recycled"`
 	Breaker        breakerStatus     `json:"breaker"`
 	LastStartError string            `json:"last_start_error,omitempty"`
+	Overrides      map[string]string `json:"overrides"` // what is set for all hosts of the cluster
 	Events         []poolEvent       `json:"events,omitempty"`
 }
 

@@ -41,6 +41,7 @@ refused (calls that failed before they had a pool, and those of the host's own t
   bytes_in, bytes_out                                    of arguments, chunks and results
   replaced, recycled                                     workers that took a dead one's place; those at the end of their time, by cause
   breaker                                                an object with state (closed, open, half_open), failures, and retry_at when it's open
+  overrides                                              knobs that are set for all hosts of the cluster and hold here, values by name
   last_start_error                                       where there is one`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,

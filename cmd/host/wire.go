@@ -16,8 +16,14 @@ func statusFromWire(st *snakepitv1.StatusResponse) hostStatus {
 		StartedAt: date(st.GetStartedAt()), DataDir: st.GetDataDir(), SessionCount: int(st.GetSessionCount()), Refused: byName(st.GetRefused()),
 	}
 	for _, p := range st.GetPools() {
-		out.Pools = append(out.Pools, poolOf(poolFromWire(p)))
+		out.Pools = append(out.Pools, poolStatusFromWire(p))
 	}
+	return out
+}
+
+func poolStatusFromWire(p *snakepitv1.PoolStatus) poolStatus {
+	out := poolOf(poolFromWire(p))
+	out.Overrides = p.GetOverrides()
 	return out
 }
 

@@ -19,7 +19,7 @@ func fill(m protoreflect.Message) {
 		f := fields.Get(i)
 		switch {
 		case f.IsMap():
-			m.Mutable(f).Map().Set(protoreflect.ValueOfString("k").MapKey(), protoreflect.ValueOfUint64(3))
+			m.Mutable(f).Map().Set(protoreflect.ValueOfString("k").MapKey(), one(f.MapValue().Kind()))
 		case f.IsList() && f.Message() != nil:
 			fill(m.Mutable(f).List().AppendMutable().Message())
 		case f.IsList():
@@ -56,7 +56,7 @@ func filledMessage[M proto.Message](m M) M {
 // TestNothingOfAStatusIsLostOnItsWay: what the host tells is in the JSON.
 func TestNothingOfAStatusIsLostOnItsWay(t *testing.T) {
 	t.Parallel()
-	pool := poolOf(poolFromWire(filledMessage(&snakepitv1.PoolStatus{})))
+	pool := poolStatusFromWire(filledMessage(&snakepitv1.PoolStatus{}))
 	worker := workerOf(workerFromWire(filledMessage(&snakepitv1.WorkerStatus{})))
 	session := sessionOf(sessionFromWire(filledMessage(&snakepitv1.SessionStatus{})))
 	status := statusFromWire(filledMessage(&snakepitv1.StatusResponse{}))

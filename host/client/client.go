@@ -141,6 +141,31 @@ func (c *Client) ReloadConfig(ctx context.Context) (*snakepitv1.ReloadConfigResp
 	return c.api.ReloadConfig(ctx, &snakepitv1.ReloadConfigRequest{})
 }
 
+// SetPoolOverrides sets knobs of the pools of a name on all hosts of the cluster, in
+// place of what each one's own configuration has, and gives all that is set for the
+// pool by then, and what is odd about it on the host that answers. It returns when
+// that's durable; each host takes it within moments. A host by itself is a cluster of
+// one. Errors: invalid_config, with everything that's wrong: then nothing has changed;
+// pool_not_found; conflict for a host that keeps nothing; no_quorum.
+func (c *Client) SetPoolOverrides(ctx context.Context, pool string, knobs map[string]string) (set map[string]string, warnings []string, err error) {
+	r, err := c.api.SetPoolOverrides(ctx, &snakepitv1.SetPoolOverridesRequest{Pool: pool, Knobs: knobs})
+	return r.GetKnobs(), r.GetWarnings(), err
+}
+
+// UnsetPoolOverrides goes back to what each host's own configuration has, for some knobs
+// of a pool or, where none is named, for all, and gives those that were set.
+func (c *Client) UnsetPoolOverrides(ctx context.Context, pool string, knobs ...string) (removed []string, err error) {
+	r, err := c.api.UnsetPoolOverrides(ctx, &snakepitv1.UnsetPoolOverridesRequest{Pool: pool, Knobs: knobs})
+	return r.GetKnobs(), err
+}
+
+// PoolOverrides lists the knobs that are set for all hosts, and says how the host that
+// answers takes them.
+func (c *Client) PoolOverrides(ctx context.Context) ([]*snakepitv1.PoolOverride, error) {
+	r, err := c.api.ListPoolOverrides(ctx, &snakepitv1.ListPoolOverridesRequest{})
+	return r.GetOverrides(), err
+}
+
 // Reload replaces every worker of a pool by a new one, of all pools when pool is
 // empty, and blocks until the last old one is gone; progress (nil: nobody) is told
 // of each step. When a new worker can't start it fails with that error, and the

@@ -19,6 +19,10 @@ func (r *reader) newDraft(pool string) *draft {
 			d.lay(r.entries, kind, pool)
 		}
 	}
+	for _, e := range r.over {
+		e.knob.put(&d.values, e.value)
+		d.origins[e.knob.Name] = e.origin
+	}
 	d.applyProfile()
 	return d
 }
@@ -66,7 +70,7 @@ func (r *reader) assemble() *Config {
 	for _, p := range r.pools {
 		d := r.newDraft(p.name)
 		rules.judge(d, p, c.Multi)
-		c.Pools = append(c.Pools, Pool{p.name, d.values, d.origins})
+		c.Pools = append(c.Pools, Pool{Name: p.name, Settings: d.values, origins: d.origins})
 	}
 	if len(c.Pools) == 0 {
 		rules.judge(shared, declared{}, false)

@@ -70,3 +70,15 @@ func (c *Config) WithWorkersOf(other *Config, pool string) *Config {
 	}
 	return &mixed
 }
+
+// WithPoolOf is the configuration with a pool as another has it.
+func (c *Config) WithPoolOf(other *Config, pool string) *Config {
+	i, j := c.index(pool), other.index(pool)
+	if i < 0 || j < 0 {
+		return c
+	}
+	mixed := *c
+	mixed.Pools = slices.Clone(c.Pools)
+	mixed.Pools[i] = other.Pools[j]
+	return &mixed
+}

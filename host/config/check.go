@@ -37,6 +37,17 @@ func IsReserved(name string) bool {
 	return false
 }
 
+// checkErrorTypes takes CLASS, or CLASS:TEXT.
+func checkErrorTypes(v any) error {
+	all, _ := v.([]string)
+	for _, t := range all {
+		if class, _, _ := strings.Cut(t, ":"); strings.TrimSpace(class) == "" {
+			return fmt.Errorf("%q names no class", clip(t))
+		}
+	}
+	return nil
+}
+
 func checkName(v any) error {
 	if name, _ := v.(string); name != "" && !names.Valid(name) {
 		return errors.New("want 1 to 64 letters, digits, '_', '.' and '-', a letter or digit first")

@@ -15,6 +15,9 @@ type Sources struct {
 	Environ []string // KEY=value; what begins with SNAKEPIT_ is a knob, and ${KEY} in the file stands for its value
 	Flags   []Flag   // of the command line, or of a Go program
 	Pools   []Named  // the multi-pool form of a Go program
+	// Overrides are what is set for all hosts of a cluster. They lie over all the others;
+	// what this host can't take of them is a warning.
+	Overrides Overrides
 }
 
 // Flag sets a knob.
@@ -46,7 +49,8 @@ type Pool struct {
 	Name     string
 	Settings Settings
 
-	origins map[string]Origin
+	origins   map[string]Origin
+	overrides []Override
 }
 
 // Warning is something that's odd but not wrong.
@@ -55,11 +59,17 @@ type Warning Fault
 // String is the warning with where it stands.
 func (w Warning) String() string { return Fault(w).String() }
 
+// knob is what it's about.
+func (w Warning) knob() string { return w.Key[strings.LastIndexByte(w.Key, '.')+1:] }
+
 // Origin says where the value of a host's or shared knob comes from.
 func (c *Config) Origin(knob string) Origin { return c.origins[knob] }
 
 // Origin says where the value of a pool's knob comes from.
 func (p Pool) Origin(knob string) Origin { return p.origins[knob] }
+
+// Overrides are the knobs of the pool that are set for all hosts, sorted by name.
+func (p Pool) Overrides() []Override { return slices.Clone(p.overrides) }
 
 // Load makes one configuration of its sources. On error nothing is returned, and
 // the error, invalid_config, names everything that's wrong with where it stands.
@@ -72,6 +82,7 @@ func Load(src Sources) (*Config, error) {
 	if err := asError(r.faults); err != nil {
 		return nil, err
 	}
+	r.override(c)
 	return c, nil
 }
 
@@ -83,6 +94,7 @@ type reader struct {
 	faults Faults
 
 	entries []entry // from the weakest to the strongest
+	over    []entry // what goes before all those
 	pools   []declared
 }
 
@@ -98,6 +110,14 @@ type entry struct {
 type declared struct {
 	name   string
 	origin Origin
+}
+
+// key is what a knob of the pool is called in a message.
+func (p declared) key(knob string, multi bool) string {
+	if !multi {
+		return knob
+	}
+	return keyOf(p.name, knob)
 }
 
 // maxPools bounds what one file may ask for.

@@ -58,7 +58,10 @@ func intro() string {
 		"Kubernetes sets for a service called snakepit (`SNAKEPIT_SERVICE_…`, `SNAKEPIT_PORT…`).\n\n" +
 		"`snakepit config check` says what's wrong or odd, `config show` what holds and where it's from, `config defaults` prints a file to begin with, `config schema` a JSON\n" +
 		"Schema for editors, and `config migrate FILE.exs` translates the Elixir project's settings. SIGHUP to the host, or `snakepit reload --config`, reads the file again: what a\n" +
-		"change needs to count is in the column *change*, and what can't be changed in a running host is named. A file that's wrong changes nothing.\n"
+		"change needs to count is in the column *change*, and what can't be changed in a running host is named. A file that's wrong changes nothing.\n\n" +
+		"`snakepit pools set default pool_size=8` sets a knob of a pool on all hosts of the cluster, over all those sources, at once and for their later starts; a host by itself is a\n" +
+		"cluster of one. It takes a pool's knobs whose change is *at once*, and checks their values as it would check a file's. `snakepit pools unset` goes back to each host's own\n" +
+		"configuration, `snakepit pools overrides` lists what is set and what the host itself has. Such a value is from `override`.\n"
 }
 
 func profileTable() string {

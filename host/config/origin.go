@@ -7,11 +7,12 @@ type OriginKind string
 
 // The origins, from the weakest to the strongest.
 const (
-	FromDefault OriginKind = "default"
-	Derived     OriginKind = "derived" // from another knob
-	FromFile    OriginKind = "file"
-	FromEnviron OriginKind = "environment"
-	FromFlag    OriginKind = "flag"
+	FromDefault  OriginKind = "default"
+	Derived      OriginKind = "derived" // from another knob
+	FromFile     OriginKind = "file"
+	FromEnviron  OriginKind = "environment"
+	FromFlag     OriginKind = "flag"
+	FromOverride OriginKind = "override" // for all hosts of a cluster
 )
 
 // Origin is where a value comes from.
@@ -21,7 +22,7 @@ type Origin struct {
 	Line int    // in the file
 }
 
-// String is "default", "snakepit.yaml:3", "SNAKEPIT_POOL_SIZE" or "--set".
+// String is "default", "snakepit.yaml:3", "SNAKEPIT_POOL_SIZE", "--set" or "override".
 func (o Origin) String() string {
 	switch o.Kind {
 	case FromDefault, "":
@@ -32,7 +33,7 @@ func (o Origin) String() string {
 		if o.Line > 0 {
 			return o.Name + ":" + strconv.Itoa(o.Line)
 		}
-	case FromEnviron, FromFlag:
+	case FromEnviron, FromFlag, FromOverride:
 	}
 	return o.Name
 }

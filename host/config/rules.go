@@ -10,12 +10,7 @@ type rules struct {
 
 // judge checks one pool and derives what follows from what is set.
 func (r *rules) judge(d *draft, p declared, multi bool) {
-	key := func(knob string) string {
-		if !multi {
-			return knob
-		}
-		return keyOf(p.name, knob)
-	}
+	key := func(knob string) string { return p.key(knob, multi) }
 	if p.name != "" && d.values.Adapter == "" {
 		r.reader.fault(p.origin, key("adapter"), "the pool has no adapter")
 	}

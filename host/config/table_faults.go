@@ -43,8 +43,8 @@ func barrierKnobs() []Knob {
 		},
 		{
 			Name: "crash_barrier_error_types", Aliases: []Alias{{"crash_barrier_taint_on_error_types", Own}}, Kind: Texts, Scope: OfPool, Layer: layer, Effect: Live,
-			Text: "Python exceptions, by class with or without module, after which a worker isn't used again.",
-			slot: in(func(s *Settings) *[]string { return &s.CrashBarrierErrorTypes }),
+			Text:  "Python exceptions, by class with or without module, after which a worker isn't used again.",
+			check: checkErrorTypes, slot: in(func(s *Settings) *[]string { return &s.CrashBarrierErrorTypes }),
 		},
 		{
 			Name: "crash_barrier_taint", Aliases: []Alias{{"crash_barrier_taint_duration_ms", Milliseconds}, {"taint_duration_ms", Milliseconds}}, Kind: Duration, Default: "0s", Min: "0s", Max: "24h", Scope: OfPool, Layer: layer, Effect: Live,

@@ -61,6 +61,6 @@ type Pool struct {
 // Check says what is wrong with a configuration, as far as that can be known without
 // starting anything: whether its adapters and interpreters are there, too.
 func Check(cfg Config) error {
-	_, err := settle(cfg)
+	_, err := settle(cfg, nil)
 	return err
 }

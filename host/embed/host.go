@@ -51,6 +51,9 @@ type Host struct {
 
 	reloading sync.Mutex               // held while the configuration is read again
 	applied   atomic.Pointer[settings] // what holds now; the host's own knobs are those of set
+
+	turn       chan struct{} // has room for one: who changes what holds
+	overridden chan struct{} // has room for one: what is set for all hosts may have changed
 }
 
 // Start starts a host and returns it once every pool has its workers; ctx bounds
@@ -130,7 +133,7 @@ func (h *Host) openParts(ctx context.Context) (err error) {
 	if err := h.openRegistry(ctx); err != nil {
 		return err
 	}
-	if h.engine, err = host.New(h.engineConfig(h.launcher)); err != nil {
+	if h.engine, err = h.newEngine(); err != nil {
 		return err
 	}
 	if h.node != nil {
@@ -155,6 +158,7 @@ func (h *Host) openRegistry(ctx context.Context) (err error) {
 	}
 	h.registry, err = cluster.Open(ctx, cluster.Config{
 		Dir: h.dirs.registry(), Node: h.set.host.Node, MaxSessions: h.set.host.MaxSessions, Logger: h.logger,
+		OnOverrides: h.onOverrides,
 	})
 	return err
 }
@@ -202,7 +206,7 @@ func ended(ctx context.Context) context.Context {
 
 // prepare checks the configuration, then takes the folders.
 func prepare(cfg Config) (*Host, error) {
-	set, err := settle(cfg)
+	set, err := settle(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +233,9 @@ func prepare(cfg Config) (*Host, error) {
 			Version: cmp.Or(cfg.Version, version()),
 		},
 		complete: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
+		turn: make(chan struct{}, 1), overridden: make(chan struct{}, 1),
 	}
+	h.onOverrides(nil) // once the engine runs it's looked at whatever was known before
 	h.applied.Store(&h.set)
 	h.logWarnings(set.loaded.Warnings)
 	return h, nil
@@ -303,6 +309,7 @@ func (h *Host) run(forced context.Context) {
 
 	parts.Go(func() { _ = h.watch(engineCtx) }) // what can't be closed is gone
 	parts.Go(func() { h.serveNode(launching) })
+	parts.Go(func() { h.followOverrides(engineCtx) })
 	parts.Go(func() { h.seeToNeighbours(launching) })
 
 	apiCtx, endAPI := context.WithCancel(forced)
@@ -357,7 +364,7 @@ func (h *Host) serve(ctx context.Context) error {
 	}
 	return rpc.NewServer(h.engine, rpc.Config{
 		Version: h.record.Version, DataDir: h.dirs.data, Logger: h.logger.Named("rpc"),
-		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout, ReloadConfig: h.ReloadConfig,
+		Upgrade: h.upgradeFunc(), StopTimeout: h.stopTimeout, ReloadConfig: h.ReloadConfig, Overrides: h,
 		Cluster: h.clusterParts(),
 		Owner:   h.ownerOf(), //nolint:contextcheck // it reads memory
 	}).Serve(ctx, listeners...)

@@ -143,6 +143,7 @@ func (h *Host) nodeConfig() cluster.Config {
 		Token: rand.Text(), // that nobody knows: only those that were made for it let a node join
 		API:   n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
 		Timing: k.Timing, RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
+		OnOverrides: h.onOverrides,
 	}
 	if !h.named() {
 		cfg.Node = n.link.Addr()

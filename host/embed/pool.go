@@ -21,9 +21,14 @@ func poolConfig(p config.Pool, folder string) (host.PoolConfig, error) {
 	if err != nil {
 		return host.PoolConfig{}, err
 	}
+	return withWorkers(p, cmd, workerSettings(p.Settings)), nil
+}
+
+// withWorkers is a pool whose workers are known.
+func withWorkers(p config.Pool, cmd host.Command, settings host.WorkerSettings) host.PoolConfig {
 	k := p.Settings
 	return host.PoolConfig{
-		Name: p.Name, Command: cmd, Settings: workerSettings(k),
+		Name: p.Name, Command: cmd, Settings: settings,
 		Size: k.PoolSize, Scale: scale(k),
 		QueueSize: orNone(k.QueueSize), QueueTimeout: k.QueueTimeout,
 		Affinity: host.Affinity(k.Affinity), Weights: k.Weights, Prefetch: k.Prefetch, Spill: k.Spill,
@@ -38,7 +43,7 @@ func poolConfig(p config.Pool, folder string) (host.PoolConfig, error) {
 		Barrier:   barrier(k),
 		Breaker:   host.Breaker{Threshold: k.BreakerThreshold, Reset: k.BreakerReset, Probes: k.BreakerProbes},
 		Heartbeat: heartbeat(k),
-	}, nil
+	}
 }
 
 func workerSettings(k config.Settings) host.WorkerSettings {

@@ -15,7 +15,8 @@ import (
 // ReloadConfig reads Config.File again and applies what a running host can take:
 // most knobs of pools at once, and what their workers are by replacing these, which
 // it waits for. What needs a restart is named among the changes and left as it is,
-// pools that are new or gone too. A configuration that's wrong changes nothing.
+// pools that are new or gone too. A configuration that's wrong changes nothing. What is
+// set for all hosts stays over it.
 //
 // Errors: invalid_config with everything that's wrong, conflict while another reload
 // is under way, draining, and ctx's.
@@ -24,7 +25,12 @@ func (h *Host) ReloadConfig(ctx context.Context) (config.Reload, error) {
 		return config.Reload{}, errdefs.New(errdefs.Conflict, "the configuration is being reloaded already")
 	}
 	defer h.reloading.Unlock()
-	next, err := settle(h.cfg)
+	release, err := h.applying(ctx)
+	if err != nil {
+		return config.Reload{}, err
+	}
+	defer release()
+	next, err := settle(h.cfg, h.overrides())
 	if err != nil {
 		h.logger.Error("the configuration is wrong, and nothing of it was applied", "error", err)
 		return config.Reload{}, err

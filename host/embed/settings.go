@@ -16,19 +16,25 @@ import (
 
 // settings are a checked configuration.
 type settings struct {
+	src    config.Sources   // what it was read of, without what is set for all hosts
+	over   config.Overrides // what is set for all hosts
 	loaded *config.Config
 	host   config.Settings
 	pools  []host.PoolConfig
 }
 
 // settle brings everything that's configured into one, and checks what can be
-// checked before anything is started.
-func settle(cfg Config) (settings, error) {
-	loaded, err := cfg.load()
+// checked before anything is started. over is what is set for all hosts.
+func settle(cfg Config, over config.Overrides) (settings, error) {
+	src, err := cfg.sources()
 	if err != nil {
 		return settings{}, err
 	}
-	s := settings{loaded: loaded, host: loaded.Settings}
+	loaded, err := load(src, over)
+	if err != nil {
+		return settings{}, err
+	}
+	s := settings{src: src, over: over, loaded: loaded, host: loaded.Settings}
 	if len(loaded.Pools) == 0 {
 		return s, &errdefs.Error{Reason: errdefs.InvalidConfig, Message: "no adapter given", Hint: "name a Python file, or a module, with tools"}
 	}
@@ -51,17 +57,23 @@ func at(err error, p config.Pool, several bool) error {
 	return &e
 }
 
-// load reads what the configuration consists of.
-func (cfg Config) load() (*config.Config, error) {
+// load checks sources, with what is set for all hosts over them.
+func load(src config.Sources, over config.Overrides) (*config.Config, error) {
+	src.Overrides = over
+	return config.Load(src)
+}
+
+// sources reads what the configuration consists of.
+func (cfg Config) sources() (config.Sources, error) {
 	yaml, err := readFile(cfg.File)
 	if err != nil {
-		return nil, err
+		return config.Sources{}, err
 	}
 	src := config.Sources{File: cfg.File, YAML: yaml, Environ: cfg.Environ, Flags: flags(cfg.Set, cfg.Adapter, cfg.Workers)}
 	for _, p := range cfg.Pools {
 		src.Pools = append(src.Pools, config.Named{Name: p.Name, Flags: flags(p.Set, p.Adapter, p.Workers)})
 	}
-	return config.Load(src)
+	return src, nil
 }
 
 // flags are knobs as the fields of a Config or a Pool have them.

@@ -21,7 +21,7 @@ import (
 func settled(t *testing.T, set ...string) settings {
 	t.Helper()
 	dir := place(t)
-	s, err := settle(Config{Adapter: filepath.Join(dir, "tools.py"), Set: append([]string{"python=" + filepath.Join(dir, "env")}, set...)})
+	s, err := settle(Config{Adapter: filepath.Join(dir, "tools.py"), Set: append([]string{"python=" + filepath.Join(dir, "env")}, set...)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestPathsInAFileAreRelativeToItsFolder(t *testing.T) {
 	if err := os.WriteFile(file, []byte("adapter: tools.py\npython: env\ndata_dir: state\nenv: {PYTHONPATH: /more, A: b}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := settle(Config{File: file})
+	s, err := settle(Config{File: file}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestPathsInAFileAreRelativeToItsFolder(t *testing.T) {
 	if cmd.Env[0] != "PYTHONPATH="+dir+":/more" && !strings.HasSuffix(cmd.Env[0], ":/more") || !slices.Contains(cmd.Env, "A=b") {
 		t.Errorf("env %v", cmd.Env)
 	}
-	s, err = settle(Config{File: file, Environ: []string{"SNAKEPIT_PYTHON=" + filepath.Join(dir, "env/bin/python"), "SNAKEPIT_DATA_DIR=here"}})
+	s, err = settle(Config{File: file, Environ: []string{"SNAKEPIT_PYTHON=" + filepath.Join(dir, "env/bin/python"), "SNAKEPIT_DATA_DIR=here"}}, nil)
 	if err != nil || s.pools[0].Command.Path != filepath.Join(dir, "env/bin/python") || s.loaded.DataDirectory() != "here" {
 		t.Errorf("%v, %+v", err, s)
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	Upgrade func(ctx context.Context) (pid int, err error)
 	// ReloadConfig reads the host's configuration again; nil: it has none to read.
 	ReloadConfig func(ctx context.Context) (config.Reload, error)
+	// Overrides are the knobs that are set for all hosts; nil: none can be.
+	Overrides PoolOverrides
 	// Owner says where clients reach the node that owns a session; empty where that is
 	// this one, or nobody knows. Nil: there's only one node.
 	Owner func(session host.SessionID) (address string)

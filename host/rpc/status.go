@@ -24,20 +24,21 @@ func (a *api) Status(context.Context, *snakepitv1.StatusRequest) (*snakepitv1.St
 		Node: st.Node, Pid: int32(os.Getpid()), Version: a.cfg.Version, State: string(st.State), //nolint:gosec // a pid is an int32
 		StartedAt: stamp(st.StartedAt), SessionCount: count(st.Sessions), DataDir: a.cfg.DataDir, Refused: counts(st.Refused),
 	}
+	over := held(a.overrides())
 	for _, p := range st.Pools {
-		resp.Pools = append(resp.Pools, poolOf(p))
+		resp.Pools = append(resp.Pools, poolOf(p, over[p.Name]))
 	}
 	return resp, nil
 }
 
-func poolOf(p host.PoolStatus) *snakepitv1.PoolStatus {
+func poolOf(p host.PoolStatus, overrides map[string]string) *snakepitv1.PoolStatus {
 	w := &snakepitv1.PoolStatus{
 		Name: p.Name, Adapter: p.Adapter, Size: count(p.Size), MinSize: count(p.MinSize), MaxSize: count(p.MaxSize),
 		Ready: count(p.Ready), Starting: count(p.Starting), Draining: count(p.Draining),
 		Busy: count(p.Busy), Slots: count(p.Slots), Queued: count(p.Queued),
 		Received: p.Received, Open: p.Open, Calls: p.Calls, Ok: p.OK, Errors: counts(p.Errors), Rejected: p.Rejected, Retried: p.Retried,
 		QueueTime: histogramOf(p.QueueTime), RunTime: histogramOf(p.RunTime), BytesIn: p.BytesIn, BytesOut: p.BytesOut,
-		Replaced: p.Replaced, Recycled: counts(p.Recycled), LastStartError: p.LastStartError,
+		Replaced: p.Replaced, Recycled: counts(p.Recycled), LastStartError: p.LastStartError, Overrides: overrides,
 		Breaker: &snakepitv1.Breaker{State: string(p.Breaker.State), Failures: count(p.Breaker.Failures), RetryAt: stamp(p.Breaker.RetryAt)},
 	}
 	for _, e := range p.Events {

@@ -32,14 +32,14 @@ func fullPool(at time.Time) host.PoolStatus {
 func TestPoolStatusKeepsEveryField(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1, 2)
-	w := poolOf(fullPool(at))
+	w := poolOf(fullPool(at), map[string]string{"pool_size": "4"})
 	everyFieldIsSet(t, w.ProtoReflect())
 	if w.GetSize() != 4 || w.GetMinSize() != 2 || w.GetMaxSize() != 9 || w.GetReady() != 3 || w.GetStarting() != 1 || w.GetDraining() != 5 ||
 		w.GetBusy() != 6 || w.GetSlots() != 12 || w.GetQueued() != 7 {
 		t.Errorf("workers and slots: %v", w)
 	}
 	if w.GetReceived() != 20 || w.GetOpen() != 8 || w.GetCalls() != 15 || w.GetOk() != 11 || w.GetErrors()["queue_full"] != 1 || w.GetRejected() != 1 ||
-		w.GetRetried() != 2 || w.GetBytesIn() != 100 || w.GetBytesOut() != 200 || w.GetReplaced() != 3 || w.GetRecycled()["age"] != 2 {
+		w.GetRetried() != 2 || w.GetBytesIn() != 100 || w.GetBytesOut() != 200 || w.GetReplaced() != 3 || w.GetRecycled()["age"] != 2 || w.GetOverrides()["pool_size"] != "4" {
 		t.Errorf("counts: %v", w)
 	}
 	if b := w.GetBreaker(); b.GetState() != "open" || b.GetFailures() != 5 || !b.GetRetryAt().AsTime().Equal(at) {

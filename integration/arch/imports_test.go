@@ -54,7 +54,7 @@ func mayImport() map[string][]string {
 		"cluster/link":         {"proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"adapters/exec":        {"adapters/program", "host", "proto/errdefs"},
 		"adapters/python":      {"adapters/program", "host", "proto/errdefs"},
-		"host/embed":           {"", "adapters/exec", "adapters/python", "host", "cluster", "cluster/link", "host/config", "host/members", "host/rpc", "host/watch", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"host/embed":           {"", "adapters/exec", "adapters/python", "host", "cluster", "cluster/link", "host/config", "host/members", "host/nearest", "host/rpc", "host/watch", "plugin", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/names", "proto/snakepit/v1", "proto/values"},
 		"cmd/host":             {"", "cluster/link", "host", "host/client", "host/config", "host/embed", "host/members", "host/nearest", "plugin/hardware", "plugin/proc", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
 		"examples/cluster":     {"", "host/client"},
 		"examples/digits":      {"", "host/embed"},

@@ -1307,7 +1307,9 @@ type PoolStatus struct {
 	// "memory" or "reload".
 	Recycled map[string]uint64 `protobuf:"bytes,26,rep,name=recycled,proto3" json:"recycled,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The latest 64 things that happened, the oldest first.
-	Events        []*Event `protobuf:"bytes,27,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*Event `protobuf:"bytes,27,rep,name=events,proto3" json:"events,omitempty"`
+	// Knobs that are set for all hosts of the cluster, and hold here, with their values.
+	Overrides     map[string]string `protobuf:"bytes,28,rep,name=overrides,proto3" json:"overrides,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1527,6 +1529,13 @@ func (x *PoolStatus) GetRecycled() map[string]uint64 {
 func (x *PoolStatus) GetEvents() []*Event {
 	if x != nil {
 		return x.Events
+	}
+	return nil
+}
+
+func (x *PoolStatus) GetOverrides() map[string]string {
+	if x != nil {
+		return x.Overrides
 	}
 	return nil
 }
@@ -3098,6 +3107,400 @@ func (x *ConfigChange) GetEffect() string {
 	return ""
 }
 
+// SetPoolOverridesRequest says what is to hold on all hosts.
+type SetPoolOverridesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Knobs, by any of their names, and their values; others that are set stay.
+	Knobs         map[string]string `protobuf:"bytes,2,rep,name=knobs,proto3" json:"knobs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPoolOverridesRequest) Reset() {
+	*x = SetPoolOverridesRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPoolOverridesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPoolOverridesRequest) ProtoMessage() {}
+
+func (x *SetPoolOverridesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPoolOverridesRequest.ProtoReflect.Descriptor instead.
+func (*SetPoolOverridesRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SetPoolOverridesRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *SetPoolOverridesRequest) GetKnobs() map[string]string {
+	if x != nil {
+		return x.Knobs
+	}
+	return nil
+}
+
+// SetPoolOverridesResponse says what is set.
+type SetPoolOverridesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All that is set for the pool now.
+	Knobs map[string]string `protobuf:"bytes,1,rep,name=knobs,proto3" json:"knobs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What is odd about it on this host, but not wrong.
+	Warnings      []string `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPoolOverridesResponse) Reset() {
+	*x = SetPoolOverridesResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPoolOverridesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPoolOverridesResponse) ProtoMessage() {}
+
+func (x *SetPoolOverridesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPoolOverridesResponse.ProtoReflect.Descriptor instead.
+func (*SetPoolOverridesResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *SetPoolOverridesResponse) GetKnobs() map[string]string {
+	if x != nil {
+		return x.Knobs
+	}
+	return nil
+}
+
+func (x *SetPoolOverridesResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// UnsetPoolOverridesRequest says what is no longer to hold.
+type UnsetPoolOverridesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The knobs; none: all that are set for the pool.
+	Knobs         []string `protobuf:"bytes,2,rep,name=knobs,proto3" json:"knobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnsetPoolOverridesRequest) Reset() {
+	*x = UnsetPoolOverridesRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnsetPoolOverridesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnsetPoolOverridesRequest) ProtoMessage() {}
+
+func (x *UnsetPoolOverridesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnsetPoolOverridesRequest.ProtoReflect.Descriptor instead.
+func (*UnsetPoolOverridesRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *UnsetPoolOverridesRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *UnsetPoolOverridesRequest) GetKnobs() []string {
+	if x != nil {
+		return x.Knobs
+	}
+	return nil
+}
+
+// UnsetPoolOverridesResponse says what has been taken back.
+type UnsetPoolOverridesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The knobs that were set, sorted.
+	Knobs         []string `protobuf:"bytes,1,rep,name=knobs,proto3" json:"knobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnsetPoolOverridesResponse) Reset() {
+	*x = UnsetPoolOverridesResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnsetPoolOverridesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnsetPoolOverridesResponse) ProtoMessage() {}
+
+func (x *UnsetPoolOverridesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnsetPoolOverridesResponse.ProtoReflect.Descriptor instead.
+func (*UnsetPoolOverridesResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *UnsetPoolOverridesResponse) GetKnobs() []string {
+	if x != nil {
+		return x.Knobs
+	}
+	return nil
+}
+
+// ListPoolOverridesRequest asks for what is set.
+type ListPoolOverridesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoolOverridesRequest) Reset() {
+	*x = ListPoolOverridesRequest{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoolOverridesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoolOverridesRequest) ProtoMessage() {}
+
+func (x *ListPoolOverridesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoolOverridesRequest.ProtoReflect.Descriptor instead.
+func (*ListPoolOverridesRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{47}
+}
+
+// ListPoolOverridesResponse lists it.
+type ListPoolOverridesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by pool, then knob.
+	Overrides     []*PoolOverride `protobuf:"bytes,1,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPoolOverridesResponse) Reset() {
+	*x = ListPoolOverridesResponse{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPoolOverridesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPoolOverridesResponse) ProtoMessage() {}
+
+func (x *ListPoolOverridesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPoolOverridesResponse.ProtoReflect.Descriptor instead.
+func (*ListPoolOverridesResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListPoolOverridesResponse) GetOverrides() []*PoolOverride {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// PoolOverride is a knob that is set for all hosts.
+type PoolOverride struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pool.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The knob.
+	Knob string `protobuf:"bytes,2,opt,name=knob,proto3" json:"knob,omitempty"`
+	// Its value.
+	Value string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// What this host's own configuration has; empty where it has no such pool.
+	Own string `protobuf:"bytes,4,opt,name=own,proto3" json:"own,omitempty"`
+	// Where that is from.
+	OwnFrom string `protobuf:"bytes,5,opt,name=own_from,json=ownFrom,proto3" json:"own_from,omitempty"`
+	// This host takes it.
+	Holds bool `protobuf:"varint,6,opt,name=holds,proto3" json:"holds,omitempty"`
+	// Why it doesn't, or only in part; empty: nothing is wrong.
+	Note          string `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolOverride) Reset() {
+	*x = PoolOverride{}
+	mi := &file_snakepit_v1_host_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolOverride) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolOverride) ProtoMessage() {}
+
+func (x *PoolOverride) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_host_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolOverride.ProtoReflect.Descriptor instead.
+func (*PoolOverride) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_host_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *PoolOverride) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *PoolOverride) GetKnob() string {
+	if x != nil {
+		return x.Knob
+	}
+	return ""
+}
+
+func (x *PoolOverride) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *PoolOverride) GetOwn() string {
+	if x != nil {
+		return x.Own
+	}
+	return ""
+}
+
+func (x *PoolOverride) GetOwnFrom() string {
+	if x != nil {
+		return x.OwnFrom
+	}
+	return ""
+}
+
+func (x *PoolOverride) GetHolds() bool {
+	if x != nil {
+		return x.Holds
+	}
+	return false
+}
+
+func (x *PoolOverride) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 var File_snakepit_v1_host_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_host_proto_rawDesc = "" +
@@ -3194,7 +3597,7 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\arefused\x18\t \x03(\v2(.snakepit.v1.StatusResponse.RefusedEntryR\arefused\x1a:\n" +
 	"\fRefusedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xdc\a\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xe0\b\n" +
 	"\n" +
 	"PoolStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -3225,13 +3628,17 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\bdraining\x18\x18 \x01(\rR\bdraining\x12.\n" +
 	"\abreaker\x18\x19 \x01(\v2\x14.snakepit.v1.BreakerR\abreaker\x12A\n" +
 	"\brecycled\x18\x1a \x03(\v2%.snakepit.v1.PoolStatus.RecycledEntryR\brecycled\x12*\n" +
-	"\x06events\x18\x1b \x03(\v2\x12.snakepit.v1.EventR\x06events\x1a9\n" +
+	"\x06events\x18\x1b \x03(\v2\x12.snakepit.v1.EventR\x06events\x12D\n" +
+	"\toverrides\x18\x1c \x03(\v2&.snakepit.v1.PoolStatus.OverridesEntryR\toverrides\x1a9\n" +
 	"\vErrorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a;\n" +
 	"\rRecycledEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcc\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\x1a<\n" +
+	"\x0eOverridesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcc\x01\n" +
 	"\tHistogram\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x15\n" +
 	"\x06sum_us\x18\x02 \x01(\x04R\x05sumUs\x12\x15\n" +
@@ -3328,7 +3735,38 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\x04knob\x18\x02 \x01(\tR\x04knob\x12\x10\n" +
 	"\x03old\x18\x03 \x01(\tR\x03old\x12\x10\n" +
 	"\x03new\x18\x04 \x01(\tR\x03new\x12\x16\n" +
-	"\x06effect\x18\x05 \x01(\tR\x06effect2\xaf\b\n" +
+	"\x06effect\x18\x05 \x01(\tR\x06effect\"\xae\x01\n" +
+	"\x17SetPoolOverridesRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12E\n" +
+	"\x05knobs\x18\x02 \x03(\v2/.snakepit.v1.SetPoolOverridesRequest.KnobsEntryR\x05knobs\x1a8\n" +
+	"\n" +
+	"KnobsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb8\x01\n" +
+	"\x18SetPoolOverridesResponse\x12F\n" +
+	"\x05knobs\x18\x01 \x03(\v20.snakepit.v1.SetPoolOverridesResponse.KnobsEntryR\x05knobs\x12\x1a\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x1a8\n" +
+	"\n" +
+	"KnobsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"E\n" +
+	"\x19UnsetPoolOverridesRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x14\n" +
+	"\x05knobs\x18\x02 \x03(\tR\x05knobs\"2\n" +
+	"\x1aUnsetPoolOverridesResponse\x12\x14\n" +
+	"\x05knobs\x18\x01 \x03(\tR\x05knobs\"\x1a\n" +
+	"\x18ListPoolOverridesRequest\"T\n" +
+	"\x19ListPoolOverridesResponse\x127\n" +
+	"\toverrides\x18\x01 \x03(\v2\x19.snakepit.v1.PoolOverrideR\toverrides\"\xa3\x01\n" +
+	"\fPoolOverride\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04knob\x18\x02 \x01(\tR\x04knob\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\x12\x10\n" +
+	"\x03own\x18\x04 \x01(\tR\x03own\x12\x19\n" +
+	"\bown_from\x18\x05 \x01(\tR\aownFrom\x12\x14\n" +
+	"\x05holds\x18\x06 \x01(\bR\x05holds\x12\x12\n" +
+	"\x04note\x18\a \x01(\tR\x04note2\xdb\n" +
+	"\n" +
 	"\x04Host\x12C\n" +
 	"\x04Call\x12\x1c.snakepit.v1.HostCallRequest\x1a\x1d.snakepit.v1.HostCallResponse\x12M\n" +
 	"\x06Stream\x12\x1e.snakepit.v1.HostStreamRequest\x1a\x1f.snakepit.v1.HostStreamResponse(\x010\x01\x12B\n" +
@@ -3340,7 +3778,10 @@ const file_snakepit_v1_host_proto_rawDesc = "" +
 	"\fListSessions\x12 .snakepit.v1.ListSessionsRequest\x1a!.snakepit.v1.ListSessionsResponse\x12S\n" +
 	"\fCloseSession\x12 .snakepit.v1.CloseSessionRequest\x1a!.snakepit.v1.CloseSessionResponse\x12D\n" +
 	"\aUpgrade\x12\x1b.snakepit.v1.UpgradeRequest\x1a\x1c.snakepit.v1.UpgradeResponse\x12S\n" +
-	"\fReloadConfig\x12 .snakepit.v1.ReloadConfigRequest\x1a!.snakepit.v1.ReloadConfigResponse\x12C\n" +
+	"\fReloadConfig\x12 .snakepit.v1.ReloadConfigRequest\x1a!.snakepit.v1.ReloadConfigResponse\x12_\n" +
+	"\x10SetPoolOverrides\x12$.snakepit.v1.SetPoolOverridesRequest\x1a%.snakepit.v1.SetPoolOverridesResponse\x12e\n" +
+	"\x12UnsetPoolOverrides\x12&.snakepit.v1.UnsetPoolOverridesRequest\x1a'.snakepit.v1.UnsetPoolOverridesResponse\x12b\n" +
+	"\x11ListPoolOverrides\x12%.snakepit.v1.ListPoolOverridesRequest\x1a&.snakepit.v1.ListPoolOverridesResponse\x12C\n" +
 	"\x06Reload\x12\x1a.snakepit.v1.ReloadRequest\x1a\x1b.snakepit.v1.ReloadResponse0\x01\x12P\n" +
 	"\vDrainWorker\x12\x1f.snakepit.v1.DrainWorkerRequest\x1a .snakepit.v1.DrainWorkerResponse\x12M\n" +
 	"\n" +
@@ -3358,127 +3799,147 @@ func file_snakepit_v1_host_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_host_proto_rawDescData
 }
 
-var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_snakepit_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_snakepit_v1_host_proto_goTypes = []any{
-	(*Invocation)(nil),            // 0: snakepit.v1.Invocation
-	(*HostCallRequest)(nil),       // 1: snakepit.v1.HostCallRequest
-	(*HostCallResponse)(nil),      // 2: snakepit.v1.HostCallResponse
-	(*HostStreamRequest)(nil),     // 3: snakepit.v1.HostStreamRequest
-	(*HostStreamOpen)(nil),        // 4: snakepit.v1.HostStreamOpen
-	(*HostStreamResponse)(nil),    // 5: snakepit.v1.HostStreamResponse
-	(*ServeRequest)(nil),          // 6: snakepit.v1.ServeRequest
-	(*HostTool)(nil),              // 7: snakepit.v1.HostTool
-	(*ServeResult)(nil),           // 8: snakepit.v1.ServeResult
-	(*ServeResponse)(nil),         // 9: snakepit.v1.ServeResponse
-	(*OfferRefused)(nil),          // 10: snakepit.v1.OfferRefused
-	(*ServeCall)(nil),             // 11: snakepit.v1.ServeCall
-	(*HostPingRequest)(nil),       // 12: snakepit.v1.HostPingRequest
-	(*HostPingResponse)(nil),      // 13: snakepit.v1.HostPingResponse
-	(*StatusRequest)(nil),         // 14: snakepit.v1.StatusRequest
-	(*StatusResponse)(nil),        // 15: snakepit.v1.StatusResponse
-	(*PoolStatus)(nil),            // 16: snakepit.v1.PoolStatus
-	(*Histogram)(nil),             // 17: snakepit.v1.Histogram
-	(*HistogramBucket)(nil),       // 18: snakepit.v1.HistogramBucket
-	(*Breaker)(nil),               // 19: snakepit.v1.Breaker
-	(*Event)(nil),                 // 20: snakepit.v1.Event
-	(*ListToolsRequest)(nil),      // 21: snakepit.v1.ListToolsRequest
-	(*ListToolsResponse)(nil),     // 22: snakepit.v1.ListToolsResponse
-	(*OfferedTool)(nil),           // 23: snakepit.v1.OfferedTool
-	(*ListWorkersRequest)(nil),    // 24: snakepit.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),   // 25: snakepit.v1.ListWorkersResponse
-	(*WorkerStatus)(nil),          // 26: snakepit.v1.WorkerStatus
-	(*ListSessionsRequest)(nil),   // 27: snakepit.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),  // 28: snakepit.v1.ListSessionsResponse
-	(*SessionStatus)(nil),         // 29: snakepit.v1.SessionStatus
-	(*CloseSessionRequest)(nil),   // 30: snakepit.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),  // 31: snakepit.v1.CloseSessionResponse
-	(*UpgradeRequest)(nil),        // 32: snakepit.v1.UpgradeRequest
-	(*UpgradeResponse)(nil),       // 33: snakepit.v1.UpgradeResponse
-	(*ReloadRequest)(nil),         // 34: snakepit.v1.ReloadRequest
-	(*ReloadResponse)(nil),        // 35: snakepit.v1.ReloadResponse
-	(*DrainWorkerRequest)(nil),    // 36: snakepit.v1.DrainWorkerRequest
-	(*DrainWorkerResponse)(nil),   // 37: snakepit.v1.DrainWorkerResponse
-	(*KillWorkerRequest)(nil),     // 38: snakepit.v1.KillWorkerRequest
-	(*KillWorkerResponse)(nil),    // 39: snakepit.v1.KillWorkerResponse
-	(*ReloadConfigRequest)(nil),   // 40: snakepit.v1.ReloadConfigRequest
-	(*ReloadConfigResponse)(nil),  // 41: snakepit.v1.ReloadConfigResponse
-	(*ConfigChange)(nil),          // 42: snakepit.v1.ConfigChange
-	nil,                           // 43: snakepit.v1.Invocation.MetadataEntry
-	nil,                           // 44: snakepit.v1.StatusResponse.RefusedEntry
-	nil,                           // 45: snakepit.v1.PoolStatus.ErrorsEntry
-	nil,                           // 46: snakepit.v1.PoolStatus.RecycledEntry
-	(*Progress)(nil),              // 47: snakepit.v1.Progress
-	(*Tool)(nil),                  // 48: snakepit.v1.Tool
-	(*Error)(nil),                 // 49: snakepit.v1.Error
-	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
+	(*Invocation)(nil),                 // 0: snakepit.v1.Invocation
+	(*HostCallRequest)(nil),            // 1: snakepit.v1.HostCallRequest
+	(*HostCallResponse)(nil),           // 2: snakepit.v1.HostCallResponse
+	(*HostStreamRequest)(nil),          // 3: snakepit.v1.HostStreamRequest
+	(*HostStreamOpen)(nil),             // 4: snakepit.v1.HostStreamOpen
+	(*HostStreamResponse)(nil),         // 5: snakepit.v1.HostStreamResponse
+	(*ServeRequest)(nil),               // 6: snakepit.v1.ServeRequest
+	(*HostTool)(nil),                   // 7: snakepit.v1.HostTool
+	(*ServeResult)(nil),                // 8: snakepit.v1.ServeResult
+	(*ServeResponse)(nil),              // 9: snakepit.v1.ServeResponse
+	(*OfferRefused)(nil),               // 10: snakepit.v1.OfferRefused
+	(*ServeCall)(nil),                  // 11: snakepit.v1.ServeCall
+	(*HostPingRequest)(nil),            // 12: snakepit.v1.HostPingRequest
+	(*HostPingResponse)(nil),           // 13: snakepit.v1.HostPingResponse
+	(*StatusRequest)(nil),              // 14: snakepit.v1.StatusRequest
+	(*StatusResponse)(nil),             // 15: snakepit.v1.StatusResponse
+	(*PoolStatus)(nil),                 // 16: snakepit.v1.PoolStatus
+	(*Histogram)(nil),                  // 17: snakepit.v1.Histogram
+	(*HistogramBucket)(nil),            // 18: snakepit.v1.HistogramBucket
+	(*Breaker)(nil),                    // 19: snakepit.v1.Breaker
+	(*Event)(nil),                      // 20: snakepit.v1.Event
+	(*ListToolsRequest)(nil),           // 21: snakepit.v1.ListToolsRequest
+	(*ListToolsResponse)(nil),          // 22: snakepit.v1.ListToolsResponse
+	(*OfferedTool)(nil),                // 23: snakepit.v1.OfferedTool
+	(*ListWorkersRequest)(nil),         // 24: snakepit.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),        // 25: snakepit.v1.ListWorkersResponse
+	(*WorkerStatus)(nil),               // 26: snakepit.v1.WorkerStatus
+	(*ListSessionsRequest)(nil),        // 27: snakepit.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 28: snakepit.v1.ListSessionsResponse
+	(*SessionStatus)(nil),              // 29: snakepit.v1.SessionStatus
+	(*CloseSessionRequest)(nil),        // 30: snakepit.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),       // 31: snakepit.v1.CloseSessionResponse
+	(*UpgradeRequest)(nil),             // 32: snakepit.v1.UpgradeRequest
+	(*UpgradeResponse)(nil),            // 33: snakepit.v1.UpgradeResponse
+	(*ReloadRequest)(nil),              // 34: snakepit.v1.ReloadRequest
+	(*ReloadResponse)(nil),             // 35: snakepit.v1.ReloadResponse
+	(*DrainWorkerRequest)(nil),         // 36: snakepit.v1.DrainWorkerRequest
+	(*DrainWorkerResponse)(nil),        // 37: snakepit.v1.DrainWorkerResponse
+	(*KillWorkerRequest)(nil),          // 38: snakepit.v1.KillWorkerRequest
+	(*KillWorkerResponse)(nil),         // 39: snakepit.v1.KillWorkerResponse
+	(*ReloadConfigRequest)(nil),        // 40: snakepit.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),       // 41: snakepit.v1.ReloadConfigResponse
+	(*ConfigChange)(nil),               // 42: snakepit.v1.ConfigChange
+	(*SetPoolOverridesRequest)(nil),    // 43: snakepit.v1.SetPoolOverridesRequest
+	(*SetPoolOverridesResponse)(nil),   // 44: snakepit.v1.SetPoolOverridesResponse
+	(*UnsetPoolOverridesRequest)(nil),  // 45: snakepit.v1.UnsetPoolOverridesRequest
+	(*UnsetPoolOverridesResponse)(nil), // 46: snakepit.v1.UnsetPoolOverridesResponse
+	(*ListPoolOverridesRequest)(nil),   // 47: snakepit.v1.ListPoolOverridesRequest
+	(*ListPoolOverridesResponse)(nil),  // 48: snakepit.v1.ListPoolOverridesResponse
+	(*PoolOverride)(nil),               // 49: snakepit.v1.PoolOverride
+	nil,                                // 50: snakepit.v1.Invocation.MetadataEntry
+	nil,                                // 51: snakepit.v1.StatusResponse.RefusedEntry
+	nil,                                // 52: snakepit.v1.PoolStatus.ErrorsEntry
+	nil,                                // 53: snakepit.v1.PoolStatus.RecycledEntry
+	nil,                                // 54: snakepit.v1.PoolStatus.OverridesEntry
+	nil,                                // 55: snakepit.v1.SetPoolOverridesRequest.KnobsEntry
+	nil,                                // 56: snakepit.v1.SetPoolOverridesResponse.KnobsEntry
+	(*Progress)(nil),                   // 57: snakepit.v1.Progress
+	(*Tool)(nil),                       // 58: snakepit.v1.Tool
+	(*Error)(nil),                      // 59: snakepit.v1.Error
+	(*timestamppb.Timestamp)(nil),      // 60: google.protobuf.Timestamp
 }
 var file_snakepit_v1_host_proto_depIdxs = []int32{
-	43, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
+	50, // 0: snakepit.v1.Invocation.metadata:type_name -> snakepit.v1.Invocation.MetadataEntry
 	0,  // 1: snakepit.v1.HostCallRequest.invocation:type_name -> snakepit.v1.Invocation
 	4,  // 2: snakepit.v1.HostStreamRequest.open:type_name -> snakepit.v1.HostStreamOpen
 	0,  // 3: snakepit.v1.HostStreamOpen.invocation:type_name -> snakepit.v1.Invocation
-	47, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
+	57, // 4: snakepit.v1.HostStreamResponse.progress:type_name -> snakepit.v1.Progress
 	7,  // 5: snakepit.v1.ServeRequest.offer:type_name -> snakepit.v1.HostTool
 	8,  // 6: snakepit.v1.ServeRequest.result:type_name -> snakepit.v1.ServeResult
-	48, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
-	49, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
+	58, // 7: snakepit.v1.HostTool.tool:type_name -> snakepit.v1.Tool
+	59, // 8: snakepit.v1.ServeResult.error:type_name -> snakepit.v1.Error
 	11, // 9: snakepit.v1.ServeResponse.call:type_name -> snakepit.v1.ServeCall
 	10, // 10: snakepit.v1.ServeResponse.refused:type_name -> snakepit.v1.OfferRefused
-	49, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
-	50, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	59, // 11: snakepit.v1.OfferRefused.error:type_name -> snakepit.v1.Error
+	60, // 12: snakepit.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	16, // 13: snakepit.v1.StatusResponse.pools:type_name -> snakepit.v1.PoolStatus
-	44, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
-	45, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
+	51, // 14: snakepit.v1.StatusResponse.refused:type_name -> snakepit.v1.StatusResponse.RefusedEntry
+	52, // 15: snakepit.v1.PoolStatus.errors:type_name -> snakepit.v1.PoolStatus.ErrorsEntry
 	17, // 16: snakepit.v1.PoolStatus.queue_time:type_name -> snakepit.v1.Histogram
 	17, // 17: snakepit.v1.PoolStatus.run_time:type_name -> snakepit.v1.Histogram
 	19, // 18: snakepit.v1.PoolStatus.breaker:type_name -> snakepit.v1.Breaker
-	46, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
+	53, // 19: snakepit.v1.PoolStatus.recycled:type_name -> snakepit.v1.PoolStatus.RecycledEntry
 	20, // 20: snakepit.v1.PoolStatus.events:type_name -> snakepit.v1.Event
-	18, // 21: snakepit.v1.Histogram.buckets:type_name -> snakepit.v1.HistogramBucket
-	50, // 22: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
-	50, // 23: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
-	23, // 24: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
-	48, // 25: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
-	26, // 26: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
-	50, // 27: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
-	29, // 28: snakepit.v1.ListSessionsResponse.sessions:type_name -> snakepit.v1.SessionStatus
-	50, // 29: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
-	50, // 30: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
-	42, // 31: snakepit.v1.ReloadConfigResponse.changes:type_name -> snakepit.v1.ConfigChange
-	49, // 32: snakepit.v1.ReloadConfigResponse.failures:type_name -> snakepit.v1.Error
-	1,  // 33: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
-	3,  // 34: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
-	6,  // 35: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
-	12, // 36: snakepit.v1.Host.Ping:input_type -> snakepit.v1.HostPingRequest
-	14, // 37: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
-	21, // 38: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
-	24, // 39: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
-	27, // 40: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
-	30, // 41: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
-	32, // 42: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
-	40, // 43: snakepit.v1.Host.ReloadConfig:input_type -> snakepit.v1.ReloadConfigRequest
-	34, // 44: snakepit.v1.Host.Reload:input_type -> snakepit.v1.ReloadRequest
-	36, // 45: snakepit.v1.Host.DrainWorker:input_type -> snakepit.v1.DrainWorkerRequest
-	38, // 46: snakepit.v1.Host.KillWorker:input_type -> snakepit.v1.KillWorkerRequest
-	2,  // 47: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
-	5,  // 48: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
-	9,  // 49: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
-	13, // 50: snakepit.v1.Host.Ping:output_type -> snakepit.v1.HostPingResponse
-	15, // 51: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
-	22, // 52: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
-	25, // 53: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
-	28, // 54: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
-	31, // 55: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
-	33, // 56: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
-	41, // 57: snakepit.v1.Host.ReloadConfig:output_type -> snakepit.v1.ReloadConfigResponse
-	35, // 58: snakepit.v1.Host.Reload:output_type -> snakepit.v1.ReloadResponse
-	37, // 59: snakepit.v1.Host.DrainWorker:output_type -> snakepit.v1.DrainWorkerResponse
-	39, // 60: snakepit.v1.Host.KillWorker:output_type -> snakepit.v1.KillWorkerResponse
-	47, // [47:61] is the sub-list for method output_type
-	33, // [33:47] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	54, // 21: snakepit.v1.PoolStatus.overrides:type_name -> snakepit.v1.PoolStatus.OverridesEntry
+	18, // 22: snakepit.v1.Histogram.buckets:type_name -> snakepit.v1.HistogramBucket
+	60, // 23: snakepit.v1.Breaker.retry_at:type_name -> google.protobuf.Timestamp
+	60, // 24: snakepit.v1.Event.at:type_name -> google.protobuf.Timestamp
+	23, // 25: snakepit.v1.ListToolsResponse.tools:type_name -> snakepit.v1.OfferedTool
+	58, // 26: snakepit.v1.OfferedTool.tool:type_name -> snakepit.v1.Tool
+	26, // 27: snakepit.v1.ListWorkersResponse.workers:type_name -> snakepit.v1.WorkerStatus
+	60, // 28: snakepit.v1.WorkerStatus.started_at:type_name -> google.protobuf.Timestamp
+	29, // 29: snakepit.v1.ListSessionsResponse.sessions:type_name -> snakepit.v1.SessionStatus
+	60, // 30: snakepit.v1.SessionStatus.expires_at:type_name -> google.protobuf.Timestamp
+	60, // 31: snakepit.v1.SessionStatus.opened_at:type_name -> google.protobuf.Timestamp
+	42, // 32: snakepit.v1.ReloadConfigResponse.changes:type_name -> snakepit.v1.ConfigChange
+	59, // 33: snakepit.v1.ReloadConfigResponse.failures:type_name -> snakepit.v1.Error
+	55, // 34: snakepit.v1.SetPoolOverridesRequest.knobs:type_name -> snakepit.v1.SetPoolOverridesRequest.KnobsEntry
+	56, // 35: snakepit.v1.SetPoolOverridesResponse.knobs:type_name -> snakepit.v1.SetPoolOverridesResponse.KnobsEntry
+	49, // 36: snakepit.v1.ListPoolOverridesResponse.overrides:type_name -> snakepit.v1.PoolOverride
+	1,  // 37: snakepit.v1.Host.Call:input_type -> snakepit.v1.HostCallRequest
+	3,  // 38: snakepit.v1.Host.Stream:input_type -> snakepit.v1.HostStreamRequest
+	6,  // 39: snakepit.v1.Host.Serve:input_type -> snakepit.v1.ServeRequest
+	12, // 40: snakepit.v1.Host.Ping:input_type -> snakepit.v1.HostPingRequest
+	14, // 41: snakepit.v1.Host.Status:input_type -> snakepit.v1.StatusRequest
+	21, // 42: snakepit.v1.Host.ListTools:input_type -> snakepit.v1.ListToolsRequest
+	24, // 43: snakepit.v1.Host.ListWorkers:input_type -> snakepit.v1.ListWorkersRequest
+	27, // 44: snakepit.v1.Host.ListSessions:input_type -> snakepit.v1.ListSessionsRequest
+	30, // 45: snakepit.v1.Host.CloseSession:input_type -> snakepit.v1.CloseSessionRequest
+	32, // 46: snakepit.v1.Host.Upgrade:input_type -> snakepit.v1.UpgradeRequest
+	40, // 47: snakepit.v1.Host.ReloadConfig:input_type -> snakepit.v1.ReloadConfigRequest
+	43, // 48: snakepit.v1.Host.SetPoolOverrides:input_type -> snakepit.v1.SetPoolOverridesRequest
+	45, // 49: snakepit.v1.Host.UnsetPoolOverrides:input_type -> snakepit.v1.UnsetPoolOverridesRequest
+	47, // 50: snakepit.v1.Host.ListPoolOverrides:input_type -> snakepit.v1.ListPoolOverridesRequest
+	34, // 51: snakepit.v1.Host.Reload:input_type -> snakepit.v1.ReloadRequest
+	36, // 52: snakepit.v1.Host.DrainWorker:input_type -> snakepit.v1.DrainWorkerRequest
+	38, // 53: snakepit.v1.Host.KillWorker:input_type -> snakepit.v1.KillWorkerRequest
+	2,  // 54: snakepit.v1.Host.Call:output_type -> snakepit.v1.HostCallResponse
+	5,  // 55: snakepit.v1.Host.Stream:output_type -> snakepit.v1.HostStreamResponse
+	9,  // 56: snakepit.v1.Host.Serve:output_type -> snakepit.v1.ServeResponse
+	13, // 57: snakepit.v1.Host.Ping:output_type -> snakepit.v1.HostPingResponse
+	15, // 58: snakepit.v1.Host.Status:output_type -> snakepit.v1.StatusResponse
+	22, // 59: snakepit.v1.Host.ListTools:output_type -> snakepit.v1.ListToolsResponse
+	25, // 60: snakepit.v1.Host.ListWorkers:output_type -> snakepit.v1.ListWorkersResponse
+	28, // 61: snakepit.v1.Host.ListSessions:output_type -> snakepit.v1.ListSessionsResponse
+	31, // 62: snakepit.v1.Host.CloseSession:output_type -> snakepit.v1.CloseSessionResponse
+	33, // 63: snakepit.v1.Host.Upgrade:output_type -> snakepit.v1.UpgradeResponse
+	41, // 64: snakepit.v1.Host.ReloadConfig:output_type -> snakepit.v1.ReloadConfigResponse
+	44, // 65: snakepit.v1.Host.SetPoolOverrides:output_type -> snakepit.v1.SetPoolOverridesResponse
+	46, // 66: snakepit.v1.Host.UnsetPoolOverrides:output_type -> snakepit.v1.UnsetPoolOverridesResponse
+	48, // 67: snakepit.v1.Host.ListPoolOverrides:output_type -> snakepit.v1.ListPoolOverridesResponse
+	35, // 68: snakepit.v1.Host.Reload:output_type -> snakepit.v1.ReloadResponse
+	37, // 69: snakepit.v1.Host.DrainWorker:output_type -> snakepit.v1.DrainWorkerResponse
+	39, // 70: snakepit.v1.Host.KillWorker:output_type -> snakepit.v1.KillWorkerResponse
+	54, // [54:71] is the sub-list for method output_type
+	37, // [37:54] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_host_proto_init() }
@@ -3514,7 +3975,7 @@ func file_snakepit_v1_host_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_host_proto_rawDesc), len(file_snakepit_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,20 +19,23 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Host_Call_FullMethodName         = "/snakepit.v1.Host/Call"
-	Host_Stream_FullMethodName       = "/snakepit.v1.Host/Stream"
-	Host_Serve_FullMethodName        = "/snakepit.v1.Host/Serve"
-	Host_Ping_FullMethodName         = "/snakepit.v1.Host/Ping"
-	Host_Status_FullMethodName       = "/snakepit.v1.Host/Status"
-	Host_ListTools_FullMethodName    = "/snakepit.v1.Host/ListTools"
-	Host_ListWorkers_FullMethodName  = "/snakepit.v1.Host/ListWorkers"
-	Host_ListSessions_FullMethodName = "/snakepit.v1.Host/ListSessions"
-	Host_CloseSession_FullMethodName = "/snakepit.v1.Host/CloseSession"
-	Host_Upgrade_FullMethodName      = "/snakepit.v1.Host/Upgrade"
-	Host_ReloadConfig_FullMethodName = "/snakepit.v1.Host/ReloadConfig"
-	Host_Reload_FullMethodName       = "/snakepit.v1.Host/Reload"
-	Host_DrainWorker_FullMethodName  = "/snakepit.v1.Host/DrainWorker"
-	Host_KillWorker_FullMethodName   = "/snakepit.v1.Host/KillWorker"
+	Host_Call_FullMethodName               = "/snakepit.v1.Host/Call"
+	Host_Stream_FullMethodName             = "/snakepit.v1.Host/Stream"
+	Host_Serve_FullMethodName              = "/snakepit.v1.Host/Serve"
+	Host_Ping_FullMethodName               = "/snakepit.v1.Host/Ping"
+	Host_Status_FullMethodName             = "/snakepit.v1.Host/Status"
+	Host_ListTools_FullMethodName          = "/snakepit.v1.Host/ListTools"
+	Host_ListWorkers_FullMethodName        = "/snakepit.v1.Host/ListWorkers"
+	Host_ListSessions_FullMethodName       = "/snakepit.v1.Host/ListSessions"
+	Host_CloseSession_FullMethodName       = "/snakepit.v1.Host/CloseSession"
+	Host_Upgrade_FullMethodName            = "/snakepit.v1.Host/Upgrade"
+	Host_ReloadConfig_FullMethodName       = "/snakepit.v1.Host/ReloadConfig"
+	Host_SetPoolOverrides_FullMethodName   = "/snakepit.v1.Host/SetPoolOverrides"
+	Host_UnsetPoolOverrides_FullMethodName = "/snakepit.v1.Host/UnsetPoolOverrides"
+	Host_ListPoolOverrides_FullMethodName  = "/snakepit.v1.Host/ListPoolOverrides"
+	Host_Reload_FullMethodName             = "/snakepit.v1.Host/Reload"
+	Host_DrainWorker_FullMethodName        = "/snakepit.v1.Host/DrainWorker"
+	Host_KillWorker_FullMethodName         = "/snakepit.v1.Host/KillWorker"
 )
 
 // HostClient is the client API for Host service.
@@ -70,6 +73,15 @@ type HostClient interface {
 	// host can take. It returns when that holds; a configuration that's wrong changes
 	// nothing.
 	ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error)
+	// SetPoolOverrides sets knobs of the pools of a name on all hosts of the cluster, in
+	// place of what each one's own configuration has. It returns when that's durable;
+	// each host takes it then, also one that starts later. All is checked first: what's
+	// wrong changes nothing. A host by itself is a cluster of one.
+	SetPoolOverrides(ctx context.Context, in *SetPoolOverridesRequest, opts ...grpc.CallOption) (*SetPoolOverridesResponse, error)
+	// UnsetPoolOverrides goes back to what each host's own configuration has.
+	UnsetPoolOverrides(ctx context.Context, in *UnsetPoolOverridesRequest, opts ...grpc.CallOption) (*UnsetPoolOverridesResponse, error)
+	// ListPoolOverrides lists what is set, as this host knows and takes it.
+	ListPoolOverrides(ctx context.Context, in *ListPoolOverridesRequest, opts ...grpc.CallOption) (*ListPoolOverridesResponse, error)
 	// Reload replaces the workers of a pool by new ones, which run the adapter as it
 	// is now: a few at a time, each new one first, so that no call fails. The stream
 	// tells of each step, and ends when the last old worker is gone. When a new worker
@@ -207,6 +219,36 @@ func (c *hostClient) ReloadConfig(ctx context.Context, in *ReloadConfigRequest, 
 	return out, nil
 }
 
+func (c *hostClient) SetPoolOverrides(ctx context.Context, in *SetPoolOverridesRequest, opts ...grpc.CallOption) (*SetPoolOverridesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPoolOverridesResponse)
+	err := c.cc.Invoke(ctx, Host_SetPoolOverrides_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostClient) UnsetPoolOverrides(ctx context.Context, in *UnsetPoolOverridesRequest, opts ...grpc.CallOption) (*UnsetPoolOverridesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnsetPoolOverridesResponse)
+	err := c.cc.Invoke(ctx, Host_UnsetPoolOverrides_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostClient) ListPoolOverrides(ctx context.Context, in *ListPoolOverridesRequest, opts ...grpc.CallOption) (*ListPoolOverridesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPoolOverridesResponse)
+	err := c.cc.Invoke(ctx, Host_ListPoolOverrides_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *hostClient) Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReloadResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Host_ServiceDesc.Streams[2], Host_Reload_FullMethodName, cOpts...)
@@ -281,6 +323,15 @@ type HostServer interface {
 	// host can take. It returns when that holds; a configuration that's wrong changes
 	// nothing.
 	ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error)
+	// SetPoolOverrides sets knobs of the pools of a name on all hosts of the cluster, in
+	// place of what each one's own configuration has. It returns when that's durable;
+	// each host takes it then, also one that starts later. All is checked first: what's
+	// wrong changes nothing. A host by itself is a cluster of one.
+	SetPoolOverrides(context.Context, *SetPoolOverridesRequest) (*SetPoolOverridesResponse, error)
+	// UnsetPoolOverrides goes back to what each host's own configuration has.
+	UnsetPoolOverrides(context.Context, *UnsetPoolOverridesRequest) (*UnsetPoolOverridesResponse, error)
+	// ListPoolOverrides lists what is set, as this host knows and takes it.
+	ListPoolOverrides(context.Context, *ListPoolOverridesRequest) (*ListPoolOverridesResponse, error)
 	// Reload replaces the workers of a pool by new ones, which run the adapter as it
 	// is now: a few at a time, each new one first, so that no call fails. The stream
 	// tells of each step, and ends when the last old worker is gone. When a new worker
@@ -334,6 +385,15 @@ func (UnimplementedHostServer) Upgrade(context.Context, *UpgradeRequest) (*Upgra
 }
 func (UnimplementedHostServer) ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReloadConfig not implemented")
+}
+func (UnimplementedHostServer) SetPoolOverrides(context.Context, *SetPoolOverridesRequest) (*SetPoolOverridesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPoolOverrides not implemented")
+}
+func (UnimplementedHostServer) UnsetPoolOverrides(context.Context, *UnsetPoolOverridesRequest) (*UnsetPoolOverridesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnsetPoolOverrides not implemented")
+}
+func (UnimplementedHostServer) ListPoolOverrides(context.Context, *ListPoolOverridesRequest) (*ListPoolOverridesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPoolOverrides not implemented")
 }
 func (UnimplementedHostServer) Reload(*ReloadRequest, grpc.ServerStreamingServer[ReloadResponse]) error {
 	return status.Error(codes.Unimplemented, "method Reload not implemented")
@@ -541,6 +601,60 @@ func _Host_ReloadConfig_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Host_SetPoolOverrides_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPoolOverridesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).SetPoolOverrides(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_SetPoolOverrides_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).SetPoolOverrides(ctx, req.(*SetPoolOverridesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Host_UnsetPoolOverrides_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnsetPoolOverridesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).UnsetPoolOverrides(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_UnsetPoolOverrides_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).UnsetPoolOverrides(ctx, req.(*UnsetPoolOverridesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Host_ListPoolOverrides_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPoolOverridesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).ListPoolOverrides(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_ListPoolOverrides_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).ListPoolOverrides(ctx, req.(*ListPoolOverridesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Host_Reload_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReloadRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -630,6 +744,18 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReloadConfig",
 			Handler:    _Host_ReloadConfig_Handler,
+		},
+		{
+			MethodName: "SetPoolOverrides",
+			Handler:    _Host_SetPoolOverrides_Handler,
+		},
+		{
+			MethodName: "UnsetPoolOverrides",
+			Handler:    _Host_UnsetPoolOverrides_Handler,
+		},
+		{
+			MethodName: "ListPoolOverrides",
+			Handler:    _Host_ListPoolOverrides_Handler,
 		},
 		{
 			MethodName: "DrainWorker",

@@ -1913,7 +1913,11 @@ type SetPoolOverride struct {
 	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	// Knobs and their values, in place of those before: at most 32, and 4 KiB; none:
 	// the pools are as each node's own configuration has them.
-	Knobs         map[string]string `protobuf:"bytes,2,rep,name=knobs,proto3" json:"knobs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Knobs map[string]string `protobuf:"bytes,2,rep,name=knobs,proto3" json:"knobs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What whoever changes them has seen; where others are set by now, nothing changes.
+	Former map[string]string `protobuf:"bytes,3,rep,name=former,proto3" json:"former,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// former counts: otherwise they're set whatever was.
+	Compare       bool `protobuf:"varint,4,opt,name=compare,proto3" json:"compare,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1960,6 +1964,20 @@ func (x *SetPoolOverride) GetKnobs() map[string]string {
 		return x.Knobs
 	}
 	return nil
+}
+
+func (x *SetPoolOverride) GetFormer() map[string]string {
+	if x != nil {
+		return x.Former
+	}
+	return nil
+}
+
+func (x *SetPoolOverride) GetCompare() bool {
+	if x != nil {
+		return x.Compare
+	}
+	return false
 }
 
 // StateEntry is one key of a session's state.
@@ -3371,12 +3389,17 @@ const file_snakepit_v1_registry_proto_rawDesc = "" +
 	"\n" +
 	"SpendToken\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"\x9e\x01\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\xb5\x02\n" +
 	"\x0fSetPoolOverride\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12=\n" +
-	"\x05knobs\x18\x02 \x03(\v2'.snakepit.v1.SetPoolOverride.KnobsEntryR\x05knobs\x1a8\n" +
+	"\x05knobs\x18\x02 \x03(\v2'.snakepit.v1.SetPoolOverride.KnobsEntryR\x05knobs\x12@\n" +
+	"\x06former\x18\x03 \x03(\v2(.snakepit.v1.SetPoolOverride.FormerEntryR\x06former\x12\x18\n" +
+	"\acompare\x18\x04 \x01(\bR\acompare\x1a8\n" +
 	"\n" +
 	"KnobsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vFormerEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"N\n" +
 	"\n" +
@@ -3512,7 +3535,7 @@ func file_snakepit_v1_registry_proto_rawDescGZIP() []byte {
 }
 
 var file_snakepit_v1_registry_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_snakepit_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_snakepit_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_snakepit_v1_registry_proto_goTypes = []any{
 	(NodeStatus)(0),               // 0: snakepit.v1.NodeStatus
 	(*RegistryEntry)(nil),         // 1: snakepit.v1.RegistryEntry
@@ -3553,10 +3576,11 @@ var file_snakepit_v1_registry_proto_goTypes = []any{
 	(*SnapshotOutcome)(nil),       // 36: snakepit.v1.SnapshotOutcome
 	(*SnapshotEnd)(nil),           // 37: snakepit.v1.SnapshotEnd
 	nil,                           // 38: snakepit.v1.SetPoolOverride.KnobsEntry
-	nil,                           // 39: snakepit.v1.SessionRecord.MetadataEntry
-	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
-	(*OfferedTool)(nil),           // 41: snakepit.v1.OfferedTool
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	nil,                           // 39: snakepit.v1.SetPoolOverride.FormerEntry
+	nil,                           // 40: snakepit.v1.SessionRecord.MetadataEntry
+	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
+	(*OfferedTool)(nil),           // 42: snakepit.v1.OfferedTool
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
 }
 var file_snakepit_v1_registry_proto_depIdxs = []int32{
 	2,  // 0: snakepit.v1.RegistryEntry.commands:type_name -> snakepit.v1.RegistryCommand
@@ -3587,36 +3611,37 @@ var file_snakepit_v1_registry_proto_depIdxs = []int32{
 	0,  // 25: snakepit.v1.SetNodeStatus.status:type_name -> snakepit.v1.NodeStatus
 	14, // 26: snakepit.v1.Rehome.moves:type_name -> snakepit.v1.MoveSession
 	16, // 27: snakepit.v1.SetState.changes:type_name -> snakepit.v1.StateChange
-	40, // 28: snakepit.v1.PauseNode.within:type_name -> google.protobuf.Duration
-	40, // 29: snakepit.v1.SetRehomeAfter.after:type_name -> google.protobuf.Duration
-	41, // 30: snakepit.v1.ToolSet.tools:type_name -> snakepit.v1.OfferedTool
+	41, // 28: snakepit.v1.PauseNode.within:type_name -> google.protobuf.Duration
+	41, // 29: snakepit.v1.SetRehomeAfter.after:type_name -> google.protobuf.Duration
+	42, // 30: snakepit.v1.ToolSet.tools:type_name -> snakepit.v1.OfferedTool
 	38, // 31: snakepit.v1.SetPoolOverride.knobs:type_name -> snakepit.v1.SetPoolOverride.KnobsEntry
-	0,  // 32: snakepit.v1.NodeRecord.status:type_name -> snakepit.v1.NodeStatus
-	40, // 33: snakepit.v1.NodeRecord.rehome_after:type_name -> google.protobuf.Duration
-	40, // 34: snakepit.v1.NodeRecord.pause:type_name -> google.protobuf.Duration
-	40, // 35: snakepit.v1.SessionRecord.ttl:type_name -> google.protobuf.Duration
-	39, // 36: snakepit.v1.SessionRecord.metadata:type_name -> snakepit.v1.SessionRecord.MetadataEntry
-	42, // 37: snakepit.v1.SessionRecord.opened_at:type_name -> google.protobuf.Timestamp
-	26, // 38: snakepit.v1.SessionRecord.state:type_name -> snakepit.v1.StateEntry
-	28, // 39: snakepit.v1.RegistryOutcome.session:type_name -> snakepit.v1.SessionRecord
-	29, // 40: snakepit.v1.RegistryOutcome.process:type_name -> snakepit.v1.WorkerProcess
-	27, // 41: snakepit.v1.RegistryOutcome.node:type_name -> snakepit.v1.NodeRecord
-	34, // 42: snakepit.v1.RegistryRecord.header:type_name -> snakepit.v1.SnapshotHeader
-	28, // 43: snakepit.v1.RegistryRecord.session:type_name -> snakepit.v1.SessionRecord
-	29, // 44: snakepit.v1.RegistryRecord.process:type_name -> snakepit.v1.WorkerProcess
-	35, // 45: snakepit.v1.RegistryRecord.origin:type_name -> snakepit.v1.SnapshotOrigin
-	37, // 46: snakepit.v1.RegistryRecord.end:type_name -> snakepit.v1.SnapshotEnd
-	27, // 47: snakepit.v1.RegistryRecord.node:type_name -> snakepit.v1.NodeRecord
-	32, // 48: snakepit.v1.RegistryRecord.offer:type_name -> snakepit.v1.SnapshotOffer
-	33, // 49: snakepit.v1.RegistryRecord.token:type_name -> snakepit.v1.SnapshotToken
-	25, // 50: snakepit.v1.RegistryRecord.override:type_name -> snakepit.v1.SetPoolOverride
-	36, // 51: snakepit.v1.SnapshotOrigin.outcomes:type_name -> snakepit.v1.SnapshotOutcome
-	30, // 52: snakepit.v1.SnapshotOutcome.outcome:type_name -> snakepit.v1.RegistryOutcome
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	39, // 32: snakepit.v1.SetPoolOverride.former:type_name -> snakepit.v1.SetPoolOverride.FormerEntry
+	0,  // 33: snakepit.v1.NodeRecord.status:type_name -> snakepit.v1.NodeStatus
+	41, // 34: snakepit.v1.NodeRecord.rehome_after:type_name -> google.protobuf.Duration
+	41, // 35: snakepit.v1.NodeRecord.pause:type_name -> google.protobuf.Duration
+	41, // 36: snakepit.v1.SessionRecord.ttl:type_name -> google.protobuf.Duration
+	40, // 37: snakepit.v1.SessionRecord.metadata:type_name -> snakepit.v1.SessionRecord.MetadataEntry
+	43, // 38: snakepit.v1.SessionRecord.opened_at:type_name -> google.protobuf.Timestamp
+	26, // 39: snakepit.v1.SessionRecord.state:type_name -> snakepit.v1.StateEntry
+	28, // 40: snakepit.v1.RegistryOutcome.session:type_name -> snakepit.v1.SessionRecord
+	29, // 41: snakepit.v1.RegistryOutcome.process:type_name -> snakepit.v1.WorkerProcess
+	27, // 42: snakepit.v1.RegistryOutcome.node:type_name -> snakepit.v1.NodeRecord
+	34, // 43: snakepit.v1.RegistryRecord.header:type_name -> snakepit.v1.SnapshotHeader
+	28, // 44: snakepit.v1.RegistryRecord.session:type_name -> snakepit.v1.SessionRecord
+	29, // 45: snakepit.v1.RegistryRecord.process:type_name -> snakepit.v1.WorkerProcess
+	35, // 46: snakepit.v1.RegistryRecord.origin:type_name -> snakepit.v1.SnapshotOrigin
+	37, // 47: snakepit.v1.RegistryRecord.end:type_name -> snakepit.v1.SnapshotEnd
+	27, // 48: snakepit.v1.RegistryRecord.node:type_name -> snakepit.v1.NodeRecord
+	32, // 49: snakepit.v1.RegistryRecord.offer:type_name -> snakepit.v1.SnapshotOffer
+	33, // 50: snakepit.v1.RegistryRecord.token:type_name -> snakepit.v1.SnapshotToken
+	25, // 51: snakepit.v1.RegistryRecord.override:type_name -> snakepit.v1.SetPoolOverride
+	36, // 52: snakepit.v1.SnapshotOrigin.outcomes:type_name -> snakepit.v1.SnapshotOutcome
+	30, // 53: snakepit.v1.SnapshotOutcome.outcome:type_name -> snakepit.v1.RegistryOutcome
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_registry_proto_init() }
@@ -3668,7 +3693,7 @@ func file_snakepit_v1_registry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_registry_proto_rawDesc), len(file_snakepit_v1_registry_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

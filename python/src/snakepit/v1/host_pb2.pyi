@@ -197,7 +197,7 @@ class StatusResponse(_message.Message):
     def __init__(self, node: _Optional[str] = ..., pid: _Optional[int] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pools: _Optional[_Iterable[_Union[PoolStatus, _Mapping]]] = ..., session_count: _Optional[int] = ..., data_dir: _Optional[str] = ..., refused: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PoolStatus(_message.Message):
-    __slots__ = ("name", "adapter", "size", "ready", "busy", "slots", "queued", "calls", "errors", "replaced", "last_start_error", "received", "ok", "open", "rejected", "retried", "queue_time", "run_time", "bytes_in", "bytes_out", "min_size", "max_size", "starting", "draining", "breaker", "recycled", "events")
+    __slots__ = ("name", "adapter", "size", "ready", "busy", "slots", "queued", "calls", "errors", "replaced", "last_start_error", "received", "ok", "open", "rejected", "retried", "queue_time", "run_time", "bytes_in", "bytes_out", "min_size", "max_size", "starting", "draining", "breaker", "recycled", "events", "overrides")
     class ErrorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -212,6 +212,13 @@ class PoolStatus(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class OverridesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -239,6 +246,7 @@ class PoolStatus(_message.Message):
     BREAKER_FIELD_NUMBER: _ClassVar[int]
     RECYCLED_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     name: str
     adapter: str
     size: int
@@ -266,7 +274,8 @@ class PoolStatus(_message.Message):
     breaker: Breaker
     recycled: _containers.ScalarMap[str, int]
     events: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., size: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., slots: _Optional[int] = ..., queued: _Optional[int] = ..., calls: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., replaced: _Optional[int] = ..., last_start_error: _Optional[str] = ..., received: _Optional[int] = ..., ok: _Optional[int] = ..., open: _Optional[int] = ..., rejected: _Optional[int] = ..., retried: _Optional[int] = ..., queue_time: _Optional[_Union[Histogram, _Mapping]] = ..., run_time: _Optional[_Union[Histogram, _Mapping]] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., starting: _Optional[int] = ..., draining: _Optional[int] = ..., breaker: _Optional[_Union[Breaker, _Mapping]] = ..., recycled: _Optional[_Mapping[str, int]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    overrides: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., adapter: _Optional[str] = ..., size: _Optional[int] = ..., ready: _Optional[int] = ..., busy: _Optional[int] = ..., slots: _Optional[int] = ..., queued: _Optional[int] = ..., calls: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., replaced: _Optional[int] = ..., last_start_error: _Optional[str] = ..., received: _Optional[int] = ..., ok: _Optional[int] = ..., open: _Optional[int] = ..., rejected: _Optional[int] = ..., retried: _Optional[int] = ..., queue_time: _Optional[_Union[Histogram, _Mapping]] = ..., run_time: _Optional[_Union[Histogram, _Mapping]] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., starting: _Optional[int] = ..., draining: _Optional[int] = ..., breaker: _Optional[_Union[Breaker, _Mapping]] = ..., recycled: _Optional[_Mapping[str, int]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., overrides: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Histogram(_message.Message):
     __slots__ = ("count", "sum_us", "p50_us", "p90_us", "p99_us", "max_us", "buckets")
@@ -505,3 +514,75 @@ class ConfigChange(_message.Message):
     new: str
     effect: str
     def __init__(self, pool: _Optional[str] = ..., knob: _Optional[str] = ..., old: _Optional[str] = ..., new: _Optional[str] = ..., effect: _Optional[str] = ...) -> None: ...
+
+class SetPoolOverridesRequest(_message.Message):
+    __slots__ = ("pool", "knobs")
+    class KnobsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    KNOBS_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    knobs: _containers.ScalarMap[str, str]
+    def __init__(self, pool: _Optional[str] = ..., knobs: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class SetPoolOverridesResponse(_message.Message):
+    __slots__ = ("knobs", "warnings")
+    class KnobsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    KNOBS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    knobs: _containers.ScalarMap[str, str]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, knobs: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UnsetPoolOverridesRequest(_message.Message):
+    __slots__ = ("pool", "knobs")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    KNOBS_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    knobs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pool: _Optional[str] = ..., knobs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UnsetPoolOverridesResponse(_message.Message):
+    __slots__ = ("knobs",)
+    KNOBS_FIELD_NUMBER: _ClassVar[int]
+    knobs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, knobs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListPoolOverridesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPoolOverridesResponse(_message.Message):
+    __slots__ = ("overrides",)
+    OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    overrides: _containers.RepeatedCompositeFieldContainer[PoolOverride]
+    def __init__(self, overrides: _Optional[_Iterable[_Union[PoolOverride, _Mapping]]] = ...) -> None: ...
+
+class PoolOverride(_message.Message):
+    __slots__ = ("pool", "knob", "value", "own", "own_from", "holds", "note")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    KNOB_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    OWN_FROM_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    knob: str
+    value: str
+    own: str
+    own_from: str
+    holds: bool
+    note: str
+    def __init__(self, pool: _Optional[str] = ..., knob: _Optional[str] = ..., value: _Optional[str] = ..., own: _Optional[str] = ..., own_from: _Optional[str] = ..., holds: _Optional[bool] = ..., note: _Optional[str] = ...) -> None: ...

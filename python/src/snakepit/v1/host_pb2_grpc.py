@@ -91,6 +91,21 @@ class HostStub:
                 request_serializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.FromString,
                 _registered_method=True)
+        self.SetPoolOverrides = channel.unary_unary(
+                '/snakepit.v1.Host/SetPoolOverrides',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.SetPoolOverridesRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.SetPoolOverridesResponse.FromString,
+                _registered_method=True)
+        self.UnsetPoolOverrides = channel.unary_unary(
+                '/snakepit.v1.Host/UnsetPoolOverrides',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.UnsetPoolOverridesRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.UnsetPoolOverridesResponse.FromString,
+                _registered_method=True)
+        self.ListPoolOverrides = channel.unary_unary(
+                '/snakepit.v1.Host/ListPoolOverrides',
+                request_serializer=snakepit_dot_v1_dot_host__pb2.ListPoolOverridesRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_host__pb2.ListPoolOverridesResponse.FromString,
+                _registered_method=True)
         self.Reload = channel.unary_stream(
                 '/snakepit.v1.Host/Reload',
                 request_serializer=snakepit_dot_v1_dot_host__pb2.ReloadRequest.SerializeToString,
@@ -196,6 +211,30 @@ class HostServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPoolOverrides(self, request, context):
+        """SetPoolOverrides sets knobs of the pools of a name on all hosts of the cluster, in
+        place of what each one's own configuration has. It returns when that's durable;
+        each host takes it then, also one that starts later. All is checked first: what's
+        wrong changes nothing. A host by itself is a cluster of one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnsetPoolOverrides(self, request, context):
+        """UnsetPoolOverrides goes back to what each host's own configuration has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPoolOverrides(self, request, context):
+        """ListPoolOverrides lists what is set, as this host knows and takes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reload(self, request, context):
         """Reload replaces the workers of a pool by new ones, which run the adapter as it
         is now: a few at a time, each new one first, so that no call fails. The stream
@@ -279,6 +318,21 @@ def add_HostServicer_to_server(servicer, server):
                     servicer.ReloadConfig,
                     request_deserializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.SerializeToString,
+            ),
+            'SetPoolOverrides': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPoolOverrides,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.SetPoolOverridesRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.SetPoolOverridesResponse.SerializeToString,
+            ),
+            'UnsetPoolOverrides': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnsetPoolOverrides,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.UnsetPoolOverridesRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.UnsetPoolOverridesResponse.SerializeToString,
+            ),
+            'ListPoolOverrides': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPoolOverrides,
+                    request_deserializer=snakepit_dot_v1_dot_host__pb2.ListPoolOverridesRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_host__pb2.ListPoolOverridesResponse.SerializeToString,
             ),
             'Reload': grpc.unary_stream_rpc_method_handler(
                     servicer.Reload,
@@ -595,6 +649,87 @@ class Host:
             '/snakepit.v1.Host/ReloadConfig',
             snakepit_dot_v1_dot_host__pb2.ReloadConfigRequest.SerializeToString,
             snakepit_dot_v1_dot_host__pb2.ReloadConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPoolOverrides(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/SetPoolOverrides',
+            snakepit_dot_v1_dot_host__pb2.SetPoolOverridesRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.SetPoolOverridesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnsetPoolOverrides(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/UnsetPoolOverrides',
+            snakepit_dot_v1_dot_host__pb2.UnsetPoolOverridesRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.UnsetPoolOverridesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPoolOverrides(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Host/ListPoolOverrides',
+            snakepit_dot_v1_dot_host__pb2.ListPoolOverridesRequest.SerializeToString,
+            snakepit_dot_v1_dot_host__pb2.ListPoolOverridesResponse.FromString,
             options,
             channel_credentials,
             insecure,

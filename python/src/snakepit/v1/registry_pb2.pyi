@@ -286,8 +286,15 @@ class SpendToken(_message.Message):
     def __init__(self, hash: _Optional[bytes] = ..., node: _Optional[str] = ...) -> None: ...
 
 class SetPoolOverride(_message.Message):
-    __slots__ = ("pool", "knobs")
+    __slots__ = ("pool", "knobs", "former", "compare")
     class KnobsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class FormerEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -296,9 +303,13 @@ class SetPoolOverride(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     POOL_FIELD_NUMBER: _ClassVar[int]
     KNOBS_FIELD_NUMBER: _ClassVar[int]
+    FORMER_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
     pool: str
     knobs: _containers.ScalarMap[str, str]
-    def __init__(self, pool: _Optional[str] = ..., knobs: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    former: _containers.ScalarMap[str, str]
+    compare: bool
+    def __init__(self, pool: _Optional[str] = ..., knobs: _Optional[_Mapping[str, str]] = ..., former: _Optional[_Mapping[str, str]] = ..., compare: _Optional[bool] = ...) -> None: ...
 
 class StateEntry(_message.Message):
     __slots__ = ("key", "value", "version")
