@@ -152,3 +152,36 @@ func TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver(t *testing.T) {
 		})
 	}
 }
+
+// TestAHostThatIsWaitedForGoesOnInItsWorkersMemory kills a host whose sessions wait for
+// it, and starts it again.
+func TestAHostThatIsWaitedForGoesOnInItsWorkersMemory(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	at := func(name string) seat {
+		return seat{
+			address: "127.0.0.1:0", machine: name, adapter: p.adapter(t, "node.py") + ":Notes",
+			more: []string{"--set", "orphan_grace=20", "--set", "stop_after=20", "--set", "rehome_after=20"},
+		}
+	}
+	first := p.memberOn(t, "n1", at("n1"))
+	second := p.memberOn(t, "n2", at("n2"), first)
+	third := p.memberOn(t, "n3", at("n3"), first)
+	eventuallyWithin(t, 30*time.Second, "three vote", func() bool { return p.clusterOn(t, "n1").voters() == 3 })
+	p.on(t, second.Address, "s", "note", "word=a")
+	p.must(t, "call", "--host", second.Address, "--session", "s", "remember")
+	before, epoch := p.on(t, second.Address, "s", "read"), p.epochOf(t, "n2", "s")
+	second.stop(t, syscall.SIGKILL)
+	eventuallyWithin(t, 20*time.Second, "it's down", func() bool {
+		status, _ := p.nodeNamed(t, "n1", second)
+		return status == "down"
+	})
+	back := p.memberOn(t, "n2", at("n2"), first)
+	after := p.on(t, addresses(third, back), "s", "note", "word=b")
+	if want := []string{"a", "x", "b"}; after.PID != before.PID || after.Restored || !slices.Equal(after.Memory, want) {
+		t.Errorf("%+v, after %+v", after, before)
+	}
+	if now := p.epochOf(t, "n2", "s"); now <= epoch {
+		t.Errorf("its epoch is %d, and was %d", now, epoch)
+	}
+}
