@@ -120,6 +120,41 @@ func TestSessionsOfAKilledLeaderAnswerElsewhere(t *testing.T) {
 	within(t, tr.judge(victim.name), leaderBound)
 }
 
+func TestSessionsOfAKilledFollowerGoOnInMemoryOnItsMachine(t *testing.T) {
+	tr := underLoadOf(t, onOneMachine)
+	victim := tr.other(tr.leader())
+	tr.strike(victim.kill)
+	tr.settleInMemory(victim.name)
+	within(t, tr.judge(victim.name), followerBound)
+}
+
+func TestSessionsOfAKilledLeaderGoOnInMemoryOnItsMachine(t *testing.T) {
+	tr := underLoadOf(t, onOneMachine)
+	victim := tr.leader()
+	tr.strike(victim.kill)
+	tr.settleInMemory(victim.name)
+	within(t, tr.judge(victim.name), leaderBound)
+}
+
+func onOneMachine(s *site) { s.machine = func(string) string { return "one" } }
+
+// settleInMemory is settle, and waits until the sessions of a victim were called at their
+// homes: those must be what they were before.
+func (tr *trial) settleInMemory(victim string) {
+	tr.t.Helper()
+	tr.settle()
+	var intact, restored int
+	tr.eventually("a call at the home of each session", func() bool {
+		var unknown int
+		intact, restored, unknown = remembered(of(tr.load.seen(), victim, tr.fault), tr.fault)
+		return unknown == 0
+	})
+	tr.t.Logf("%d sessions went on in their worker, %d were restored elsewhere", intact, restored)
+	if restored > intact {
+		tr.t.Error("the workers of the dead host weren't adopted")
+	}
+}
+
 func TestSessionsOfALostMachineAnswerElsewhere(t *testing.T) {
 	tr := underLoad(t)
 	victim := tr.leader()

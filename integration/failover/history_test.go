@@ -142,6 +142,33 @@ func of(answers []answer, node string, from int64) []answer {
 	return kept
 }
 
+// remembered counts the sessions that went on in the process that they had been in before
+// a moment, with what it had in memory; those that were restored in another one; and
+// those of which nothing is known, since no call of theirs has found their home free.
+func remembered(answers []answer, from int64) (intact, restored, unknown int) {
+	before, after := map[string]added{}, map[string]added{}
+	for _, a := range answers {
+		switch {
+		case a.Reason != "" || !a.Result.Home:
+		case a.End <= from:
+			before[a.Session] = a.Result
+		default:
+			after[a.Session] = a.Result
+		}
+	}
+	for session, was := range before {
+		switch is, known := after[session]; {
+		case !known:
+			unknown++
+		case is.PID == was.PID && is.Asked > was.Asked && is.Restored == was.Restored:
+			intact++
+		default:
+			restored++
+		}
+	}
+	return intact, restored, unknown
+}
+
 // quantile is the time that a part q of sorted ones doesn't exceed.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {

@@ -146,7 +146,7 @@ func (n *node) begin(flags ...string) {
 	}, flags...)
 	for _, knob := range append([]string{
 		"node=" + n.name, "python=" + program.Python(n.site.t), "machine_id=" + n.site.machine(n.name), "log_level=info",
-		"env=LEDGER_NODE=" + n.name + ",LEDGER_BOOK=" + n.site.book,
+		"env=LEDGER_BOOK=" + n.site.book, // the same for all: else a worker couldn't be adopted
 	}, n.set...) {
 		args = append(args, "--set", knob)
 	}

@@ -2,10 +2,12 @@
 
 import os
 import time
+from pathlib import Path
 
 from snakepit import Adapter, Context, Session, tool
 
-NODE = os.environ["LEDGER_NODE"]
+# Whose worker it was started as: its folder is in that host's run folder, which names its directory.
+NODE = Path(Path("..", "data-dir").read_text(encoding="utf-8").strip()).name
 BOOK = os.open(os.environ["LEDGER_BOOK"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
