@@ -80,19 +80,16 @@ func TestNodesCleanUpAfterTheDeadOnTheirMachineAndNoOther(t *testing.T) {
 	}
 }
 
-// epochOf is the epoch of a session, as a node in a folder has it.
-func (p *place) epochOf(t *testing.T, on, session string) uint64 {
+// epoch is that of the only session, as a node in a folder has it.
+func (p *place) epoch(t *testing.T, on string) uint64 {
 	t.Helper()
-	type row struct {
-		ID    string `json:"id"`
+	all := decode[[]struct {
 		Epoch uint64 `json:"epoch"`
+	}](t, p.must(t, "sessions", "-o", "json", "--data-dir", filepath.Join(p.dir, on)))
+	if len(all) != 1 {
+		t.Fatalf("sessions: %+v", all)
 	}
-	all := decode[[]row](t, p.must(t, "sessions", "-o", "json", "--data-dir", filepath.Join(p.dir, on)))
-	at := slices.IndexFunc(all, func(r row) bool { return r.ID == session })
-	if at < 0 {
-		t.Fatalf("no session %s in %+v", session, all)
-	}
-	return all[at].Epoch
+	return all[0].Epoch
 }
 
 // TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver kills a host and leaves its
@@ -116,7 +113,7 @@ func TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver(t *testing.T) {
 			eventuallyWithin(t, 30*time.Second, "three vote", func() bool { return p.clusterOn(t, "n1").voters() == 3 })
 			p.on(t, first.Address, "s", "note", "word=a")
 			p.must(t, "call", "--host", first.Address, "--session", "s", "remember") // it's in memory alone
-			before, epoch := p.on(t, first.Address, "s", "read"), p.epochOf(t, "n1", "s")
+			before, epoch := p.on(t, first.Address, "s", "read"), p.epoch(t, "n1")
 
 			first.stop(t, syscall.SIGKILL)
 			began := time.Now()
@@ -135,7 +132,7 @@ func TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver(t *testing.T) {
 					return unverified == 0
 				})
 			}
-			if now := p.epochOf(t, "n2", "s"); now <= epoch {
+			if now := p.epoch(t, "n2"); now <= epoch {
 				t.Errorf("its epoch is %d, and was %d", now, epoch)
 			}
 
@@ -150,5 +147,38 @@ func TestSessionsGoOnInTheirWorkersMemoryWhenANeighbourTakesOver(t *testing.T) {
 			}
 			eventuallyWithin(t, 20*time.Second, "nobody is left", func() bool { return len(p.processes(t)) == 0 })
 		})
+	}
+}
+
+// TestAHostThatIsWaitedForGoesOnInItsWorkersMemory kills a host whose sessions wait for
+// it, and starts it again.
+func TestAHostThatIsWaitedForGoesOnInItsWorkersMemory(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	at := func(name string) seat {
+		return seat{
+			address: "127.0.0.1:0", machine: name, adapter: p.adapter(t, "node.py") + ":Notes",
+			more: []string{"--set", "orphan_grace=20", "--set", "stop_after=20", "--set", "rehome_after=20"},
+		}
+	}
+	first := p.memberOn(t, "n1", at("n1"))
+	second := p.memberOn(t, "n2", at("n2"), first)
+	third := p.memberOn(t, "n3", at("n3"), first)
+	eventuallyWithin(t, 30*time.Second, "three vote", func() bool { return p.clusterOn(t, "n1").voters() == 3 })
+	p.on(t, second.Address, "s", "note", "word=a")
+	p.must(t, "call", "--host", second.Address, "--session", "s", "remember")
+	before, epoch := p.on(t, second.Address, "s", "read"), p.epoch(t, "n2")
+	second.stop(t, syscall.SIGKILL)
+	eventuallyWithin(t, 20*time.Second, "it's down", func() bool {
+		status, _ := p.nodeNamed(t, "n1", second)
+		return status == "down"
+	})
+	back := p.memberOn(t, "n2", at("n2"), first)
+	after := p.on(t, addresses(third, back), "s", "note", "word=b")
+	if want := []string{"a", "x", "b"}; after.PID != before.PID || after.Restored || !slices.Equal(after.Memory, want) {
+		t.Errorf("%+v, after %+v", after, before)
+	}
+	if now := p.epoch(t, "n2"); now <= epoch {
+		t.Errorf("its epoch is %d, and was %d", now, epoch)
 	}
 }

@@ -61,6 +61,10 @@ func (n *neighbours) adopt(ctx context.Context, from host.Owner) []host.Survivor
 		log.Warn("the workers of a dead node can't be taken over", "error", err)
 		return nil
 	}
+	if len(all) == 0 {
+		log.Info("no worker of a lost node is taken over", "why", "none could go on")
+		return nil
+	}
 	log.Info("workers of a dead node on this machine go on here, with what they remember", "workers", len(all))
 	return all
 }

@@ -5,6 +5,7 @@ package embed
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -422,5 +423,19 @@ func TestOnlyWorkersAllOfWhoseSessionsAreOursAreTakenOver(t *testing.T) {
 	s.change(func(m *cluster.Member) { m.Machine.Machine = "there" })
 	if a.from = (plugin.Estate{}); s.adopt(t.Context(), deadOwner()) != nil || a.from.Dir != "" {
 		t.Error("it adopts from another machine")
+	}
+}
+
+func TestSurvivorsGoOnWhereSessionsLiveOrLivedBeforeTheirNodeWasLost(t *testing.T) {
+	t.Parallel()
+	me, other := host.Owner{Node: "me", Incarnation: 9}, host.Owner{Node: "other", Incarnation: 2}
+	sessions := []host.Session{
+		{ID: "1", Owner: me, Home: "bound"}, {ID: "2", Owner: me}, {ID: "3", Owner: me}, {ID: "4", Owner: other, Home: "theirs"}, {ID: "5", Owner: other},
+	}
+	got := homesOf("me", sessions, func(id host.SessionID) host.Left {
+		return map[host.SessionID]host.Left{"1": {Home: "former"}, "2": {Home: "left"}, "5": {Home: "lost"}}[id]
+	})
+	if want := map[host.WorkerID]bool{"bound": true, "left": true}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

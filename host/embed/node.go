@@ -223,12 +223,7 @@ func (h *Host) forsakeStrangers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ours := map[host.WorkerID]bool{}
-	for _, s := range sessions {
-		if s.Owner.Node == h.registry.ID() {
-			ours[cmp.Or(s.Home, h.registry.Left(s.ID).Home)] = true // the engine may bind it there again
-		}
-	}
+	ours := homesOf(h.registry.ID(), sessions, h.registry.Left)
 	for _, s := range h.launcher.Survivors() {
 		if !ours[s.Worker] {
 			h.logger.Info("a worker of the last host is ended: no session of this node lives there", "worker", s.Worker)
@@ -236,6 +231,22 @@ func (h *Host) forsakeStrangers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// homesOf are the workers that a node's sessions live on, or lived on when its last start
+// was lost: the engine binds them there again.
+func homesOf(node string, sessions []host.Session, left func(host.SessionID) host.Left) map[host.WorkerID]bool {
+	ours := map[host.WorkerID]bool{}
+	for _, s := range sessions {
+		if s.Owner.Node != node {
+			continue
+		}
+		if ours[s.Home] = true; s.Home == "" {
+			ours[left(s.ID).Home] = true
+		}
+	}
+	delete(ours, "") // that is no worker
+	return ours
 }
 
 // serveNode passes the lease on and answers other nodes, from the engine's start until
