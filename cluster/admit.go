@@ -36,6 +36,7 @@ func (o *office) admit(ctx context.Context, r *snakepitv1.JoinRequest) (*snakepi
 	if err := o.configure(ctx, m); err != nil {
 		return nil, err
 	}
+	o.noteEnd(m.ID) // before anybody sees that its sessions have no owner
 	out, err := o.m.n.proposer.propose(ctx, registerNode(m, o.term))
 	if err == nil && out.err != nil {
 		err = out.err
@@ -58,20 +59,28 @@ func (o *office) lock(ctx context.Context) error {
 	}
 }
 
-// watch begins a new incarnation's first lease, and remembers when its last one's
-// ends.
-func (o *office) watch(m *Member) {
+// noteEnd remembers when the lease of a node's present incarnation ends, of which it may be
+// about to have another.
+func (o *office) noteEnd(id string) {
 	now := o.m.clock.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if old := o.watched[m.ID]; old != nil && old.deadAt > now {
-		o.until[Owner{Node: m.ID, Incarnation: old.incarnation}] = old.deadAt
+	if old := o.watched[id]; old != nil && old.deadAt > now {
+		o.until[Owner{Node: id, Incarnation: old.incarnation}] = old.deadAt
 	}
 	for owner, end := range o.until {
 		if end <= now-time.Hour {
 			delete(o.until, owner)
 		}
 	}
+}
+
+// watch begins a new incarnation's first lease.
+func (o *office) watch(m *Member) {
+	o.noteEnd(m.ID) // it may have been renewed since
+	now := o.m.clock.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.watched[m.ID] = &watched{incarnation: m.Incarnation, deadAt: o.m.n.timing.deadAt(now)}
 	signal(o.kick)
 }
@@ -100,7 +109,7 @@ func (o *office) mayJoin(m Member, r *snakepitv1.JoinRequest) error {
 	case m.MaxVersion < level || m.MinVersion > level:
 		return wrongLevel(m.ID, m.MinVersion, m.MaxVersion, level)
 	}
-	return o.mayReplace(row, m)
+	return o.mayReplace(row, m, r.GetSucceeds())
 }
 
 // shows reports whether a node needn't spend a token: it's known, or has the one that
@@ -123,9 +132,10 @@ func (o *office) spend(ctx context.Context, m Member, secret string) error {
 }
 
 // mayReplace refuses a second node of one id while the first one may be alive. The
-// leader's own former start isn't: it had the directory's lock.
-func (o *office) mayReplace(row *Member, m Member) error {
-	if row == nil || !row.serves() || m.ID == o.m.n.ID() {
+// leader's own former start isn't: it had the directory's lock; nor is the one that m has seen
+// to be gone. Others than m get no session of that before its lease has ended: see over.
+func (o *office) mayReplace(row *Member, m Member, gone string) error {
+	if row == nil || !row.serves() || m.ID == o.m.n.ID() || gone != "" && gone == row.Nonce {
 		return nil
 	}
 	o.mu.Lock()

@@ -43,7 +43,7 @@ func TestClusterKeepsItsPromisesUnderFaults(t *testing.T) {
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
-			c := &chaos{dice: rand.New(rand.NewPCG(uint64(seed), 7)), onDisk: seed%20 == 0}
+			c := &chaos{dice: rand.New(rand.NewPCG(uint64(seed), 7)), onDisk: seed%20 == 0, sees: seed%2 == 0}
 			synctest.Test(t, c.run)
 			c.judge(t)
 		})
@@ -74,6 +74,7 @@ type chaos struct {
 
 	dice   *rand.Rand
 	onDisk bool
+	sees   bool // a start sees that the one before is gone, and has its shim freeze
 	began  time.Time
 
 	mu      sync.Mutex // guards all below
@@ -98,6 +99,9 @@ func (c *chaos) run(t *testing.T) {
 	c.rig = newRig(t, 3+2*c.dice.IntN(2))
 	for _, name := range c.names {
 		c.nodes[name].rate = 0.9 + 0.2*c.dice.Float64()
+		if c.sees {
+			c.nodes[name].gone = func(host.Process) bool { return true }
+		}
 		if c.onDisk {
 			c.nodes[name].memory, c.nodes[name].dir = nil, filepath.Join(t.TempDir(), name)
 		}
@@ -217,6 +221,11 @@ func (c *chaos) revive(ctx context.Context, name string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
+	if c.sees {
+		c.mu.Lock()
+		c.dead = slices.DeleteFunc(c.dead, func(g ghost) bool { return g.name == name })
+		c.mu.Unlock()
+	}
 	if n, err := Open(ctx, c.config(name)); err == nil {
 		c.put(name, n)
 	} else if r := errdefs.ReasonOf(err); r != errdefs.Deadline && r != errdefs.Exists && r != errdefs.Cancelled {

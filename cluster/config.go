@@ -57,6 +57,9 @@ type Config struct {
 	// Background has Open return while a node of several has nobody yet who leads it:
 	// see [Node.Ready].
 	Background bool
+	// Gone reports whether a process of this machine has verifiably ended. A start of this node
+	// needn't wait then until nobody takes its last one for alive. nil: that's never known.
+	Gone func(host.Process) bool
 	// Clock stamps leases; nil: CLOCK_BOOTTIME where there is one.
 	Clock Clock
 

@@ -136,15 +136,24 @@ func (d *disk) noteGeneration(generation uint64) error {
 	return d.change(func(id *identity) { id.Generation = max(id.Generation, generation) })
 }
 
-// belong keeps which cluster the node belongs to, and, once, that others may count on
-// its log. It's durable when it returns.
-func (d *disk) belong(cluster string, member bool) error {
+// register keeps which start of the node a cluster has registered, and what belong does.
+func (d *disk) register(cluster string, member bool, as start) error {
 	return d.change(func(id *identity) {
-		id.Cluster = cmp.Or(cluster, id.Cluster)
-		id.Member = id.Member || member
+		id.belong(cluster, member)
+		id.Start = as
 	})
 }
 
+// belong keeps which cluster the node belongs to, and, once, that others may count on
+// its log. It's durable when it returns.
+func (d *disk) belong(cluster string, member bool) error {
+	return d.change(func(id *identity) { id.belong(cluster, member) })
+}
+
+func (id *identity) belong(cluster string, member bool) {
+	id.Cluster = cmp.Or(cluster, id.Cluster)
+	id.Member = id.Member || member
+}
 func (d *disk) change(do func(*identity)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -681,3 +681,81 @@ func TestOneNodeOnTheMachineOfALostOneIsItsHeir(t *testing.T) {
 		}
 	})
 }
+
+// TestNodeThatIsBackBeforeItsLeaseEndsGetsItsSessionsBack: nobody else gets them before that.
+func TestNodeThatIsBackBeforeItsLeaseEndsGetsItsSessionsBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, 3, func(r *rig) {
+		r.voters(3)
+		victim := r.others(r.leader())[0]
+		node := r.nodes[victim]
+		s := r.open(victim, "a")
+		s, err := node.BindSession(r.Context(), s.ID, "w", s.Epoch)
+		if err != nil {
+			r.Fatal(err)
+		}
+		was, _ := node.Self()
+		node.gone = func(host.Process) bool { return true }
+		began := time.Now()
+		r.kill(victim)
+		r.start(victim)
+		r.eventually(5*time.Second, "it owns its session", func() bool { return node.ownedBy() == 1 })
+		if took := time.Since(began); took > leaseTTL {
+			r.Errorf("it took %s", took)
+		}
+		self, _ := node.Self()
+		owner, epoch, err := node.Owner(r.Context(), "a")
+		if err != nil || owner != self || epoch <= s.Epoch || node.Left("a") != (host.Left{Owner: was, Home: "w"}) {
+			r.Errorf("it's %+v's under %d (%v), and lived with %+v", owner, epoch, err, node.Left("a"))
+		}
+	})
+}
+
+// TestNobodyGetsTheSessionsOfANodeThatIsBackBeforeItsLeaseHasEnded: its last start's workers
+// may run their calls until then.
+func TestNobodyGetsTheSessionsOfANodeThatIsBackBeforeItsLeaseHasEnded(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		inBubble(t, 3, func(r *rig) {
+			r.voters(3)
+			victim := r.others(r.leader())[0]
+			node := r.nodes[victim]
+			r.open(victim, "a")
+			node.gone = func(host.Process) bool { return true }
+			ends := node.Lease().Deadline
+			clock := node.mesh.clock
+			r.kill(victim)
+			node.room = 0
+			r.start(victim)
+			r.eventually(5*time.Second, "another has it", func() bool {
+				owner, _, err := r.nodes[r.leader()].Owner(r.Context(), "a")
+				return err == nil && owner.Node != node.ID()
+			})
+			if now := clock.Now(); now < ends {
+				r.Errorf("it's another's %s before the lease's end", ends-now)
+			}
+		})
+	}
+}
+
+// TestStartThatFollowsAnotherThanTheLastIsRefused: it has a copy of the directory.
+func TestStartThatFollowsAnotherThanTheLastIsRefused(t *testing.T) {
+	t.Parallel()
+	inBubble(t, 3, func(r *rig) {
+		r.voters(3)
+		victim := r.others(r.leader())[0]
+		node := r.nodes[victim]
+		before := node.disk.who().Start
+		node.gone = func(host.Process) bool { return true }
+		r.kill(victim)
+		node.memory.identity.Start.Nonce = "an older one"
+		began := time.Now()
+		r.start(victim)
+		if took := time.Since(began); took < leaseTTL {
+			r.Errorf("it was let in after %s", took)
+		}
+		if now := node.disk.who().Start; now.Nonce == before.Nonce || now.Nonce == "an older one" {
+			r.Errorf("its start is %+v", now)
+		}
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
@@ -23,8 +24,17 @@ type identity struct {
 	Cluster string `json:"cluster,omitempty"`
 	// Member says that others may count on this node's log and vote.
 	Member bool `json:"member,omitempty"`
+	// Start is the last one that a cluster has registered.
+	Start start `json:"start,omitzero"`
 	// Ahead says that it was made before there was a log: see [NodeID].
 	Ahead bool `json:"ahead,omitempty"`
+}
+
+// start is one run of a node's process.
+type start struct {
+	Nonce   string         `json:"nonce"`
+	Machine host.MachineID `json:"machine"`
+	Process host.Process   `json:"process"`
 }
 
 const identityFile = "node.json"

@@ -122,7 +122,7 @@ func (m *mesh) attempt(ctx context.Context) (incarnation uint64, err error) {
 
 // registerOnce asks the leader, or, where none is known, everybody who may know one.
 func (m *mesh) registerOnce(ctx context.Context) (incarnation uint64, err error) {
-	request := &snakepitv1.JoinRequest{Node: memberToWire(m.self()), Cluster: m.n.disk.who().Cluster}
+	request := &snakepitv1.JoinRequest{Node: memberToWire(m.self()), Cluster: m.n.disk.who().Cluster, Succeeds: m.n.last(m.nonce)}
 	if m.n.cfg.Join != nil {
 		request.Token = m.n.cfg.Join.Token
 	}
@@ -131,12 +131,24 @@ func (m *mesh) registerOnce(ctx context.Context) (incarnation uint64, err error)
 	if err != nil {
 		return 0, err
 	}
-	if err := m.n.disk.belong(response.GetCluster(), !m.n.sole()); err != nil {
+	as := start{Nonce: m.nonce, Machine: m.n.cfg.Machine, Process: m.n.cfg.Process}
+	if err := m.n.disk.register(response.GetCluster(), !m.n.sole(), as); err != nil {
 		m.n.fail(err)
 		return 0, err
 	}
 	m.take(response.GetIncarnation(), sent, false)
 	return response.GetIncarnation(), nil
+}
+
+// last is the start before this one, if its process is verifiably gone: it was on this
+// machine, in this directory. One with a copy of the directory can't say that of a live one, and
+// after the first start that follows none follows the same.
+func (n *Node) last(now string) (nonce string) {
+	before := n.disk.who().Start
+	if before.Nonce == now || n.cfg.Gone == nil || !before.Machine.Same(n.cfg.Machine) || !n.cfg.Gone(before.Process) {
+		return ""
+	}
+	return before.Nonce
 }
 
 func (m *mesh) requestJoin(ctx context.Context, request *snakepitv1.JoinRequest) (response *snakepitv1.JoinResponse, err error) {

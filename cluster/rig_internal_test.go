@@ -42,9 +42,10 @@ type rigNode struct {
 
 	mu     sync.Mutex // guards all below
 	owned  map[host.SessionID]uint64
-	leases []Lease   // that it was told of
-	first  time.Time // when it was told of the first one of its start
-	told   time.Time // when it was told of a session that it owns
+	leases []Lease                 // that it was told of
+	first  time.Time               // when it was told of the first one of its start
+	told   time.Time               // when it was told of a session that it owns
+	gone   func(host.Process) bool // nil: that's never known
 }
 
 // rated is a clock that runs at another rate.
@@ -97,6 +98,7 @@ func (r *rig) config(name string) Config {
 		Machine: host.MachineID{Machine: node.machine, Boot: "b", PIDNamespace: "p"}, Clock: rated{time.Now(), node.rate},
 		Pools:   func() map[string]uint32 { return map[string]uint32{"ml": node.room} },
 		OnLease: node.leased, OnOwner: node.owns, Logger: logger(r.T), MaxRules: node.rules, RehomeAfter: node.rehomeAfter, OnOverrides: node.onOverrides, Timing: r.timing,
+		Gone: node.gone,
 	}
 	if node.memory != nil {
 		cfg.Dir = ""

@@ -142,6 +142,7 @@ func (h *Host) nodeConfig() cluster.Config {
 		},
 		Token: rand.Text(), // that nobody knows: only those that were made for it let a node join
 		API:   n.link.Addr(), Machine: h.machine(), Process: ownProcess(),
+		Gone:   func(p host.Process) bool { return proc.Gone(identityOf(p)) },
 		Timing: k.Timing, RehomeAfter: k.RehomeAfter, Pools: n.tenure.room, OnLease: n.tenure.onLease, OnOwner: n.tenure.onOwner,
 		OnOverrides: h.onOverrides,
 	}

@@ -188,7 +188,10 @@ type JoinRequest struct {
 	// The cluster that it belongs to; empty: it's new.
 	Cluster string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	// A node that isn't the leader has passed it on: it isn't passed on again.
-	PassedOn      bool `protobuf:"varint,4,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
+	PassedOn bool `protobuf:"varint,4,opt,name=passed_on,json=passedOn,proto3" json:"passed_on,omitempty"`
+	// The nonce of this node's start before, whose process the node has seen to be gone; empty:
+	// it may be alive.
+	Succeeds      string `protobuf:"bytes,5,opt,name=succeeds,proto3" json:"succeeds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +252,13 @@ func (x *JoinRequest) GetPassedOn() bool {
 		return x.PassedOn
 	}
 	return false
+}
+
+func (x *JoinRequest) GetSucceeds() string {
+	if x != nil {
+		return x.Succeeds
+	}
+	return ""
 }
 
 // JoinResponse grants it.
@@ -1070,12 +1080,13 @@ const file_snakepit_v1_node_proto_rawDesc = "" +
 	"\x04self\x18\x01 \x01(\v2\x18.snakepit.v1.NodeAddressR\x04self\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\"C\n" +
 	"\x11IntroduceResponse\x12.\n" +
-	"\x05known\x18\x01 \x03(\v2\x18.snakepit.v1.NodeAddressR\x05known\"\x87\x01\n" +
+	"\x05known\x18\x01 \x03(\v2\x18.snakepit.v1.NodeAddressR\x05known\"\xa3\x01\n" +
 	"\vJoinRequest\x12+\n" +
 	"\x04node\x18\x01 \x01(\v2\x17.snakepit.v1.NodeRecordR\x04node\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x18\n" +
 	"\acluster\x18\x03 \x01(\tR\acluster\x12\x1b\n" +
-	"\tpassed_on\x18\x04 \x01(\bR\bpassedOn\"J\n" +
+	"\tpassed_on\x18\x04 \x01(\bR\bpassedOn\x12\x1a\n" +
+	"\bsucceeds\x18\x05 \x01(\tR\bsucceeds\"J\n" +
 	"\fJoinResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\"2\n" +

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from snakepit.v1 import registry_pb2 as snakepit_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/node.proto\x12\x0bsnakepit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1asnakepit/v1/registry.proto\"*\n\x0bNodeAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"K\n\x10IntroduceRequest\x12&\n\x04self\x18\x01 \x01(\x0b\x32\x18.snakepit.v1.NodeAddress\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"<\n\x11IntroduceResponse\x12\'\n\x05known\x18\x01 \x03(\x0b\x32\x18.snakepit.v1.NodeAddress\"g\n\x0bJoinRequest\x12%\n\x04node\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.NodeRecord\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x11\n\tpassed_on\x18\x04 \x01(\x08\"4\n\x0cJoinResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"&\n\x08PoolRoom\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\r\"\xc9\x01\n\x0cRenewRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\r\n\x05nonce\x18\x03 \x01(\t\x12$\n\x05pools\x18\x04 \x03(\x0b\x32\x15.snakepit.v1.PoolRoom\x12\x0f\n\x07\x61pplied\x18\x05 \x01(\x04\x12\x0f\n\x07release\x18\x06 \x01(\x08\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12/\n\x0crehome_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1e\n\rRenewResponse\x12\r\n\x05\x61lone\x18\x01 \x01(\x08\"\x1f\n\x0eProposeRequest\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\"P\n\x0fProposeResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.snakepit.v1.RegistryOutcome\x12\r\n\x05index\x18\x02 \x01(\x04\"\x12\n\x10ReadIndexRequest\"\"\n\x11ReadIndexResponse\x12\r\n\x05index\x18\x01 \x01(\x04\".\n\rRemoveRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x10\n\x0eRemoveResponse\"0\n\x0fTransferRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x12\n\x10TransferResponse\":\n\x0cPlaceRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x10\n\x08sessions\x18\x03 \x01(\r\"7\n\rPlaceResponse\x12&\n\x06places\x18\x01 \x03(\x0b\x32\x16.snakepit.v1.NodePlace\">\n\tNodePlace\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x10\n\x08sessions\x18\x03 \x01(\r2\xad\x04\n\x04Node\x12J\n\tIntroduce\x12\x1d.snakepit.v1.IntroduceRequest\x1a\x1e.snakepit.v1.IntroduceResponse\x12;\n\x04Join\x12\x18.snakepit.v1.JoinRequest\x1a\x19.snakepit.v1.JoinResponse\x12>\n\x05Renew\x12\x19.snakepit.v1.RenewRequest\x1a\x1a.snakepit.v1.RenewResponse\x12\x44\n\x07Propose\x12\x1b.snakepit.v1.ProposeRequest\x1a\x1c.snakepit.v1.ProposeResponse\x12J\n\tReadIndex\x12\x1d.snakepit.v1.ReadIndexRequest\x1a\x1e.snakepit.v1.ReadIndexResponse\x12\x41\n\x06Remove\x12\x1a.snakepit.v1.RemoveRequest\x1a\x1b.snakepit.v1.RemoveResponse\x12G\n\x08Transfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponse\x12>\n\x05Place\x12\x19.snakepit.v1.PlaceRequest\x1a\x1a.snakepit.v1.PlaceResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16snakepit/v1/node.proto\x12\x0bsnakepit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1asnakepit/v1/registry.proto\"*\n\x0bNodeAddress\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"K\n\x10IntroduceRequest\x12&\n\x04self\x18\x01 \x01(\x0b\x32\x18.snakepit.v1.NodeAddress\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"<\n\x11IntroduceResponse\x12\'\n\x05known\x18\x01 \x03(\x0b\x32\x18.snakepit.v1.NodeAddress\"y\n\x0bJoinRequest\x12%\n\x04node\x18\x01 \x01(\x0b\x32\x17.snakepit.v1.NodeRecord\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07\x63luster\x18\x03 \x01(\t\x12\x11\n\tpassed_on\x18\x04 \x01(\x08\x12\x10\n\x08succeeds\x18\x05 \x01(\t\"4\n\x0cJoinResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"&\n\x08PoolRoom\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\r\"\xc9\x01\n\x0cRenewRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\r\n\x05nonce\x18\x03 \x01(\t\x12$\n\x05pools\x18\x04 \x03(\x0b\x32\x15.snakepit.v1.PoolRoom\x12\x0f\n\x07\x61pplied\x18\x05 \x01(\x04\x12\x0f\n\x07release\x18\x06 \x01(\x08\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12/\n\x0crehome_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1e\n\rRenewResponse\x12\r\n\x05\x61lone\x18\x01 \x01(\x08\"\x1f\n\x0eProposeRequest\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\"P\n\x0fProposeResponse\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.snakepit.v1.RegistryOutcome\x12\r\n\x05index\x18\x02 \x01(\x04\"\x12\n\x10ReadIndexRequest\"\"\n\x11ReadIndexResponse\x12\r\n\x05index\x18\x01 \x01(\x04\".\n\rRemoveRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x10\n\x0eRemoveResponse\"0\n\x0fTransferRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tpassed_on\x18\x02 \x01(\x08\"\x12\n\x10TransferResponse\":\n\x0cPlaceRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x10\n\x08sessions\x18\x03 \x01(\r\"7\n\rPlaceResponse\x12&\n\x06places\x18\x01 \x03(\x0b\x32\x16.snakepit.v1.NodePlace\">\n\tNodePlace\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x10\n\x08sessions\x18\x03 \x01(\r2\xad\x04\n\x04Node\x12J\n\tIntroduce\x12\x1d.snakepit.v1.IntroduceRequest\x1a\x1e.snakepit.v1.IntroduceResponse\x12;\n\x04Join\x12\x18.snakepit.v1.JoinRequest\x1a\x19.snakepit.v1.JoinResponse\x12>\n\x05Renew\x12\x19.snakepit.v1.RenewRequest\x1a\x1a.snakepit.v1.RenewResponse\x12\x44\n\x07Propose\x12\x1b.snakepit.v1.ProposeRequest\x1a\x1c.snakepit.v1.ProposeResponse\x12J\n\tReadIndex\x12\x1d.snakepit.v1.ReadIndexRequest\x1a\x1e.snakepit.v1.ReadIndexResponse\x12\x41\n\x06Remove\x12\x1a.snakepit.v1.RemoveRequest\x1a\x1b.snakepit.v1.RemoveResponse\x12G\n\x08Transfer\x12\x1c.snakepit.v1.TransferRequest\x1a\x1d.snakepit.v1.TransferResponse\x12>\n\x05Place\x12\x19.snakepit.v1.PlaceRequest\x1a\x1a.snakepit.v1.PlaceResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,37 +41,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTRODUCERESPONSE']._serialized_start=220
   _globals['_INTRODUCERESPONSE']._serialized_end=280
   _globals['_JOINREQUEST']._serialized_start=282
-  _globals['_JOINREQUEST']._serialized_end=385
-  _globals['_JOINRESPONSE']._serialized_start=387
-  _globals['_JOINRESPONSE']._serialized_end=439
-  _globals['_POOLROOM']._serialized_start=441
-  _globals['_POOLROOM']._serialized_end=479
-  _globals['_RENEWREQUEST']._serialized_start=482
-  _globals['_RENEWREQUEST']._serialized_end=683
-  _globals['_RENEWRESPONSE']._serialized_start=685
-  _globals['_RENEWRESPONSE']._serialized_end=715
-  _globals['_PROPOSEREQUEST']._serialized_start=717
-  _globals['_PROPOSEREQUEST']._serialized_end=748
-  _globals['_PROPOSERESPONSE']._serialized_start=750
-  _globals['_PROPOSERESPONSE']._serialized_end=830
-  _globals['_READINDEXREQUEST']._serialized_start=832
-  _globals['_READINDEXREQUEST']._serialized_end=850
-  _globals['_READINDEXRESPONSE']._serialized_start=852
-  _globals['_READINDEXRESPONSE']._serialized_end=886
-  _globals['_REMOVEREQUEST']._serialized_start=888
-  _globals['_REMOVEREQUEST']._serialized_end=934
-  _globals['_REMOVERESPONSE']._serialized_start=936
-  _globals['_REMOVERESPONSE']._serialized_end=952
-  _globals['_TRANSFERREQUEST']._serialized_start=954
-  _globals['_TRANSFERREQUEST']._serialized_end=1002
-  _globals['_TRANSFERRESPONSE']._serialized_start=1004
-  _globals['_TRANSFERRESPONSE']._serialized_end=1022
-  _globals['_PLACEREQUEST']._serialized_start=1024
-  _globals['_PLACEREQUEST']._serialized_end=1082
-  _globals['_PLACERESPONSE']._serialized_start=1084
-  _globals['_PLACERESPONSE']._serialized_end=1139
-  _globals['_NODEPLACE']._serialized_start=1141
-  _globals['_NODEPLACE']._serialized_end=1203
-  _globals['_NODE']._serialized_start=1206
-  _globals['_NODE']._serialized_end=1763
+  _globals['_JOINREQUEST']._serialized_end=403
+  _globals['_JOINRESPONSE']._serialized_start=405
+  _globals['_JOINRESPONSE']._serialized_end=457
+  _globals['_POOLROOM']._serialized_start=459
+  _globals['_POOLROOM']._serialized_end=497
+  _globals['_RENEWREQUEST']._serialized_start=500
+  _globals['_RENEWREQUEST']._serialized_end=701
+  _globals['_RENEWRESPONSE']._serialized_start=703
+  _globals['_RENEWRESPONSE']._serialized_end=733
+  _globals['_PROPOSEREQUEST']._serialized_start=735
+  _globals['_PROPOSEREQUEST']._serialized_end=766
+  _globals['_PROPOSERESPONSE']._serialized_start=768
+  _globals['_PROPOSERESPONSE']._serialized_end=848
+  _globals['_READINDEXREQUEST']._serialized_start=850
+  _globals['_READINDEXREQUEST']._serialized_end=868
+  _globals['_READINDEXRESPONSE']._serialized_start=870
+  _globals['_READINDEXRESPONSE']._serialized_end=904
+  _globals['_REMOVEREQUEST']._serialized_start=906
+  _globals['_REMOVEREQUEST']._serialized_end=952
+  _globals['_REMOVERESPONSE']._serialized_start=954
+  _globals['_REMOVERESPONSE']._serialized_end=970
+  _globals['_TRANSFERREQUEST']._serialized_start=972
+  _globals['_TRANSFERREQUEST']._serialized_end=1020
+  _globals['_TRANSFERRESPONSE']._serialized_start=1022
+  _globals['_TRANSFERRESPONSE']._serialized_end=1040
+  _globals['_PLACEREQUEST']._serialized_start=1042
+  _globals['_PLACEREQUEST']._serialized_end=1100
+  _globals['_PLACERESPONSE']._serialized_start=1102
+  _globals['_PLACERESPONSE']._serialized_end=1157
+  _globals['_NODEPLACE']._serialized_start=1159
+  _globals['_NODEPLACE']._serialized_end=1221
+  _globals['_NODE']._serialized_start=1224
+  _globals['_NODE']._serialized_end=1781
 # @@protoc_insertion_point(module_scope)

@@ -33,16 +33,18 @@ class IntroduceResponse(_message.Message):
     def __init__(self, known: _Optional[_Iterable[_Union[NodeAddress, _Mapping]]] = ...) -> None: ...
 
 class JoinRequest(_message.Message):
-    __slots__ = ("node", "token", "cluster", "passed_on")
+    __slots__ = ("node", "token", "cluster", "passed_on", "succeeds")
     NODE_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     PASSED_ON_FIELD_NUMBER: _ClassVar[int]
+    SUCCEEDS_FIELD_NUMBER: _ClassVar[int]
     node: _registry_pb2.NodeRecord
     token: str
     cluster: str
     passed_on: bool
-    def __init__(self, node: _Optional[_Union[_registry_pb2.NodeRecord, _Mapping]] = ..., token: _Optional[str] = ..., cluster: _Optional[str] = ..., passed_on: _Optional[bool] = ...) -> None: ...
+    succeeds: str
+    def __init__(self, node: _Optional[_Union[_registry_pb2.NodeRecord, _Mapping]] = ..., token: _Optional[str] = ..., cluster: _Optional[str] = ..., passed_on: _Optional[bool] = ..., succeeds: _Optional[str] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("cluster", "incarnation")
