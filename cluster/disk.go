@@ -139,7 +139,7 @@ func (d *disk) noteGeneration(generation uint64) error {
 // register keeps which start of the node a cluster has registered, and what belong does.
 func (d *disk) register(cluster string, member bool, as start) error {
 	return d.change(func(id *identity) {
-		id.belong(cluster, member)
+		belong(id, cluster, member)
 		id.Start = as
 	})
 }
@@ -147,13 +147,14 @@ func (d *disk) register(cluster string, member bool, as start) error {
 // belong keeps which cluster the node belongs to, and, once, that others may count on
 // its log. It's durable when it returns.
 func (d *disk) belong(cluster string, member bool) error {
-	return d.change(func(id *identity) { id.belong(cluster, member) })
+	return d.change(func(id *identity) { belong(id, cluster, member) })
 }
 
-func (id *identity) belong(cluster string, member bool) {
+func belong(id *identity, cluster string, member bool) {
 	id.Cluster = cmp.Or(cluster, id.Cluster)
 	id.Member = id.Member || member
 }
+
 func (d *disk) change(do func(*identity)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
