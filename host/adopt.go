@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,7 +23,13 @@ type adoptions struct {
 	rejoin func(*session, Session, Left) // goes on for the session, whatever a call's context says
 
 	mu sync.Mutex
-	by map[Owner]chan struct{} // closed once those have seats that there are
+	by map[Owner]*adoption
+}
+
+// adoption is the taking over of one owner's workers.
+type adoption struct {
+	seated chan struct{} // closed once those have seats that there are
+	cancel context.CancelFunc
 }
 
 // left says where a session lived that has come here without a home; the zero value: it
@@ -77,7 +84,7 @@ func (h *Host) rejoin(s *session, record Session, left Left) {
 // dislodge ends a worker that doesn't take up service, and waits until it's gone.
 func (h *Host) dislodge(m *member) {
 	p := m.pool
-	_ = p.tell(context.Background(), h.stopped, func(_ context.Context, st *steward) { st.evict(m) }) // stopped: it's ended by that
+	_ = p.tell(context.Background(), h.stopping, func(_ context.Context, st *steward) { st.evict(m) }) // stopping: it's ended by that
 	p.arrived(context.Background(), m)
 }
 
@@ -111,35 +118,69 @@ func (p *pool) survivor(id WorkerID) *member {
 func (h *Host) adopt(from Owner) <-chan struct{} {
 	h.adoptions.mu.Lock()
 	defer h.adoptions.mu.Unlock()
-	if seated := h.adoptions.by[from]; seated != nil {
-		return seated
+	if a := h.adoptions.by[from]; a != nil {
+		return a.seated
 	}
 	h.adoptions.makeRoom()
-	seated := make(chan struct{})
-	h.adoptions.by[from] = seated
-	if !h.background(func() { defer close(seated); h.seatAdopted(from) }) {
-		close(seated)
+	ctx, cancel := context.WithTimeout(context.Background(), adoptBound)
+	a := &adoption{seated: make(chan struct{}), cancel: cancel}
+	h.adoptions.by[from] = a
+	if h.sessions.disowned.Load() || !h.background(func() { defer close(a.seated); defer cancel(); h.seatAdopted(ctx, from) }) {
+		cancel()
+		close(a.seated)
 	}
-	return seated
+	return a.seated
+}
+
+// renounce ends what was left by others and isn't gone on with yet: whatever it's
+// amidst would go on under the next lease. None comes later.
+func (h *Host) renounce() {
+	h.adoptions.mu.Lock()
+	under := slices.Collect(maps.Values(h.adoptions.by))
+	h.adoptions.mu.Unlock()
+	for _, a := range under {
+		a.cancel()
+		<-a.seated
+	}
+	var ending sync.WaitGroup
+	for _, p := range h.order {
+		for _, m := range p.awaited() {
+			ending.Go(func() { h.dislodge(m) })
+		}
+	}
+	ending.Wait()
+}
+
+// awaited are the workers of another host that haven't taken up service here.
+func (p *pool) awaited() (all []*member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if m.survivor && m.state == WorkerStarting {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // makeRoom forgets those that are over.
 func (a *adoptions) makeRoom() {
 	if len(a.by) >= maxAdoptions {
-		maps.DeleteFunc(a.by, func(_ Owner, seated chan struct{}) bool { return isDone(seated) })
+		maps.DeleteFunc(a.by, func(_ Owner, one *adoption) bool { return isDone(one.seated) })
 	}
 }
 
-func (h *Host) seatAdopted(from Owner) {
+func (h *Host) seatAdopted(ctx context.Context, from Owner) {
 	launcher, ok := h.cfg.Launcher.(Reattacher)
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), adoptBound)
+	all := h.cfg.Adopt(ctx, from)
+	ctx, cancel := context.WithTimeout(context.Background(), adoptBound) // the taking over may have used the other one up
 	defer cancel()
-	for _, s := range h.cfg.Adopt(ctx, from) {
+	for _, s := range all {
 		p := h.pools[s.Pool]
-		if p == nil || p.tell(ctx, h.stopped, func(ctx context.Context, st *steward) { st.host(ctx, s.Worker) }) != nil {
+		if p == nil || h.sessions.disowned.Load() || p.tell(ctx, h.stopping, func(ctx context.Context, st *steward) { st.host(ctx, s.Worker) }) != nil {
 			launcher.Forsake(s.Worker)
 		}
 	}
@@ -155,5 +196,23 @@ func (s *session) pend() (known func()) {
 		s.pending = nil
 		s.mu.Unlock()
 		close(pending)
+	}
+}
+
+// await waits until it's known whether a session that was moved here goes on where it
+// lived before, or until it's moved on.
+func (s *session) await(ctx context.Context) (standing, error) {
+	for {
+		at := s.state()
+		if at.pending == nil {
+			return at, nil
+		}
+		select {
+		case <-at.pending:
+		case <-s.left:
+			return s.state(), nil
+		case <-ctx.Done():
+			return at, ended(ctx, "while its session's worker was taken over from another host")
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/hosttest"
+	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // heirs are two engines, of which n2 is on the machine of n1 and adopts what that leaves.
@@ -26,6 +27,7 @@ func bubbleOfHeirs(t *testing.T, wait time.Duration, test func(h *heirs)) {
 	var launcher *hosttest.Launcher
 	bubbleOf(t, 2, func(id string, c *host.Config, l *hosttest.Launcher) {
 		c.Pools[0].SessionTTL = -1
+		c.ShutdownTimeout = 50 * time.Millisecond
 		if id == "n1" {
 			return
 		}
@@ -248,6 +250,143 @@ func TestNodeThatComesBackGoesOnWhereItsSessionsLived(t *testing.T) {
 		h.rehome("a", "n1")
 		if c := next.inSession("a"); c.Worker() != was || !c.Home() {
 			h.Errorf("it ran on %s, want %s", c.Worker(), was)
+		}
+	})
+}
+
+// stuck has the workers that n2 adopts never answer.
+func (h *heirs) stuck() {
+	h.rigs["n2"].launcher.OnReattach = func(ctx context.Context, _ host.Spec) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+}
+
+func TestHostEndsWhileASessionWaitsForAnAdoptedWorker(t *testing.T) {
+	bubbleOfHeirs(t, 0, func(h *heirs) {
+		h.opened("a", "n1")
+		h.die()
+		h.stuck()
+		h.rehome("a", "n2")
+		synctest.Wait() // the bubble ends the host before the session has waited for long enough
+	})
+}
+
+// TestNodeThatGivesItsSessionsUpEndsWhatItHasNotAttachedTo: its next lease would have such a
+// worker go on with what it's amidst.
+func TestNodeThatGivesItsSessionsUpEndsWhatItHasNotAttachedTo(t *testing.T) {
+	bubbleOfHeirs(t, 0, func(h *heirs) {
+		heir := h.rigs["n2"]
+		size := len(heir.Workers(""))
+		h.opened("a", "n1")
+		h.die()
+		h.stuck()
+		h.rehome("a", "n2")
+		synctest.Wait()
+		took := timed(heir.Disown)
+		if got := len(heir.Workers("")); got != size || took > 0 {
+			h.Errorf("%d workers, want the %d of the pool's own; it took %s", got, size, took)
+		}
+	})
+}
+
+func TestNodeThatGivesItsSessionsUpTakesNobodyOverAfterThat(t *testing.T) {
+	bubbleOfHeirs(t, 500*time.Millisecond, func(h *heirs) {
+		heir := h.rigs["n2"]
+		h.opened("a", "n1")
+		was := h.home()
+		h.die()
+		h.rehome("a", "n2")
+		time.Sleep(100 * time.Millisecond)
+		if took := timed(heir.Disown); took > 0 {
+			h.Errorf("it took %s", took)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if heir.launcher.Worker(was) != nil {
+			h.Errorf("%s goes on here", was)
+		}
+	})
+}
+
+// TestSessionIsClosedOnlyWhenItIsKnownWhereItLives: its home is told, whoever had it before.
+func TestSessionIsClosedOnlyWhenItIsKnownWhereItLives(t *testing.T) {
+	bubbleOfHeirs(t, 100*time.Millisecond, func(h *heirs) {
+		h.opened("a", "n1")
+		h.die()
+		h.rehome("a", "n2")
+		if took := timed(func() {
+			if err := h.rigs["n2"].CloseSession(h.Context(), "a"); err != nil {
+				h.Error(err)
+			}
+		}); took != 100*time.Millisecond {
+			h.Errorf("it took %s", took)
+		}
+	})
+}
+
+// TestSessionIsHandedOverOnlyWhenItIsKnownWhereItLives: else the worker that is taken over
+// would go on with its call while the next owner serves it.
+func TestSessionIsHandedOverOnlyWhenItIsKnownWhereItLives(t *testing.T) {
+	bubbleOfHeirs(t, 100*time.Millisecond, func(h *heirs) {
+		h.opened("a", "n1")
+		h.die()
+		h.rehome("a", "n2")
+		third := h.cluster.Add("n3")
+		self, _ := third.Self()
+		if took := timed(func() {
+			if err := h.rigs["n2"].HandOverSession(h.Context(), "a", self); err != nil {
+				h.Error(err)
+			}
+		}); took != 100*time.Millisecond {
+			h.Errorf("it took %s", took)
+		}
+		if owner, _, err := third.Owner(h.Context(), "a"); err != nil || owner != self {
+			h.Errorf("it's owned by %+v: %v", owner, err)
+		}
+	})
+}
+
+// behind is a node that doesn't know a session yet when it's first asked.
+type behind struct {
+	*hosttest.Node
+
+	asked atomic.Bool
+}
+
+func (b *behind) Session(ctx context.Context, id host.SessionID) (host.Session, error) {
+	if id == "a" && b.asked.CompareAndSwap(false, true) {
+		return host.Session{}, errdefs.New(errdefs.SessionNotFound, "no session %q", id)
+	}
+	return b.Node.Session(ctx, id)
+}
+
+// TestCallThatFindsASessionOpenedElsewhereWaitsToo: it would have opened it itself.
+func TestCallThatFindsASessionOpenedElsewhereWaitsToo(t *testing.T) {
+	bubbleOf(t, 2, func(id string, c *host.Config, l *hosttest.Launcher) {
+		c.Pools[0].SessionTTL = -1
+		if id == "n2" {
+			n, _ := c.Registry.(*hosttest.Node)
+			c.Registry = &behind{Node: n}
+			c.Adopt = func(ctx context.Context, _ host.Owner) []host.Survivor {
+				_ = slowly(100*time.Millisecond)(ctx, host.Spec{})
+				return nil
+			}
+		}
+	}, func(n *nodes) {
+		h := &heirs{nodes: n}
+		h.opened("a", "n1")
+		h.die()
+		h.members["n2"].OnOwner = nil
+		h.rehome("a", "n2")
+		if took := timed(func() {
+			c := h.rigs["n2"].open(host.Request{Tool: "echo", Session: "a"})
+			defer c.Close()
+			if _, err := c.Recv(h.Context()); err != nil || !c.Home() {
+				h.Errorf("it ran at home: %t (%v)", c.Home(), err)
+			}
+		}); took != 100*time.Millisecond {
+			h.Errorf("it took %s", took)
 		}
 	})
 }

@@ -71,7 +71,7 @@ func New(cfg Config) (*Host, error) {
 		deadlines: newDeadlines(cfg),
 		started:   time.Now(),
 		refused:   newFailures(),
-		adoptions: adoptions{by: map[Owner]chan struct{}{}},
+		adoptions: adoptions{by: map[Owner]*adoption{}},
 		epoch:     time.Now().Add(-1),
 		gate:      newGate(),
 

@@ -29,14 +29,17 @@ type move struct {
 // registry has made the move, the session stands still until that's known, without
 // its caller: to go on here beside the new owner would be worse than not to.
 func (m *move) run(ctx context.Context) error {
-	standing := m.session.state()
+	standing, err := m.session.await(ctx) // a worker that is taken over for it mustn't go on with its calls while others run them
+	if err != nil {
+		m.session.pass()
+		return err
+	}
 	m.from = standing.record
 	if standing.phase != phaseOpen {
 		m.session.pass()
 		return sessionNotFound(m.session.id)
 	}
-	err := m.prepare(ctx, standing)
-	if err != nil {
+	if err = m.prepare(ctx, standing); err != nil {
 		m.withdraw()
 		m.session.pass()
 		return err

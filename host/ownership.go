@@ -107,6 +107,7 @@ func (t *sessions) others(owner Owner) bool {
 // of such a session, or is pinned by one, has been sent its end.
 func (h *Host) Disown() {
 	h.sessions.disowned.Store(true)
+	h.renounce()
 	var all []*dropped
 	h.sessions.byID.Range(func(_, v any) bool {
 		if s, ok := v.(*session); ok && !s.state().record.local() {

@@ -69,7 +69,7 @@ func (s *session) stale() error {
 func (s *session) expire(now time.Time, own func(Session) error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase == phaseOpen && s.holders == 0 && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL && own(s.record) == nil {
+	if s.phase == phaseOpen && s.holders == 0 && s.pending == nil && s.record.TTL > 0 && now.Sub(s.lastUse) > s.record.TTL && own(s.record) == nil {
 		s.phase = phaseExpired
 	}
 	if s.phase != phaseExpired || s.closing {
@@ -121,7 +121,7 @@ func (s *session) adopt(record Session, home *member, fresh bool, left Left) (kn
 	default:
 		s.due = hookOpen
 	}
-	if left.Home != "" && home == nil && s.pending == nil && s.moving == nil {
+	if left.Home != "" && home == nil && s.pending == nil {
 		known = s.pend()
 	}
 	s.mu.Unlock()

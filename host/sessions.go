@@ -164,7 +164,11 @@ func (t *sessions) close(ctx context.Context, id SessionID) error {
 		return err
 	}
 	v := &visit{table: t, session: s}
-	if err := t.closing(ctx, s); err != nil {
+	_, err := s.await(ctx) // its home is told of the end
+	if err == nil {
+		err = t.closing(ctx, s)
+	}
+	if err != nil {
 		v.leave()
 		return err
 	}

@@ -32,7 +32,7 @@ func (v *visit) begin(ctx context.Context, p *pool) error {
 	if err := v.lookUp(ctx, p); err != nil {
 		return err
 	}
-	s, err := v.await(ctx)
+	s, err := v.session.await(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,22 +45,6 @@ func (v *visit) begin(ctx context.Context, p *pool) error {
 	}
 	v.affinity, err = own.asked(v.req.Affinity)
 	return err
-}
-
-// await waits until it's known whether a session that was moved here goes on where it
-// lived before.
-func (v *visit) await(ctx context.Context) (standing, error) {
-	for {
-		s := v.session.state()
-		if s.pending == nil {
-			return s, nil
-		}
-		select {
-		case <-s.pending:
-		case <-ctx.Done():
-			return s, ended(ctx, "while its session's worker was taken over from another host")
-		}
-	}
 }
 
 // lookUp asks the registry about a session that this host doesn't know.
@@ -135,8 +119,11 @@ func (v *visit) settle(ctx context.Context, g *grant) (atHome bool, err error) {
 
 func (v *visit) find(ctx context.Context, g *grant) (atHome bool, err error) {
 	m := g.member
-	for again := true; again; {
-		s := v.session.state()
+	for again := true; again; again = again || v.session.state().pending != nil {
+		var s standing
+		if s, err = v.session.await(ctx); err != nil {
+			return false, err
+		}
 		switch {
 		case s.home == m, m.pool.alive(s.home): // m may be draining by now, and serve those who waited for it
 			return v.board(g)
