@@ -346,3 +346,34 @@ func TestRowsCrossTheWire(t *testing.T) {
 }
 
 var _ raft.FSM = (*machine)(nil)
+
+// TestWhereSessionsLivedIsKnownOnlyOfLossesThatWereSeen: who was sent a snapshot since may have
+// missed that another session of the same worker is somebody else's by now.
+func TestWhereSessionsLivedIsKnownOnlyOfLossesThatWereSeen(t *testing.T) {
+	t.Parallel()
+	for _, missed := range []bool{false, true} {
+		b := newBench()
+		one := b.apply(t, registerNode(Member{ID: "n1", Nonce: "x", MinVersion: 1, MaxVersion: rulesVersion}, 0))[0].node
+		two := b.apply(t, registerNode(Member{ID: "n2", Nonce: "y", MinVersion: 1, MaxVersion: rulesVersion}, 0))[0].node
+		from, to := Owner{Node: "n1", Incarnation: one.Incarnation}, Owner{Node: "n2", Incarnation: two.Incarnation}
+		s := b.apply(t, openOwned(host.Session{ID: "a", Pool: "ml", Home: "w"}, from, 10))[0].session
+		b.apply(t, setNodeStatus("n1", one.Incarnation, StatusDown, 0))
+		if missed {
+			restored := newBench()
+			restored.restored(t, b.saved(t))
+			restored.index, restored.number = b.index, b.number
+			b = restored
+		}
+		b.apply(t, rehome([]*snakepitv1.MoveSession{move("a", s.Epoch, to)}, 0))
+		if moved, _ := b.session("a"); moved.Owner != to {
+			t.Fatalf("it's %+v's", moved.Owner)
+		}
+		want := host.Left{Owner: from, Home: "w"}
+		if missed {
+			want = host.Left{}
+		}
+		if got := b.state.left["a"].Left; got != want {
+			t.Errorf("it lived with %+v, want %+v", got, want)
+		}
+	}
+}

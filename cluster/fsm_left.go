@@ -18,6 +18,19 @@ type left struct {
 	whole bool // nobody has told that home to forget the session
 }
 
+// losses are the last starts of nodes that were lost while this machine followed the log. Of
+// an earlier loss it may have missed some of the moves, and nobody must take what it has
+// seen for all: a worker goes on only where all of its sessions do.
+type losses map[string]uint64
+
+// remember keeps where a session lived that its owner has just lost.
+func (s *state) remember(was *sessionRow) {
+	delete(s.left, was.ID)
+	if incarnation, seen := s.lost[was.Owner.Node]; seen && incarnation == was.Owner.Incarnation {
+		s.left[was.ID] = left{host.Left{Owner: was.Owner, Home: was.Home}, true}
+	}
+}
+
 // MovedSession is a session that lives, or lived, with an owner.
 type MovedSession struct {
 	ID    host.SessionID
@@ -54,4 +67,13 @@ func (n *Node) Left(id host.SessionID) host.Left {
 		return host.Left{}
 	}
 	return l.Left
+}
+
+// Lived says where a session lived before its last owner was lost, whatever has become of
+// it since. It's read from memory.
+func (n *Node) Lived(id host.SessionID) host.Left {
+	m := n.machine
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.state.left[id].Left
 }

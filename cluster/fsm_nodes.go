@@ -25,6 +25,9 @@ func (s *state) registerNode(c *snakepitv1.RegisterNode, at position) outcome {
 	case m.MaxVersion < s.level() || m.MinVersion > s.level():
 		return refused(wrongLevel(m.ID, m.MinVersion, m.MaxVersion, s.level()))
 	}
+	if known != nil && known.serves() {
+		s.lost[m.ID] = known.Incarnation
+	}
 	m.Status, m.Incarnation, m.Pause = StatusUp, at.epoch, 0
 	if known != nil && (known.Nonce == "" || known.Nonce != m.Nonce) {
 		s.withdraw(m.ID) // a new start says what it offers
@@ -54,6 +57,9 @@ func (s *state) setNodeStatus(c *snakepitv1.SetNodeStatus, at position) outcome 
 		s.withdraw(known.ID)
 	}
 	m := *known
+	if m.serves() && (to == StatusDown || to == StatusLeft) {
+		s.lost[m.ID] = m.Incarnation
+	}
 	m.Status, m.Pause = to, 0
 	return s.putNode(m)
 }
@@ -64,6 +70,7 @@ func (s *state) forgetNode(c *snakepitv1.ForgetNode) outcome {
 		return refused(errdefs.New(errdefs.Conflict, "node %q is %s", names.Cut(c.GetId()), known.Status))
 	}
 	delete(s.nodes, c.GetId())
+	delete(s.lost, c.GetId())
 	s.withdraw(c.GetId())
 	s.forgetProcesses(c.GetId())
 	s.catalogue++

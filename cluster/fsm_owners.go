@@ -36,7 +36,7 @@ func (s *state) rehomeSession(c *snakepitv1.MoveSession, at position) {
 		return
 	}
 	if s.giveTo(c, at).err == nil && known.Home != "" {
-		s.left[known.ID] = left{host.Left{Owner: known.Owner, Home: known.Home}, true}
+		s.remember(known)
 	}
 }
 

@@ -40,6 +40,7 @@ type state struct {
 	overridden chan struct{} // told when overrides change; nil: nobody is
 	catalogue  uint64        // grows when a node or what it offers changes
 	left       lefts         // where sessions lived whose owners were lost
+	lost       losses        // which owners these may be
 }
 
 // sessionRow is a session with what the engine doesn't keep in its own.
@@ -75,6 +76,7 @@ func newState() *state {
 		expired:   newExpired(maxExpired),
 		origins:   origins{},
 		left:      lefts{},
+		lost:      losses{},
 	}
 }
 
