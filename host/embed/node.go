@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"sync"
@@ -224,7 +225,7 @@ func (h *Host) forsakeStrangers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ours := homesOf(h.registry.ID(), sessions, h.registry.Left)
+	ours := homesOf(h.registry.ID(), sessions, h.registry.Left, h.registry.Lived)
 	for _, s := range h.launcher.Survivors() {
 		if !ours[s.Worker] {
 			h.logger.Info("a worker of the last host is ended: no session of this node lives there", "worker", s.Worker)
@@ -235,18 +236,21 @@ func (h *Host) forsakeStrangers(ctx context.Context) error {
 }
 
 // homesOf are the workers that a node's sessions live on, or lived on when its last start
-// was lost: the engine binds them there again.
-func homesOf(node string, sessions []host.Session, left func(host.SessionID) host.Left) map[host.WorkerID]bool {
-	ours := map[host.WorkerID]bool{}
+// was lost: the engine binds them there again. One that a session lived on which is
+// another's by now is none: it may be amidst a call of that one.
+func homesOf(node string, sessions []host.Session, left, lived func(host.SessionID) host.Left) map[host.WorkerID]bool {
+	ours, lost := map[host.WorkerID]bool{}, map[host.WorkerID]bool{"": true} // that is no worker
 	for _, s := range sessions {
-		if s.Owner.Node != node {
-			continue
-		}
-		if ours[s.Home] = true; s.Home == "" {
+		switch {
+		case s.Owner.Node != node:
+			lost[lived(s.ID).Home] = true
+		case s.Home != "":
+			ours[s.Home] = true
+		default:
 			ours[left(s.ID).Home] = true
 		}
 	}
-	delete(ours, "") // that is no worker
+	maps.DeleteFunc(ours, func(w host.WorkerID, _ bool) bool { return lost[w] })
 	return ours
 }
 
