@@ -99,6 +99,8 @@ func (c *Client) welcome() (more bool, err error) {
 		return false, c.hearRefusal(w)
 	case w.Error != "":
 		return false, fmt.Errorf("the shim refuses: %s", w.Error)
+	case c.heir && !w.Heir:
+		return false, errors.New("the shim is from before there were heirs: the next start of its own host couldn't tell us from a live one")
 	}
 	c.pid, c.guard = w.PID, proc.ID{PID: w.Guard, Start: w.GuardStart}
 	if err := c.mapPage(); err != nil {

@@ -11,7 +11,8 @@ import (
 // workers: instance is that host's. It fails with [AttachedError] unless the
 // process of whoever had the shim last is verifiably gone.
 //
-// A shim from before there were heirs takes it for its own host, come back.
+// A shim from before there were heirs takes it for its own host, come back, and is left
+// again at once: it would refuse that host's next start as if there were two.
 func AttachHeir(socket, instance string, s Settings) (*Client, error) {
 	h := newHello(instance, s)
 	h.Heir = true

@@ -136,7 +136,7 @@ func (s *shim) turnPage(page *page) {
 func (s *shim) welcome(l *link, page *handle) {
 	w := welcome{
 		Version: Version, PID: os.Getpid(), Cgroups: s.cgroups != nil,
-		Guard: s.guard.PID, GuardStart: s.guard.Start,
+		Guard: s.guard.PID, GuardStart: s.guard.Start, Heir: s.heir,
 	}
 	fds := []*handle{page}
 	for _, c := range s.workers {

@@ -37,7 +37,7 @@ type welcome struct {
 	PID      int        `json:"pid"`
 	Error    string     `json:"error,omitempty"`
 	Attached int        `json:"attached,omitempty"` // the host that has the shim, when that is the error; or unseen
-	Heir     bool       `json:"heir,omitempty"`     // that one is another host, an heir; Workers are those it has, without pidfds
+	Heir     bool       `json:"heir,omitempty"`     // an heir has the shim: who is welcome, or who else has it; then Workers are those it has, without pidfds
 	Workers  []survivor `json:"workers,omitempty"`
 	Cgroups  bool       `json:"cgroups,omitempty"`
 	More     bool       `json:"more,omitempty"` // another frame with workers follows

@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -224,4 +226,40 @@ func TestARefusalIsHeardToItsEnd(t *testing.T) {
 		t.Errorf("%+v", err)
 	}
 	<-s.host.written
+}
+
+// TestShimFromBeforeThereWereHeirsIsLeftAgain: it takes an heir for its own host.
+func TestShimFromBeforeThereWereHeirsIsLeftAgain(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s.sock")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ended := make(chan error, 1)
+	go func() {
+		conn, err := listener.AcceptUnix()
+		if err != nil {
+			ended <- err
+			return
+		}
+		defer conn.Close()
+		frame, _ := newFrame(kindWelcome, welcome{Version: Version, PID: 1})
+		if h, err := readHello(conn); err != nil || !h.Heir {
+			ended <- fmt.Errorf("it hears %+v: %w", h, err)
+			return
+		}
+		_, err = conn.Write(frame)
+		if _, _, more := readFrame(conn); err == nil && !errors.Is(more, io.EOF) {
+			err = fmt.Errorf("the connection goes on: %w", more)
+		}
+		ended <- err
+	}()
+	if c, err := AttachHeir(socket, "i", Settings{}); err == nil || !strings.Contains(err.Error(), "before there were heirs") {
+		t.Errorf("%v, %v", c, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
