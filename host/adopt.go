@@ -88,6 +88,16 @@ func (h *Host) dislodge(m *member) {
 	p.arrived(context.Background(), m)
 }
 
+// Dislodge ends a worker that another host started and that hasn't taken up service
+// here, and returns once it's gone. Any other goes on.
+func (h *Host) Dislodge(id WorkerID) {
+	for _, p := range h.order {
+		if m := p.survivor(id); m != nil {
+			h.dislodge(m)
+		}
+	}
+}
+
 // arrived waits until a worker that is starting has taken up service, and reports whether it has.
 func (p *pool) arrived(ctx context.Context, m *member) bool {
 	for {

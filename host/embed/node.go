@@ -38,6 +38,8 @@ type node struct {
 	lost    chan error // the link's end, where nobody wanted it
 
 	resigned chan error // has room for one: what came of leaving
+
+	frozen []host.WorkerID // survivors that were when they were found, and weren't ended; only the start and serveNode use it
 }
 
 // openNode opens the cluster's port and makes this host a node, once it has caught up.
@@ -230,6 +232,8 @@ func (h *Host) forsakeStrangers(ctx context.Context) error {
 		if !ours[s.Worker] {
 			h.logger.Info("a worker of the last host is ended: no session of this node lives there", "worker", s.Worker)
 			h.launcher.Forsake(s.Worker)
+		} else if s.Frozen {
+			h.node.frozen = append(h.node.frozen, s.Worker)
 		}
 	}
 	return nil
@@ -274,6 +278,7 @@ func (h *Host) serveNode(ctx context.Context) {
 			return
 		}
 	}
+	h.settleDoubts(ctx)
 	h.node.tenure.run(ctx)
 }
 
