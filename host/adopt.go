@@ -11,6 +11,8 @@ import (
 const (
 	// adoptWait is how long a session waits for the worker that it lived on to answer.
 	adoptWait = time.Second
+	// rejoinWait is how long it may take to record that it goes on there.
+	rejoinWait = 3 * time.Second
 	// adoptBound is how long taking over a dead host's workers may take, but for ending those
 	// that aren't.
 	adoptBound = time.Second
@@ -73,6 +75,8 @@ func (h *Host) rejoin(s *session, record Session, left Left) {
 		}
 		return
 	}
+	ctx, cancel = context.WithTimeout(context.Background(), rejoinWait) // all of a lost node's sessions write at once
+	defer cancel()
 	bound, err := h.cfg.Registry.BindSession(ctx, record.ID, m.id, record.Epoch)
 	if err != nil || h.sessions.disowned.Load() {
 		h.killFor(m, "a session that lived there can't go on there")

@@ -390,3 +390,42 @@ func TestCallThatFindsASessionOpenedElsewhereWaitsToo(t *testing.T) {
 		}
 	})
 }
+
+// busy is a node whose writes take long once a session has lost its owner.
+type busy struct{ *hosttest.Node }
+
+func (b busy) BindSession(ctx context.Context, id host.SessionID, home host.WorkerID, from uint64) (host.Session, error) {
+	if err := slowly(2*time.Second)(ctx, host.Spec{}); err != nil {
+		return host.Session{}, err
+	}
+	return b.Node.BindSession(ctx, id, home, from)
+}
+
+// TestSessionGoesOnAlthoughTheRegistryIsBusy: all sessions of a lost node write at once.
+func TestSessionGoesOnAlthoughTheRegistryIsBusy(t *testing.T) {
+	var launcher *hosttest.Launcher
+	var lost *hosttest.Launcher
+	bubbleOf(t, 2, func(id string, c *host.Config, l *hosttest.Launcher) {
+		c.Pools[0].SessionTTL = -1
+		if id == "n1" {
+			lost = l
+			return
+		}
+		launcher = l
+		n, _ := c.Registry.(*hosttest.Node)
+		c.Registry = busy{n}
+		c.Adopt = func(context.Context, host.Owner) []host.Survivor {
+			launcher.Inherit(lost)
+			return launcher.Survivors()
+		}
+	}, func(n *nodes) {
+		h := &heirs{nodes: n}
+		h.opened("a", "n1")
+		was := h.home()
+		h.die()
+		h.rehome("a", "n2")
+		if c := h.rigs["n2"].inSession("a"); c.Worker() != was {
+			h.Errorf("it ran on %s, want %s", c.Worker(), was)
+		}
+	})
+}

@@ -164,8 +164,11 @@ func (t *sessions) close(ctx context.Context, id SessionID) error {
 		return err
 	}
 	v := &visit{table: t, session: s}
-	_, err := s.await(ctx) // its home is told of the end
-	if err == nil {
+	at, err := s.await(ctx) // its home is told of the end
+	switch {
+	case err == nil && at.phase == phaseMoved:
+		err = movedAway(id)
+	case err == nil:
 		err = t.closing(ctx, s)
 	}
 	if err != nil {

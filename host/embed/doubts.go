@@ -9,7 +9,7 @@ import (
 
 const (
 	// doubtsWait bounds how long it's waited until this start owns what its last one did.
-	doubtsWait = time.Second
+	doubtsWait = 500 * time.Millisecond
 	// doubtsPause is how often it's looked.
 	doubtsPause = 10 * time.Millisecond
 )

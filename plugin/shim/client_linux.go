@@ -71,7 +71,11 @@ func newHello(instance string, s Settings) hello {
 }
 
 func (c *Client) shakeHands(h hello) error {
-	if err := c.conn.SetDeadline(time.Now().Add(helloTime)); err != nil {
+	patience := helloTime
+	if h.Heir {
+		patience = heirTime
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	frame, err := newFrame(kindHello, h)

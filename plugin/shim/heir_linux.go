@@ -3,9 +3,14 @@ package shim
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/snakepit-go/snakepit/plugin/proc"
 )
+
+// heirTime is how long an heir waits for a shim's welcome: sessions wait for it, and do
+// without a shim that hangs.
+const heirTime = time.Second
 
 // AttachHeir connects to the shim of another host that is dead, to go on with its
 // workers: instance is that host's. It fails with [AttachedError] unless the

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -261,5 +262,23 @@ func TestShimFromBeforeThereWereHeirsIsLeftAgain(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHeirDoesNotWaitLongForAShimThatHangs: the sessions of a dead host wait for it.
+func TestHeirDoesNotWaitLongForAShimThatHangs(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s.sock")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	begun := time.Now()
+	if c, err := AttachHeir(socket, "i", Settings{}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v, %v", c, err)
+	}
+	if took := time.Since(begun); took >= helloTime {
+		t.Errorf("it took %s", took)
 	}
 }
