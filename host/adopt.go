@@ -139,7 +139,7 @@ func (h *Host) adopt(from Owner) <-chan struct{} {
 	ctx, cancel := context.WithTimeout(context.Background(), adoptBound)
 	a := &adoption{seated: make(chan struct{}), cancel: cancel}
 	h.adoptions.by[from] = a
-	if h.sessions.disowned.Load() || !h.background(func() { defer close(a.seated); defer cancel(); h.seatAdopted(ctx, from) }) {
+	if h.sessions.disowned.Load() || !h.background(func() { defer close(a.seated); defer cancel(); h.seatAdopted(h.takeOver(ctx, from)) }) {
 		cancel()
 		close(a.seated)
 	}
@@ -184,13 +184,16 @@ func (a *adoptions) makeRoom() {
 	}
 }
 
-func (h *Host) seatAdopted(ctx context.Context, from Owner) {
-	launcher, ok := h.cfg.Launcher.(Reattacher)
-	if !ok {
-		return
+func (h *Host) takeOver(ctx context.Context, from Owner) []Survivor {
+	if _, ok := h.cfg.Launcher.(Reattacher); !ok {
+		return nil
 	}
-	all := h.cfg.Adopt(ctx, from)
-	ctx, cancel := context.WithTimeout(context.Background(), adoptBound) // the taking over may have used the other one up
+	return h.cfg.Adopt(ctx, from)
+}
+
+func (h *Host) seatAdopted(all []Survivor) {
+	launcher, _ := h.cfg.Launcher.(Reattacher)                           // or there are none
+	ctx, cancel := context.WithTimeout(context.Background(), adoptBound) // the taking over may have used another one up
 	defer cancel()
 	for _, s := range all {
 		p := h.pools[s.Pool]

@@ -9,7 +9,7 @@ import (
 
 const (
 	// doubtsWait bounds how long it's waited until this start owns what its last one did.
-	doubtsWait = 500 * time.Millisecond
+	doubtsWait = time.Second
 	// doubtsPause is how often it's looked.
 	doubtsPause = 10 * time.Millisecond
 )
@@ -58,7 +58,7 @@ func (h *Host) judge(ctx context.Context, frozen []host.WorkerID, last bool) (do
 			doubts = append(doubts, w)
 		default:
 			h.logger.Info("a frozen worker of the last host is ended: not all of its sessions are this node's", "worker", w)
-			h.engine.Dislodge(w)
+			h.engine.Dislodge(w) //nolint:contextcheck // it must be gone before the lease, whatever comes
 		}
 	}
 	return doubts

@@ -430,8 +430,13 @@ func TestSurvivorsGoOnWhereSessionsLiveOrLivedBeforeTheirNodeWasLost(t *testing.
 	t.Parallel()
 	me, other := host.Owner{Node: "me", Incarnation: 9}, host.Owner{Node: "other", Incarnation: 2}
 	sessions := []host.Session{
-		{ID: "1", Owner: me, Home: "bound"}, {ID: "2", Owner: me}, {ID: "3", Owner: me}, {ID: "4", Owner: other, Home: "theirs"}, {ID: "5", Owner: other},
-		{ID: "6", Owner: me, Home: "shared"}, {ID: "7", Owner: other, Home: "elsewhere"},
+		{ID: "1", Owner: me, Home: "bound"},
+		{ID: "2", Owner: me},
+		{ID: "3", Owner: me},
+		{ID: "4", Owner: other, Home: "theirs"},
+		{ID: "5", Owner: other},
+		{ID: "6", Owner: me, Home: "shared"},
+		{ID: "7", Owner: other, Home: "elsewhere"},
 	}
 	lived := func(id host.SessionID) host.Left {
 		return map[host.SessionID]host.Left{"1": {Home: "former"}, "2": {Home: "left"}, "5": {Home: "lost"}, "7": {Home: "shared"}}[id]
