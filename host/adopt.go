@@ -139,7 +139,7 @@ func (h *Host) adopt(from Owner) <-chan struct{} {
 	ctx, cancel := context.WithTimeout(context.Background(), adoptBound)
 	a := &adoption{seated: make(chan struct{}), cancel: cancel}
 	h.adoptions.by[from] = a
-	if h.sessions.disowned.Load() || !h.background(func() { defer close(a.seated); defer cancel(); h.seatAdopted(h.takeOver(ctx, from)) }) {
+	if h.sessions.disowned.Load() || !h.background(func() { defer close(a.seated); defer cancel(); h.seatAdopted(h.takeOver(ctx, from)) }) { //nolint:contextcheck // the seating has a time of its own
 		cancel()
 		close(a.seated)
 	}
