@@ -34,6 +34,13 @@ func (h *Host) MoveSession(ctx context.Context, id SessionID, to NodeRoom) (from
 	return from, nil
 }
 
+// SessionOwner says who owns a session, as far as this node knows; the zero Owner on a
+// host by itself. Errors: session_not_found; session_expired.
+func (h *Host) SessionOwner(ctx context.Context, id SessionID) (Owner, error) {
+	record, err := h.cfg.Registry.Session(ctx, id)
+	return record.Owner, err
+}
+
 func (h *Host) moveSession(ctx context.Context, id SessionID, to NodeRoom) (from Owner, err error) {
 	if h.routes == nil {
 		return Owner{}, alone()
