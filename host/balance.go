@@ -40,6 +40,9 @@ type LeftOut struct {
 // Balance finds the fewest moves that have the sessions of a pool even over those nodes
 // that have it, or the sessions of each pool with an empty name.
 func (h *Host) Balance(ctx context.Context, pool string, nodes []NodeRoom) (Balance, error) {
+	if err := h.current(ctx); err != nil {
+		return Balance{}, err
+	}
 	records, err := h.cfg.Registry.Sessions(ctx)
 	if err != nil {
 		return Balance{}, err

@@ -9,7 +9,7 @@ import (
 )
 
 // relocateWait is for how long it's looked again for the owner of a session that is to
-// be moved, and that has just got another one.
+// be moved, and that has just got another one; and for what a majority knows.
 const relocateWait = 2 * time.Second
 
 // NodeRoom is what a node that may get sessions says of itself.
@@ -23,8 +23,8 @@ type NodeRoom struct {
 // another one, as HandOverSession does, and says who had it: that one itself where there
 // was nothing to move. ctx bounds how long the session's running calls may take to end.
 //
-// Errors: session_not_found; session_expired; conflict for a session that never leaves
-// its node; pool_not_found and session_quota when the other node can't have it;
+// Errors: no_quorum; session_not_found; session_expired; conflict for a session that never
+// leaves its node; pool_not_found and session_quota when the other node can't have it;
 // host_unreachable when its owner, or the other one, isn't reached; unimplemented for a
 // host by itself; those of HandOverSession.
 func (h *Host) MoveSession(ctx context.Context, id SessionID, to NodeRoom) (from Owner, err error) {
@@ -34,9 +34,13 @@ func (h *Host) MoveSession(ctx context.Context, id SessionID, to NodeRoom) (from
 	return from, nil
 }
 
-// SessionOwner says who owns a session, as far as this node knows; the zero Owner on a
-// host by itself. Errors: session_not_found; session_expired.
+// SessionOwner says who owns a session, once this node knows what was acknowledged
+// anywhere; the zero Owner on a host by itself. Errors: no_quorum; session_not_found;
+// session_expired.
 func (h *Host) SessionOwner(ctx context.Context, id SessionID) (Owner, error) {
+	if err := h.current(ctx); err != nil {
+		return Owner{}, err
+	}
 	record, err := h.cfg.Registry.Session(ctx, id)
 	return record.Owner, err
 }
@@ -46,6 +50,9 @@ func (h *Host) moveSession(ctx context.Context, id SessionID, to NodeRoom) (from
 		return Owner{}, alone()
 	}
 	if err := validateSessionID(id); err != nil {
+		return Owner{}, err
+	}
+	if err := h.current(ctx); err != nil {
 		return Owner{}, err
 	}
 	record, err := h.cfg.Registry.Session(ctx, id)
@@ -58,6 +65,22 @@ func (h *Host) moveSession(ctx context.Context, id SessionID, to NodeRoom) (from
 		}
 	}
 	return h.routes.relocate(ctx, id, to.Owner)
+}
+
+// current waits until this node knows what was acknowledged anywhere. What is done by
+// hand is seldom, and its sessions may have been opened elsewhere just before.
+func (h *Host) current(ctx context.Context) error {
+	r, ok := h.cfg.Registry.(CurrentRegistry)
+	if !ok {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, relocateWait)
+	defer cancel()
+	err := r.Consistent(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return errdefs.Wrap(errdefs.NoQuorum, err, "nobody says what a majority of the nodes knows")
+	}
+	return err
 }
 
 func alone() error {

@@ -113,7 +113,59 @@ func TestMoveWaitsForRunningCallsNoLongerThanItsCaller(t *testing.T) {
 	})
 }
 
-// told is what somebody hears who has sessions moved.
+// behind is a node that knows nothing new unless it asks.
+type behind struct {
+	*hosttest.Node
+
+	alone atomic.Bool // nobody tells
+}
+
+func (b *behind) Consistent(ctx context.Context) error {
+	if b.alone.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	b.CatchUp()
+	return nil
+}
+
+func TestNodeThatIsBehindLooksBeforeItMovesASession(t *testing.T) {
+	var b *behind
+	bubbleOfOwners(t, 3, func(id string, c *host.Config, _ *hosttest.Launcher) {
+		if node, ok := c.Registry.(*hosttest.Node); ok && id == "n3" {
+			b = &behind{Node: node}
+			c.Registry = b
+		}
+	}, func(n *owners) {
+		n.opened("s", "n1")
+		epoch := n.rigs["n1"].sessionsOf()[0].Epoch
+		n.handOverOf("s", "n1", "n2")
+		b.Lag("s", n.members["n1"], epoch)
+		took := timed(func() {
+			from, err := n.rigs["n3"].MoveSession(n.Context(), "s", n.room("n3"))
+			if err != nil || from.Node != "n2" {
+				n.Errorf("from %v, %v", from, err)
+			}
+		})
+		if took != 0 {
+			n.Errorf("it took %s", took)
+		}
+		b.alone.Store(true)
+		_, err := n.rigs["n3"].MoveSession(n.Context(), "s", n.room("n1"))
+		n.rigs["n3"].wantReason(err, errdefs.NoQuorum)
+		_, err = n.rigs["n3"].Balance(n.Context(), "", n.rooms())
+		n.rigs["n3"].wantReason(err, errdefs.NoQuorum)
+	})
+}
+
+func (n *owners) handOverOf(id host.SessionID, from, to string) {
+	n.Helper()
+	if err := n.rigs[from].HandOverSession(n.Context(), id, n.owner(to)); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// shifted is what somebody hears who has sessions moved.
 type shifted struct {
 	mu     sync.Mutex // guards failed
 	moved  atomic.Int64

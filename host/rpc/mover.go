@@ -42,20 +42,24 @@ func (m Mover) MoveSession(ctx context.Context, id host.SessionID, node string) 
 	if !known {
 		return "", errdefs.New(errdefs.InvalidArguments, "no node %q is known", names.Cut(node))
 	}
+	owner, err := m.Engine.SessionOwner(ctx, id)
+	if err != nil {
+		return "", at(err, c.Self, id)
+	}
 	to := host.NodeRoom{Owner: ownerOf(n)}
-	if !m.has(ctx, id, node) {
+	if owner.Node != node { // else it needs no room there
 		if to, err = m.room(ctx, c, n); err != nil {
-			return "", errdefs.Of(err).At(errdefs.Where{Node: n.ID, Session: string(id)})
+			return "", at(err, n.ID, id)
 		}
 	}
-	owner, err := m.Engine.MoveSession(ctx, id, to)
+	owner, err = m.Engine.MoveSession(ctx, id, to)
 	return owner.Node, err
 }
 
-// has reports whether a node owns a session already, and so needs no room for it.
-func (m Mover) has(ctx context.Context, id host.SessionID, node string) bool {
-	owner, err := m.Engine.SessionOwner(ctx, id)
-	return err == nil && owner.Node == node
+// at is an error with where it is from, unless it says so.
+func at(err error, node string, id host.SessionID) error {
+	e := *errdefs.Of(err)
+	return e.At(errdefs.Where{Node: node, Session: string(id)})
 }
 
 func ownerOf(n members.Node) host.Owner { return host.Owner{Node: n.ID, Incarnation: n.Incarnation} }
