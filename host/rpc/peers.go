@@ -170,6 +170,8 @@ func silence(ctx context.Context, node string, err error) *errdefs.Error {
 	switch {
 	case ctx.Err() != nil:
 		return errdefs.Of(context.Cause(ctx))
+	case status.Code(err) == codes.DeadlineExceeded: // the other's clock was faster than ctx's timer
+		return errdefs.Wrap(errdefs.Deadline, err, "node %s", node)
 	case errors.Is(err, io.EOF):
 		return errdefs.New(errdefs.Protocol, "node %s ended a stream too soon", node)
 	case errors.As(err, &own):
