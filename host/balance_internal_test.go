@@ -91,7 +91,7 @@ func TestSessionsAreEvenedOutWithTheFewestMoves(t *testing.T) {
 func TestEvenedOutSessionsDifferByOneAtMostHoweverTheyLay(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // it needs no secret
+	r := rand.New(rand.NewPCG(seed, 0))
 	for range 300 {
 		var s spread
 		total := 0

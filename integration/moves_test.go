@@ -47,6 +47,7 @@ type caller struct {
 }
 
 func (c *caller) run(t *testing.T, through string) {
+	t.Helper()
 	sp, err := client.Dial(t.Context(), through)
 	if err != nil {
 		t.Error(err)

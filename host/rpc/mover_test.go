@@ -79,7 +79,7 @@ func (a *trio) add(ctx context.Context, id string) {
 	server.Bind(engine)
 	n.conn = a.serve(server.Register)
 	a.running.Go(func() { _ = engine.Run(ctx) })
-	if err := engine.Ready(a.Context()); err != nil {
+	if err := engine.Ready(ctx); err != nil {
 		a.Fatal(err)
 	}
 	self, _ := n.Self()
