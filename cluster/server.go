@@ -41,11 +41,12 @@ func newServer(m *mesh) *grpc.Server {
 	return s
 }
 
-// withReasons lets errors cross the wire as they are.
+// withReasons lets errors cross the wire as they are, those of further services too,
+// which may be statuses already.
 func withReasons(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	response, err := next(ctx, request)
 	if err != nil {
-		return nil, errdefs.ToStatus(err)
+		return nil, errdefs.ToStatus(errdefs.FromStatus(err))
 	}
 	return response, nil
 }

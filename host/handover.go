@@ -128,10 +128,14 @@ func (h *Host) handOverBatch(ctx context.Context, ids []SessionID, places []Owne
 
 // HandOverSession gives one session to another node, as HandOver does. Errors:
 // session_not_found; session_expired; session_moved and fenced when this node doesn't
-// own it; host_unreachable and those of OwnerRegistry.MoveSession.
+// own it; conflict for one that never leaves it, and where it's to stay; host_unreachable
+// and those of OwnerRegistry.MoveSession.
 func (h *Host) HandOverSession(ctx context.Context, id SessionID, to Owner) error {
 	if h.routes == nil {
-		return errdefs.New(errdefs.Unimplemented, "this host is alone")
+		return alone()
+	}
+	if self, _ := h.routes.owners.Self(); self.Node == to.Node {
+		return h.atSession(errdefs.New(errdefs.Conflict, "the session is there already"), id)
 	}
 	return h.handOver(ctx, id, to, make(chan struct{}, 1))
 }
@@ -140,7 +144,7 @@ func (h *Host) HandOverSession(ctx context.Context, id SessionID, to Owner) erro
 func (h *Host) handOver(ctx context.Context, id SessionID, to Owner, slots chan struct{}) error {
 	s, err := h.ownSession(ctx, id)
 	if err == nil && s.state().record.local() {
-		err = errdefs.New(errdefs.Conflict, "the session never leaves its node")
+		err = neverLeaves()
 	}
 	if err == nil {
 		err = s.takeBefore(ctx)

@@ -39,6 +39,14 @@ type ExpiryRegistry interface {
 	ExpireSession(ctx context.Context, id SessionID, epoch uint64) error
 }
 
+// A CurrentRegistry is a [Registry] of several nodes that can tell what others knew
+// when it was asked. The engine looks for it.
+type CurrentRegistry interface {
+	// Consistent returns once this node's memory has all that was acknowledged before,
+	// anywhere. Errors: no_quorum, deadline, cancelled and the like.
+	Consistent(ctx context.Context) error
+}
+
 // OwnerChange says that this node has begun to own a session, or doesn't any more.
 type OwnerChange struct {
 	Session Session // as it is now; only its id when it's gone

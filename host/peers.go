@@ -21,6 +21,9 @@ type Peers interface {
 	CloseSession(ctx context.Context, node string, id SessionID) error
 	// HandOver gives a node what the adapter saved of a session that it's about to own.
 	HandOver(ctx context.Context, node string, s SavedSession) error
+	// MoveSession has a node, which owns a session, hand it over to another one; ctx
+	// bounds how long that may take.
+	MoveSession(ctx context.Context, node string, id SessionID, to Owner) error
 }
 
 // Forwarded is a call that a node hands to another.

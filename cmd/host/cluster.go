@@ -34,10 +34,11 @@ type clusterChange interface {
 	Transfer(ctx context.Context, id string) error
 }
 
-// clusterHost is both. The hosts of other machines are; one in this process isn't.
+// clusterHost is all of it. The hosts of other machines are; one in this process isn't.
 type clusterHost interface {
 	clusterView
 	clusterChange
+	clusterMover
 }
 
 func (p *program) clusterCommand() *cobra.Command {
@@ -72,7 +73,7 @@ NODE is a node's id, the beginning of one that no other has, or its name.`,
 func (p *program) clusterSubcommands() []*cobra.Command {
 	return []*cobra.Command{
 		p.clusterStatusCommand(), p.clusterTokenCommand(), p.clusterLeaveCommand(), p.clusterRemoveCommand(),
-		p.clusterTransferCommand(), p.clusterForgetCommand(), p.clusterBackupCommand(), p.clusterRestoreCommand(), p.clusterRecoverCommand(),
+		p.clusterTransferCommand(), p.clusterRebalanceCommand(), p.clusterForgetCommand(), p.clusterBackupCommand(), p.clusterRestoreCommand(), p.clusterRecoverCommand(),
 		p.clusterInitTLSCommand(),
 	}
 }

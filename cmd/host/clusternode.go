@@ -117,6 +117,10 @@ func namedNode(ctx context.Context, h clusterView, word string, fits func(member
 	if err != nil {
 		return members.Node{}, err
 	}
+	return nodeIn(c, word, fits)
+}
+
+func nodeIn(c members.Cluster, word string, fits func(members.Node) bool) (members.Node, error) {
 	for _, means := range []func(members.Node) bool{
 		func(n members.Node) bool { return n.ID == word },
 		func(n members.Node) bool { return n.Name == word },
@@ -139,8 +143,8 @@ func namedNode(ctx context.Context, h clusterView, word string, fits func(member
 	return members.Node{}, e
 }
 
-func kept(all []members.Node, which func(members.Node) bool) []members.Node {
-	return slices.DeleteFunc(slices.Clone(all), func(n members.Node) bool { return !which(n) })
+func kept[T any](all []T, which func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(all), func(x T) bool { return !which(x) })
 }
 
 // named puts a node's name into an error that has its id alone.

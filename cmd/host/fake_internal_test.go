@@ -21,6 +21,7 @@ import (
 type fakeHost struct {
 	fakeCluster
 	fakeOverrides
+	moves fakeMoves
 
 	tools    []snakepit.Tool
 	status   hostStatus

@@ -45,8 +45,8 @@ func golden(t *testing.T, path, got string) {
 func TestHelpOfEveryCommandIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
-		"", "call", "serve", "status", "pools", "pools set", "pools unset", "pools overrides", "workers", "sessions", "top", "logs", "tools", "reload", "drain", "kill",
-		"upgrade", "cluster", "cluster status", "cluster token", "cluster leave", "cluster remove", "cluster transfer", "cluster forget", "cluster backup", "cluster restore", "cluster recover", "cluster init-tls",
+		"", "call", "serve", "status", "pools", "pools set", "pools unset", "pools overrides", "workers", "sessions", "sessions move", "top", "logs", "tools", "reload", "drain", "kill",
+		"upgrade", "cluster", "cluster status", "cluster token", "cluster leave", "cluster remove", "cluster transfer", "cluster rebalance", "cluster forget", "cluster backup", "cluster restore", "cluster recover", "cluster init-tls",
 		"config", "config check", "config show", "config schema", "config defaults", "config migrate", "cleanup", "hardware", "version", "completion",
 	} {
 		name := strings.TrimSpace("snakepit " + command)

@@ -25,6 +25,7 @@ change of home), opened_at, away (true for another node's), and expires_at, whic
 	}, func(ctx context.Context, _ []string) error {
 		return p.withHost(ctx, func(ctx context.Context, e engine) error { return p.sessions(ctx, e, pool) })
 	})
+	cmd.AddCommand(p.sessionsMoveCommand())
 	cmd.Flags().StringVar(&pool, "pool", "", "only the sessions of pool `P`")
 	complete(cmd, "pool", p.completePool)
 	return cmd

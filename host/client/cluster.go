@@ -57,6 +57,31 @@ func (c *Client) TransferLeadership(ctx context.Context, id string) error {
 	return err
 }
 
+// MoveSession moves a session to the node of an id, with its state and what its adapter
+// saves, once its running calls have ended, and says which node had it: that same one
+// where there was nothing to move. ctx bounds how long it may take. Errors:
+// session_not_found; invalid_arguments for a node that isn't known; conflict for one that
+// gets no sessions, and for a session that never leaves its node; pool_not_found;
+// session_quota; host_unreachable when its owner, or that node, doesn't answer;
+// unimplemented when one of the hosts is of a version that can't do it.
+func (c *Client) MoveSession(ctx context.Context, session, node string) (from string, err error) {
+	r, err := c.cluster().MoveSession(ctx, &snakepitv1.ClusterMoveSessionRequest{Session: session, Node: node})
+	return r.GetFrom(), err
+}
+
+// Rebalance moves sessions until, in each pool, no node that is up has more than one
+// above another. step (nil: nobody) is told what is to be moved, then what became of
+// each session, or with DryRun what would. A move that fails stops no other, and isn't an
+// error. When ctx ends no further one is begun. Errors: pool_not_found; conflict for a
+// host that is no node; unimplemented for one of a version that can't do it.
+func (c *Client) Rebalance(ctx context.Context, r *snakepitv1.ClusterRebalanceRequest, step func(*snakepitv1.ClusterRebalanceResponse)) error {
+	stream, err := c.cluster().Rebalance(ctx, r)
+	if err != nil {
+		return err
+	}
+	return follow(stream, step)
+}
+
 // Backup writes the registry as it is now: sessions with their state, nodes and
 // processes. It's whole only when there's no error.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {

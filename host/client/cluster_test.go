@@ -229,7 +229,9 @@ func TestHostThatIsNoNodeSaysHowItBecomesOne(t *testing.T) {
 	ctx := t.Context()
 	_, err := c.ClusterStatus(ctx)
 	_, terr := c.NewClusterToken(ctx, 0, "")
-	for _, err := range []error{err, terr, c.RemoveNode(ctx, "b"), c.ForgetNode(ctx, "b"), c.TransferLeadership(ctx, ""), c.LeaveCluster(ctx, false, nil)} {
+	_, merr := c.MoveSession(ctx, "s", "b")
+	rerr := c.Rebalance(ctx, &snakepitv1.ClusterRebalanceRequest{}, nil)
+	for _, err := range []error{err, terr, merr, rerr, c.RemoveNode(ctx, "b"), c.ForgetNode(ctx, "b"), c.TransferLeadership(ctx, ""), c.LeaveCluster(ctx, false, nil)} {
 		var got *errdefs.Error
 		if !errors.As(err, &got) || got.Reason != errdefs.Conflict || !strings.Contains(got.Hint, "--cluster-listen") {
 			t.Errorf("%v", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/snakepit-go/snakepit"
 	"github.com/snakepit-go/snakepit/cluster"
 	"github.com/snakepit-go/snakepit/cluster/link"
+	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/client"
 	"github.com/snakepit-go/snakepit/host/embed"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
@@ -230,5 +231,36 @@ func TestNodeNeedsADataDirectoryAndCertificatesBeyondLoopback(t *testing.T) {
 	cfg.DataDir = t.TempDir()
 	if _, err := embed.Start(t.Context(), cfg); errdefs.ReasonOf(err) != errdefs.InvalidConfig {
 		t.Errorf("beyond loopback: %v", err)
+	}
+}
+
+func TestProgramsMoveSessionsToNodesOfTheirChoice(t *testing.T) {
+	t.Parallel()
+	source := write(t, clustered)
+	first := startNode(t, source)
+	second := startNode(t, source, first)
+	for _, id := range []string{"s1", "s2", "s3", "s4"} {
+		if err := first.Call(t.Context(), "note", map[string]string{"word": "a"}, nil, snakepit.Session(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if from, err := second.MoveSession(t.Context(), "s4", second.Cluster().ID()); err != nil || from != first.Cluster().ID() {
+		t.Errorf("from %s, %v", from, err)
+	}
+	var moved []host.Shift
+	err := second.Rebalance(t.Context(), embed.Rebalance{Done: func(s host.Shift, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		moved = append(moved, s)
+	}})
+	if err != nil || len(moved) != 1 {
+		t.Errorf("%v, %v", moved, err)
+	}
+	for _, id := range []string{"s4", string(moved[0].Session)} {
+		var got told
+		if err := first.Call(t.Context(), "last", nil, &got, snakepit.Session(id)); err != nil || strings.Join(got.Words, "") != "a" {
+			t.Errorf("%s: %+v, %v", id, got, err)
+		}
 	}
 }

@@ -28,6 +28,11 @@ func (p Peers) HandOver(ctx context.Context, node string, s host.SavedSession) e
 	return p.node.handOver(ctx, node, s)
 }
 
+// MoveSession implements host.Peers.
+func (p Peers) MoveSession(ctx context.Context, node string, id host.SessionID, to host.Owner) error {
+	return p.node.movePeerSession(ctx, node, id, to)
+}
+
 // Open implements host.Peers.
 func (p Peers) Open(ctx context.Context, node string, f host.Forwarded) (host.Running, host.Place, error) {
 	to, engine, cut, err := p.node.reach(ctx, node)

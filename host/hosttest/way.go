@@ -166,6 +166,17 @@ func (n *Node) closePeerSession(ctx context.Context, node string, id host.Sessio
 	return engine.CloseForwarded(there, id)
 }
 
+// movePeerSession has another node hand a session over.
+func (n *Node) movePeerSession(ctx context.Context, node string, id host.SessionID, to host.Owner) error {
+	_, engine, _, err := n.reach(ctx, node)
+	if err != nil {
+		return err
+	}
+	there, end := apart(ctx)
+	defer end(nil)
+	return engine.HandOverSession(there, id, to)
+}
+
 // serveTool runs a host tool on another node.
 func (n *Node) serveTool(ctx context.Context, node string, inv host.Invocation) ([]byte, error) {
 	_, engine, _, err := n.reach(ctx, node)

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/snakepit-go/snakepit/host"
 	"github.com/snakepit-go/snakepit/host/members"
 	"github.com/snakepit-go/snakepit/proto/errdefs"
 	snakepitv1 "github.com/snakepit-go/snakepit/proto/snakepit/v1"
@@ -65,6 +66,7 @@ const (
 type membership struct {
 	snakepitv1.UnimplementedClusterServer
 
+	engine  *host.Host
 	cluster Cluster
 }
 

@@ -100,6 +100,17 @@ func (p *peers) CloseSession(ctx context.Context, node string, id host.SessionID
 	return peerError(ctx, node, err, true)
 }
 
+// MoveSession implements [host.Peers].
+func (p *peers) MoveSession(ctx context.Context, node string, id host.SessionID, to host.Owner) error {
+	conn, err := p.reach(ctx, node)
+	if err != nil {
+		return err
+	}
+	r := &snakepitv1.PeerMoveSessionRequest{Session: string(id), Node: to.Node, Incarnation: to.Incarnation}
+	_, err = snakepitv1.NewPeerClient(conn).MoveSession(ctx, r)
+	return peerError(ctx, node, err, true)
+}
+
 // HandOver implements [host.Peers].
 func (p *peers) HandOver(ctx context.Context, node string, saved host.SavedSession) error {
 	conn, err := p.reach(ctx, node)

@@ -366,6 +366,7 @@ func TestNodeWithoutAnEngineRefusesAll(t *testing.T) {
 	for name, err := range map[string]error{
 		"open": err, "tool": served, "close": o.peers.CloseSession(t.Context(), "n2", "s"),
 		"hand over": o.peers.HandOver(t.Context(), "n2", host.SavedSession{ID: "s"}),
+		"move":      o.peers.MoveSession(t.Context(), "n2", "s", host.Owner{Node: "n3"}),
 	} {
 		if errdefs.ReasonOf(err) != errdefs.HostUnreachable || errdefs.MayHaveRun(err) {
 			t.Errorf("%s: %v", name, err)

@@ -201,3 +201,29 @@ func (s *PeerServer) HandOver(ss grpc.ClientStreamingServer[snakepitv1.PeerHandO
 	}
 	return ss.SendAndClose(&snakepitv1.PeerHandOverResponse{})
 }
+
+// MoveSession implements [snakepitv1.PeerServer].
+func (s *PeerServer) MoveSession(ctx context.Context, req *snakepitv1.PeerMoveSessionRequest) (_ *snakepitv1.PeerMoveSessionResponse, err error) {
+	defer func() { err = outcome(s.log, "Peer.MoveSession", recover(), err) }()
+	engine, err := s.bound()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := sooner(ctx)
+	defer cancel()
+	to := host.Owner{Node: req.GetNode(), Incarnation: req.GetIncarnation()}
+	if err := engine.HandOverSession(ctx, host.SessionID(req.GetSession()), to); err != nil {
+		return nil, err
+	}
+	return &snakepitv1.PeerMoveSessionResponse{}, nil
+}
+
+// Room implements [snakepitv1.PeerServer].
+func (s *PeerServer) Room(context.Context, *snakepitv1.PeerRoomRequest) (_ *snakepitv1.PeerRoomResponse, err error) {
+	defer func() { err = outcome(s.log, "Peer.Room", recover(), err) }()
+	engine, err := s.bound()
+	if err != nil {
+		return nil, err
+	}
+	return &snakepitv1.PeerRoomResponse{Pools: engine.Room()}, nil
+}

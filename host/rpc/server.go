@@ -95,7 +95,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		grpc.WaitForHandlers(true),
 	)
 	snakepitv1.RegisterHostServer(g, s.api)
-	snakepitv1.RegisterClusterServer(g, &membership{cluster: s.api.cfg.Cluster})
+	snakepitv1.RegisterClusterServer(g, &membership{engine: s.api.engine, cluster: s.api.cfg.Cluster})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var quiet []*quietListener

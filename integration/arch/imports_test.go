@@ -40,7 +40,7 @@ func mayImport() map[string][]string {
 		"host/watch":           {},
 		"host/hosttest":        {"host", "proto/errdefs", "proto/values"},
 		"host/client":          {"", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
-		"host/rpc":             {"host", "host/config", "host/members", "proto/errdefs", "proto/snakepit/v1", "proto/values"},
+		"host/rpc":             {"host", "host/config", "host/members", "proto/errdefs", "proto/names", "proto/snakepit/v1", "proto/values"},
 		"plugin":               {"host", "plugin/hardware", "plugin/lane", "plugin/ledger", "plugin/proc", "plugin/shim", "proto/errdefs", "proto/names", "proto/snakepit/v1"},
 		"plugin/hardware":      {},
 		"plugin/proc":          {},

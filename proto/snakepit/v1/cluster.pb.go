@@ -1195,11 +1195,537 @@ func (x *ClusterBackupResponse) GetData() []byte {
 	return nil
 }
 
+// ClusterMoveSessionRequest says which session is to go where.
+type ClusterMoveSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session's id.
+	Session string `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// The id of the node that is to own it.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterMoveSessionRequest) Reset() {
+	*x = ClusterMoveSessionRequest{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterMoveSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterMoveSessionRequest) ProtoMessage() {}
+
+func (x *ClusterMoveSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterMoveSessionRequest.ProtoReflect.Descriptor instead.
+func (*ClusterMoveSessionRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ClusterMoveSessionRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *ClusterMoveSessionRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// ClusterMoveSessionResponse says that the node owns it.
+type ClusterMoveSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the node that owned it; the one that was asked for: it was there already.
+	From          string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterMoveSessionResponse) Reset() {
+	*x = ClusterMoveSessionResponse{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterMoveSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterMoveSessionResponse) ProtoMessage() {}
+
+func (x *ClusterMoveSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterMoveSessionResponse.ProtoReflect.Descriptor instead.
+func (*ClusterMoveSessionResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ClusterMoveSessionResponse) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+// ClusterRebalanceRequest asks for evenness.
+type ClusterRebalanceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only the sessions of this pool; empty: those of each.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Nothing is moved, only said.
+	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// How long each session's running calls may take to end, in microseconds; 0: 30 s.
+	WaitUs        uint64 `protobuf:"varint,3,opt,name=wait_us,json=waitUs,proto3" json:"wait_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterRebalanceRequest) Reset() {
+	*x = ClusterRebalanceRequest{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterRebalanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterRebalanceRequest) ProtoMessage() {}
+
+func (x *ClusterRebalanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterRebalanceRequest.ProtoReflect.Descriptor instead.
+func (*ClusterRebalanceRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ClusterRebalanceRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ClusterRebalanceRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ClusterRebalanceRequest) GetWaitUs() uint64 {
+	if x != nil {
+		return x.WaitUs
+	}
+	return 0
+}
+
+// ClusterRebalanceResponse is a step.
+type ClusterRebalanceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which one.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*ClusterRebalanceResponse_Plan
+	//	*ClusterRebalanceResponse_Shift
+	Kind          isClusterRebalanceResponse_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterRebalanceResponse) Reset() {
+	*x = ClusterRebalanceResponse{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterRebalanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterRebalanceResponse) ProtoMessage() {}
+
+func (x *ClusterRebalanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterRebalanceResponse.ProtoReflect.Descriptor instead.
+func (*ClusterRebalanceResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ClusterRebalanceResponse) GetKind() isClusterRebalanceResponse_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *ClusterRebalanceResponse) GetPlan() *ClusterBalance {
+	if x != nil {
+		if x, ok := x.Kind.(*ClusterRebalanceResponse_Plan); ok {
+			return x.Plan
+		}
+	}
+	return nil
+}
+
+func (x *ClusterRebalanceResponse) GetShift() *ClusterShift {
+	if x != nil {
+		if x, ok := x.Kind.(*ClusterRebalanceResponse_Shift); ok {
+			return x.Shift
+		}
+	}
+	return nil
+}
+
+type isClusterRebalanceResponse_Kind interface {
+	isClusterRebalanceResponse_Kind()
+}
+
+type ClusterRebalanceResponse_Plan struct {
+	// What is to be done: the first message.
+	Plan *ClusterBalance `protobuf:"bytes,1,opt,name=plan,proto3,oneof"`
+}
+
+type ClusterRebalanceResponse_Shift struct {
+	// What became of one session, or what would.
+	Shift *ClusterShift `protobuf:"bytes,2,opt,name=shift,proto3,oneof"`
+}
+
+func (*ClusterRebalanceResponse_Plan) isClusterRebalanceResponse_Kind() {}
+
+func (*ClusterRebalanceResponse_Shift) isClusterRebalanceResponse_Kind() {}
+
+// ClusterBalance is what it takes to have sessions even.
+type ClusterBalance struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions have to move.
+	Moves uint64 `protobuf:"varint,1,opt,name=moves,proto3" json:"moves,omitempty"`
+	// Which ones had to as well, and can't.
+	Kept []*ClusterKept `protobuf:"bytes,2,rep,name=kept,proto3" json:"kept,omitempty"`
+	// Which nodes take no part.
+	LeftOut       []*ClusterLeftOut `protobuf:"bytes,3,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterBalance) Reset() {
+	*x = ClusterBalance{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterBalance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterBalance) ProtoMessage() {}
+
+func (x *ClusterBalance) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterBalance.ProtoReflect.Descriptor instead.
+func (*ClusterBalance) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ClusterBalance) GetMoves() uint64 {
+	if x != nil {
+		return x.Moves
+	}
+	return 0
+}
+
+func (x *ClusterBalance) GetKept() []*ClusterKept {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *ClusterBalance) GetLeftOut() []*ClusterLeftOut {
+	if x != nil {
+		return x.LeftOut
+	}
+	return nil
+}
+
+// ClusterKept is sessions that a node has above its share, and keeps.
+type ClusterKept struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their pool.
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The node's id.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// How many.
+	Sessions uint64 `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	// No other node has room for them; else they never leave it.
+	NoRoom        bool `protobuf:"varint,4,opt,name=no_room,json=noRoom,proto3" json:"no_room,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterKept) Reset() {
+	*x = ClusterKept{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterKept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterKept) ProtoMessage() {}
+
+func (x *ClusterKept) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterKept.ProtoReflect.Descriptor instead.
+func (*ClusterKept) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ClusterKept) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ClusterKept) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ClusterKept) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *ClusterKept) GetNoRoom() bool {
+	if x != nil {
+		return x.NoRoom
+	}
+	return false
+}
+
+// ClusterLeftOut is a node that takes no part.
+type ClusterLeftOut struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Why, in some words.
+	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterLeftOut) Reset() {
+	*x = ClusterLeftOut{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterLeftOut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterLeftOut) ProtoMessage() {}
+
+func (x *ClusterLeftOut) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterLeftOut.ProtoReflect.Descriptor instead.
+func (*ClusterLeftOut) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ClusterLeftOut) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ClusterLeftOut) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// ClusterShift is a session that moves.
+type ClusterShift struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session's id.
+	Session string `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// Its pool.
+	Pool string `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	// The id of the node that has it.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// The id of the one that gets it.
+	To string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// Why it hasn't moved; unset: it has, or would.
+	Error         *Error `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterShift) Reset() {
+	*x = ClusterShift{}
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterShift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterShift) ProtoMessage() {}
+
+func (x *ClusterShift) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_cluster_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterShift.ProtoReflect.Descriptor instead.
+func (*ClusterShift) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_cluster_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ClusterShift) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *ClusterShift) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ClusterShift) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ClusterShift) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *ClusterShift) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 var File_snakepit_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x19snakepit/v1/cluster.proto\x12\vsnakepit.v1\"3\n" +
+	"\x19snakepit/v1/cluster.proto\x12\vsnakepit.v1\x1a\x17snakepit/v1/error.proto\"3\n" +
 	"\x14ClusterStatusRequest\x12\x1b\n" +
 	"\there_only\x18\x01 \x01(\bR\bhereOnly\"\xe7\x03\n" +
 	"\x15ClusterStatusResponse\x12\x18\n" +
@@ -1285,7 +1811,38 @@ const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\x17ClusterTransferResponse\"\x16\n" +
 	"\x14ClusterBackupRequest\"+\n" +
 	"\x15ClusterBackupResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data2\xcd\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"I\n" +
+	"\x19ClusterMoveSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"0\n" +
+	"\x1aClusterMoveSessionResponse\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\"_\n" +
+	"\x17ClusterRebalanceRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x17\n" +
+	"\await_us\x18\x03 \x01(\x04R\x06waitUs\"\x88\x01\n" +
+	"\x18ClusterRebalanceResponse\x121\n" +
+	"\x04plan\x18\x01 \x01(\v2\x1b.snakepit.v1.ClusterBalanceH\x00R\x04plan\x121\n" +
+	"\x05shift\x18\x02 \x01(\v2\x19.snakepit.v1.ClusterShiftH\x00R\x05shiftB\x06\n" +
+	"\x04kind\"\x8c\x01\n" +
+	"\x0eClusterBalance\x12\x14\n" +
+	"\x05moves\x18\x01 \x01(\x04R\x05moves\x12,\n" +
+	"\x04kept\x18\x02 \x03(\v2\x18.snakepit.v1.ClusterKeptR\x04kept\x126\n" +
+	"\bleft_out\x18\x03 \x03(\v2\x1b.snakepit.v1.ClusterLeftOutR\aleftOut\"j\n" +
+	"\vClusterKept\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\x04R\bsessions\x12\x17\n" +
+	"\ano_room\x18\x04 \x01(\bR\x06noRoom\"6\n" +
+	"\x0eClusterLeftOut\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"\x8a\x01\n" +
+	"\fClusterShift\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12(\n" +
+	"\x05error\x18\x05 \x01(\v2\x12.snakepit.v1.ErrorR\x05error2\x89\x06\n" +
 	"\aCluster\x12O\n" +
 	"\x06Status\x12!.snakepit.v1.ClusterStatusRequest\x1a\".snakepit.v1.ClusterStatusResponse\x12U\n" +
 	"\bNewToken\x12#.snakepit.v1.ClusterNewTokenRequest\x1a$.snakepit.v1.ClusterNewTokenResponse\x12N\n" +
@@ -1293,7 +1850,9 @@ const file_snakepit_v1_cluster_proto_rawDesc = "" +
 	"\x06Remove\x12!.snakepit.v1.ClusterRemoveRequest\x1a\".snakepit.v1.ClusterRemoveResponse\x12O\n" +
 	"\x06Forget\x12!.snakepit.v1.ClusterForgetRequest\x1a\".snakepit.v1.ClusterForgetResponse\x12U\n" +
 	"\bTransfer\x12#.snakepit.v1.ClusterTransferRequest\x1a$.snakepit.v1.ClusterTransferResponse\x12Q\n" +
-	"\x06Backup\x12!.snakepit.v1.ClusterBackupRequest\x1a\".snakepit.v1.ClusterBackupResponse0\x01B>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\x06Backup\x12!.snakepit.v1.ClusterBackupRequest\x1a\".snakepit.v1.ClusterBackupResponse0\x01\x12^\n" +
+	"\vMoveSession\x12&.snakepit.v1.ClusterMoveSessionRequest\x1a'.snakepit.v1.ClusterMoveSessionResponse\x12Z\n" +
+	"\tRebalance\x12$.snakepit.v1.ClusterRebalanceRequest\x1a%.snakepit.v1.ClusterRebalanceResponse0\x01B>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_cluster_proto_rawDescOnce sync.Once
@@ -1307,51 +1866,69 @@ func file_snakepit_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_cluster_proto_rawDescData
 }
 
-var file_snakepit_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_snakepit_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_snakepit_v1_cluster_proto_goTypes = []any{
-	(*ClusterStatusRequest)(nil),    // 0: snakepit.v1.ClusterStatusRequest
-	(*ClusterStatusResponse)(nil),   // 1: snakepit.v1.ClusterStatusResponse
-	(*ClusterLease)(nil),            // 2: snakepit.v1.ClusterLease
-	(*ClusterNode)(nil),             // 3: snakepit.v1.ClusterNode
-	(*ClusterDisk)(nil),             // 4: snakepit.v1.ClusterDisk
-	(*ClusterWarning)(nil),          // 5: snakepit.v1.ClusterWarning
-	(*ClusterNewTokenRequest)(nil),  // 6: snakepit.v1.ClusterNewTokenRequest
-	(*ClusterNewTokenResponse)(nil), // 7: snakepit.v1.ClusterNewTokenResponse
-	(*ClusterLeaveRequest)(nil),     // 8: snakepit.v1.ClusterLeaveRequest
-	(*ClusterLeaveResponse)(nil),    // 9: snakepit.v1.ClusterLeaveResponse
-	(*ClusterRemoveRequest)(nil),    // 10: snakepit.v1.ClusterRemoveRequest
-	(*ClusterRemoveResponse)(nil),   // 11: snakepit.v1.ClusterRemoveResponse
-	(*ClusterForgetRequest)(nil),    // 12: snakepit.v1.ClusterForgetRequest
-	(*ClusterForgetResponse)(nil),   // 13: snakepit.v1.ClusterForgetResponse
-	(*ClusterTransferRequest)(nil),  // 14: snakepit.v1.ClusterTransferRequest
-	(*ClusterTransferResponse)(nil), // 15: snakepit.v1.ClusterTransferResponse
-	(*ClusterBackupRequest)(nil),    // 16: snakepit.v1.ClusterBackupRequest
-	(*ClusterBackupResponse)(nil),   // 17: snakepit.v1.ClusterBackupResponse
+	(*ClusterStatusRequest)(nil),       // 0: snakepit.v1.ClusterStatusRequest
+	(*ClusterStatusResponse)(nil),      // 1: snakepit.v1.ClusterStatusResponse
+	(*ClusterLease)(nil),               // 2: snakepit.v1.ClusterLease
+	(*ClusterNode)(nil),                // 3: snakepit.v1.ClusterNode
+	(*ClusterDisk)(nil),                // 4: snakepit.v1.ClusterDisk
+	(*ClusterWarning)(nil),             // 5: snakepit.v1.ClusterWarning
+	(*ClusterNewTokenRequest)(nil),     // 6: snakepit.v1.ClusterNewTokenRequest
+	(*ClusterNewTokenResponse)(nil),    // 7: snakepit.v1.ClusterNewTokenResponse
+	(*ClusterLeaveRequest)(nil),        // 8: snakepit.v1.ClusterLeaveRequest
+	(*ClusterLeaveResponse)(nil),       // 9: snakepit.v1.ClusterLeaveResponse
+	(*ClusterRemoveRequest)(nil),       // 10: snakepit.v1.ClusterRemoveRequest
+	(*ClusterRemoveResponse)(nil),      // 11: snakepit.v1.ClusterRemoveResponse
+	(*ClusterForgetRequest)(nil),       // 12: snakepit.v1.ClusterForgetRequest
+	(*ClusterForgetResponse)(nil),      // 13: snakepit.v1.ClusterForgetResponse
+	(*ClusterTransferRequest)(nil),     // 14: snakepit.v1.ClusterTransferRequest
+	(*ClusterTransferResponse)(nil),    // 15: snakepit.v1.ClusterTransferResponse
+	(*ClusterBackupRequest)(nil),       // 16: snakepit.v1.ClusterBackupRequest
+	(*ClusterBackupResponse)(nil),      // 17: snakepit.v1.ClusterBackupResponse
+	(*ClusterMoveSessionRequest)(nil),  // 18: snakepit.v1.ClusterMoveSessionRequest
+	(*ClusterMoveSessionResponse)(nil), // 19: snakepit.v1.ClusterMoveSessionResponse
+	(*ClusterRebalanceRequest)(nil),    // 20: snakepit.v1.ClusterRebalanceRequest
+	(*ClusterRebalanceResponse)(nil),   // 21: snakepit.v1.ClusterRebalanceResponse
+	(*ClusterBalance)(nil),             // 22: snakepit.v1.ClusterBalance
+	(*ClusterKept)(nil),                // 23: snakepit.v1.ClusterKept
+	(*ClusterLeftOut)(nil),             // 24: snakepit.v1.ClusterLeftOut
+	(*ClusterShift)(nil),               // 25: snakepit.v1.ClusterShift
+	(*Error)(nil),                      // 26: snakepit.v1.Error
 }
 var file_snakepit_v1_cluster_proto_depIdxs = []int32{
 	2,  // 0: snakepit.v1.ClusterStatusResponse.lease:type_name -> snakepit.v1.ClusterLease
 	3,  // 1: snakepit.v1.ClusterStatusResponse.nodes:type_name -> snakepit.v1.ClusterNode
 	5,  // 2: snakepit.v1.ClusterStatusResponse.warnings:type_name -> snakepit.v1.ClusterWarning
 	4,  // 3: snakepit.v1.ClusterNode.disk:type_name -> snakepit.v1.ClusterDisk
-	0,  // 4: snakepit.v1.Cluster.Status:input_type -> snakepit.v1.ClusterStatusRequest
-	6,  // 5: snakepit.v1.Cluster.NewToken:input_type -> snakepit.v1.ClusterNewTokenRequest
-	8,  // 6: snakepit.v1.Cluster.Leave:input_type -> snakepit.v1.ClusterLeaveRequest
-	10, // 7: snakepit.v1.Cluster.Remove:input_type -> snakepit.v1.ClusterRemoveRequest
-	12, // 8: snakepit.v1.Cluster.Forget:input_type -> snakepit.v1.ClusterForgetRequest
-	14, // 9: snakepit.v1.Cluster.Transfer:input_type -> snakepit.v1.ClusterTransferRequest
-	16, // 10: snakepit.v1.Cluster.Backup:input_type -> snakepit.v1.ClusterBackupRequest
-	1,  // 11: snakepit.v1.Cluster.Status:output_type -> snakepit.v1.ClusterStatusResponse
-	7,  // 12: snakepit.v1.Cluster.NewToken:output_type -> snakepit.v1.ClusterNewTokenResponse
-	9,  // 13: snakepit.v1.Cluster.Leave:output_type -> snakepit.v1.ClusterLeaveResponse
-	11, // 14: snakepit.v1.Cluster.Remove:output_type -> snakepit.v1.ClusterRemoveResponse
-	13, // 15: snakepit.v1.Cluster.Forget:output_type -> snakepit.v1.ClusterForgetResponse
-	15, // 16: snakepit.v1.Cluster.Transfer:output_type -> snakepit.v1.ClusterTransferResponse
-	17, // 17: snakepit.v1.Cluster.Backup:output_type -> snakepit.v1.ClusterBackupResponse
-	11, // [11:18] is the sub-list for method output_type
-	4,  // [4:11] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	22, // 4: snakepit.v1.ClusterRebalanceResponse.plan:type_name -> snakepit.v1.ClusterBalance
+	25, // 5: snakepit.v1.ClusterRebalanceResponse.shift:type_name -> snakepit.v1.ClusterShift
+	23, // 6: snakepit.v1.ClusterBalance.kept:type_name -> snakepit.v1.ClusterKept
+	24, // 7: snakepit.v1.ClusterBalance.left_out:type_name -> snakepit.v1.ClusterLeftOut
+	26, // 8: snakepit.v1.ClusterShift.error:type_name -> snakepit.v1.Error
+	0,  // 9: snakepit.v1.Cluster.Status:input_type -> snakepit.v1.ClusterStatusRequest
+	6,  // 10: snakepit.v1.Cluster.NewToken:input_type -> snakepit.v1.ClusterNewTokenRequest
+	8,  // 11: snakepit.v1.Cluster.Leave:input_type -> snakepit.v1.ClusterLeaveRequest
+	10, // 12: snakepit.v1.Cluster.Remove:input_type -> snakepit.v1.ClusterRemoveRequest
+	12, // 13: snakepit.v1.Cluster.Forget:input_type -> snakepit.v1.ClusterForgetRequest
+	14, // 14: snakepit.v1.Cluster.Transfer:input_type -> snakepit.v1.ClusterTransferRequest
+	16, // 15: snakepit.v1.Cluster.Backup:input_type -> snakepit.v1.ClusterBackupRequest
+	18, // 16: snakepit.v1.Cluster.MoveSession:input_type -> snakepit.v1.ClusterMoveSessionRequest
+	20, // 17: snakepit.v1.Cluster.Rebalance:input_type -> snakepit.v1.ClusterRebalanceRequest
+	1,  // 18: snakepit.v1.Cluster.Status:output_type -> snakepit.v1.ClusterStatusResponse
+	7,  // 19: snakepit.v1.Cluster.NewToken:output_type -> snakepit.v1.ClusterNewTokenResponse
+	9,  // 20: snakepit.v1.Cluster.Leave:output_type -> snakepit.v1.ClusterLeaveResponse
+	11, // 21: snakepit.v1.Cluster.Remove:output_type -> snakepit.v1.ClusterRemoveResponse
+	13, // 22: snakepit.v1.Cluster.Forget:output_type -> snakepit.v1.ClusterForgetResponse
+	15, // 23: snakepit.v1.Cluster.Transfer:output_type -> snakepit.v1.ClusterTransferResponse
+	17, // 24: snakepit.v1.Cluster.Backup:output_type -> snakepit.v1.ClusterBackupResponse
+	19, // 25: snakepit.v1.Cluster.MoveSession:output_type -> snakepit.v1.ClusterMoveSessionResponse
+	21, // 26: snakepit.v1.Cluster.Rebalance:output_type -> snakepit.v1.ClusterRebalanceResponse
+	18, // [18:27] is the sub-list for method output_type
+	9,  // [9:18] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_cluster_proto_init() }
@@ -1359,14 +1936,19 @@ func file_snakepit_v1_cluster_proto_init() {
 	if File_snakepit_v1_cluster_proto != nil {
 		return
 	}
+	file_snakepit_v1_error_proto_init()
 	file_snakepit_v1_cluster_proto_msgTypes[3].OneofWrappers = []any{}
+	file_snakepit_v1_cluster_proto_msgTypes[21].OneofWrappers = []any{
+		(*ClusterRebalanceResponse_Plan)(nil),
+		(*ClusterRebalanceResponse_Shift)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_cluster_proto_rawDesc), len(file_snakepit_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,13 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Cluster_Status_FullMethodName   = "/snakepit.v1.Cluster/Status"
-	Cluster_NewToken_FullMethodName = "/snakepit.v1.Cluster/NewToken"
-	Cluster_Leave_FullMethodName    = "/snakepit.v1.Cluster/Leave"
-	Cluster_Remove_FullMethodName   = "/snakepit.v1.Cluster/Remove"
-	Cluster_Forget_FullMethodName   = "/snakepit.v1.Cluster/Forget"
-	Cluster_Transfer_FullMethodName = "/snakepit.v1.Cluster/Transfer"
-	Cluster_Backup_FullMethodName   = "/snakepit.v1.Cluster/Backup"
+	Cluster_Status_FullMethodName      = "/snakepit.v1.Cluster/Status"
+	Cluster_NewToken_FullMethodName    = "/snakepit.v1.Cluster/NewToken"
+	Cluster_Leave_FullMethodName       = "/snakepit.v1.Cluster/Leave"
+	Cluster_Remove_FullMethodName      = "/snakepit.v1.Cluster/Remove"
+	Cluster_Forget_FullMethodName      = "/snakepit.v1.Cluster/Forget"
+	Cluster_Transfer_FullMethodName    = "/snakepit.v1.Cluster/Transfer"
+	Cluster_Backup_FullMethodName      = "/snakepit.v1.Cluster/Backup"
+	Cluster_MoveSession_FullMethodName = "/snakepit.v1.Cluster/MoveSession"
+	Cluster_Rebalance_FullMethodName   = "/snakepit.v1.Cluster/Rebalance"
 )
 
 // ClusterClient is the client API for Cluster service.
@@ -52,6 +54,13 @@ type ClusterClient interface {
 	Transfer(ctx context.Context, in *ClusterTransferRequest, opts ...grpc.CallOption) (*ClusterTransferResponse, error)
 	// Backup gives the whole registry as it is now, in pieces.
 	Backup(ctx context.Context, in *ClusterBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ClusterBackupResponse], error)
+	// MoveSession moves a session to another node, with its state and what its adapter
+	// saves, once its running calls have ended; the deadline bounds how long that may take.
+	MoveSession(ctx context.Context, in *ClusterMoveSessionRequest, opts ...grpc.CallOption) (*ClusterMoveSessionResponse, error)
+	// Rebalance moves sessions until, in each pool, no node that is up has more than one
+	// above another. The stream says what is to be moved, then what became of each; when
+	// it's cancelled no further move is begun.
+	Rebalance(ctx context.Context, in *ClusterRebalanceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ClusterRebalanceResponse], error)
 }
 
 type clusterClient struct {
@@ -150,6 +159,35 @@ func (c *clusterClient) Backup(ctx context.Context, in *ClusterBackupRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Cluster_BackupClient = grpc.ServerStreamingClient[ClusterBackupResponse]
 
+func (c *clusterClient) MoveSession(ctx context.Context, in *ClusterMoveSessionRequest, opts ...grpc.CallOption) (*ClusterMoveSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClusterMoveSessionResponse)
+	err := c.cc.Invoke(ctx, Cluster_MoveSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *clusterClient) Rebalance(ctx context.Context, in *ClusterRebalanceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ClusterRebalanceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Cluster_ServiceDesc.Streams[2], Cluster_Rebalance_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ClusterRebalanceRequest, ClusterRebalanceResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Cluster_RebalanceClient = grpc.ServerStreamingClient[ClusterRebalanceResponse]
+
 // ClusterServer is the server API for Cluster service.
 // All implementations must embed UnimplementedClusterServer
 // for forward compatibility.
@@ -174,6 +212,13 @@ type ClusterServer interface {
 	Transfer(context.Context, *ClusterTransferRequest) (*ClusterTransferResponse, error)
 	// Backup gives the whole registry as it is now, in pieces.
 	Backup(*ClusterBackupRequest, grpc.ServerStreamingServer[ClusterBackupResponse]) error
+	// MoveSession moves a session to another node, with its state and what its adapter
+	// saves, once its running calls have ended; the deadline bounds how long that may take.
+	MoveSession(context.Context, *ClusterMoveSessionRequest) (*ClusterMoveSessionResponse, error)
+	// Rebalance moves sessions until, in each pool, no node that is up has more than one
+	// above another. The stream says what is to be moved, then what became of each; when
+	// it's cancelled no further move is begun.
+	Rebalance(*ClusterRebalanceRequest, grpc.ServerStreamingServer[ClusterRebalanceResponse]) error
 	mustEmbedUnimplementedClusterServer()
 }
 
@@ -204,6 +249,12 @@ func (UnimplementedClusterServer) Transfer(context.Context, *ClusterTransferRequ
 }
 func (UnimplementedClusterServer) Backup(*ClusterBackupRequest, grpc.ServerStreamingServer[ClusterBackupResponse]) error {
 	return status.Error(codes.Unimplemented, "method Backup not implemented")
+}
+func (UnimplementedClusterServer) MoveSession(context.Context, *ClusterMoveSessionRequest) (*ClusterMoveSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MoveSession not implemented")
+}
+func (UnimplementedClusterServer) Rebalance(*ClusterRebalanceRequest, grpc.ServerStreamingServer[ClusterRebalanceResponse]) error {
+	return status.Error(codes.Unimplemented, "method Rebalance not implemented")
 }
 func (UnimplementedClusterServer) mustEmbedUnimplementedClusterServer() {}
 func (UnimplementedClusterServer) testEmbeddedByValue()                 {}
@@ -338,6 +389,35 @@ func _Cluster_Backup_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Cluster_BackupServer = grpc.ServerStreamingServer[ClusterBackupResponse]
 
+func _Cluster_MoveSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClusterMoveSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServer).MoveSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Cluster_MoveSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServer).MoveSession(ctx, req.(*ClusterMoveSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Cluster_Rebalance_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ClusterRebalanceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ClusterServer).Rebalance(m, &grpc.GenericServerStream[ClusterRebalanceRequest, ClusterRebalanceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Cluster_RebalanceServer = grpc.ServerStreamingServer[ClusterRebalanceResponse]
+
 // Cluster_ServiceDesc is the grpc.ServiceDesc for Cluster service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -365,6 +445,10 @@ var Cluster_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Transfer",
 			Handler:    _Cluster_Transfer_Handler,
 		},
+		{
+			MethodName: "MoveSession",
+			Handler:    _Cluster_MoveSession_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -375,6 +459,11 @@ var Cluster_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Backup",
 			Handler:       _Cluster_Backup_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Rebalance",
+			Handler:       _Cluster_Rebalance_Handler,
 			ServerStreams: true,
 		},
 	},

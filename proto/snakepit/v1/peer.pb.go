@@ -921,6 +921,191 @@ func (*PeerHandOverResponse) Descriptor() ([]byte, []int) {
 	return file_snakepit_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
+// PeerMoveSessionRequest says which session is to go where.
+type PeerMoveSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session's id.
+	Session string `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// The id of the node that is to own it.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Which start of that node: it's refused by another one.
+	Incarnation   uint64 `protobuf:"varint,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerMoveSessionRequest) Reset() {
+	*x = PeerMoveSessionRequest{}
+	mi := &file_snakepit_v1_peer_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerMoveSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerMoveSessionRequest) ProtoMessage() {}
+
+func (x *PeerMoveSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_peer_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerMoveSessionRequest.ProtoReflect.Descriptor instead.
+func (*PeerMoveSessionRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_peer_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PeerMoveSessionRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *PeerMoveSessionRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *PeerMoveSessionRequest) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+// PeerMoveSessionResponse says that the other node owns it.
+type PeerMoveSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerMoveSessionResponse) Reset() {
+	*x = PeerMoveSessionResponse{}
+	mi := &file_snakepit_v1_peer_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerMoveSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerMoveSessionResponse) ProtoMessage() {}
+
+func (x *PeerMoveSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_peer_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerMoveSessionResponse.ProtoReflect.Descriptor instead.
+func (*PeerMoveSessionResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_peer_proto_rawDescGZIP(), []int{15}
+}
+
+// PeerRoomRequest asks for room.
+type PeerRoomRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerRoomRequest) Reset() {
+	*x = PeerRoomRequest{}
+	mi := &file_snakepit_v1_peer_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerRoomRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerRoomRequest) ProtoMessage() {}
+
+func (x *PeerRoomRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_peer_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerRoomRequest.ProtoReflect.Descriptor instead.
+func (*PeerRoomRequest) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_peer_proto_rawDescGZIP(), []int{16}
+}
+
+// PeerRoomResponse says where it is.
+type PeerRoomResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's pools, each with how many more sessions it may get; 0: it's full, can't
+	// start its workers, or the node gets no sessions at the moment.
+	Pools         map[string]uint32 `protobuf:"bytes,1,rep,name=pools,proto3" json:"pools,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerRoomResponse) Reset() {
+	*x = PeerRoomResponse{}
+	mi := &file_snakepit_v1_peer_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerRoomResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerRoomResponse) ProtoMessage() {}
+
+func (x *PeerRoomResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_snakepit_v1_peer_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerRoomResponse.ProtoReflect.Descriptor instead.
+func (*PeerRoomResponse) Descriptor() ([]byte, []int) {
+	return file_snakepit_v1_peer_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PeerRoomResponse) GetPools() map[string]uint32 {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
 var File_snakepit_v1_peer_proto protoreflect.FileDescriptor
 
 const file_snakepit_v1_peer_proto_rawDesc = "" +
@@ -985,12 +1170,26 @@ const file_snakepit_v1_peer_proto_rawDesc = "" +
 	"\tPeerSaved\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\x16\n" +
-	"\x14PeerHandOverResponse2\xd7\x02\n" +
+	"\x14PeerHandOverResponse\"h\n" +
+	"\x16PeerMoveSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x03 \x01(\x04R\vincarnation\"\x19\n" +
+	"\x17PeerMoveSessionResponse\"\x11\n" +
+	"\x0fPeerRoomRequest\"\x8c\x01\n" +
+	"\x10PeerRoomResponse\x12>\n" +
+	"\x05pools\x18\x01 \x03(\v2(.snakepit.v1.PeerRoomResponse.PoolsEntryR\x05pools\x1a8\n" +
+	"\n" +
+	"PoolsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x012\xf6\x03\n" +
 	"\x04Peer\x12G\n" +
 	"\x04Open\x12\x1c.snakepit.v1.PeerOpenRequest\x1a\x1d.snakepit.v1.PeerOpenResponse(\x010\x01\x12V\n" +
 	"\tServeTool\x12!.snakepit.v1.PeerServeToolRequest\x1a\".snakepit.v1.PeerServeToolResponse(\x010\x01\x12[\n" +
 	"\fCloseSession\x12$.snakepit.v1.PeerCloseSessionRequest\x1a%.snakepit.v1.PeerCloseSessionResponse\x12Q\n" +
-	"\bHandOver\x12 .snakepit.v1.PeerHandOverRequest\x1a!.snakepit.v1.PeerHandOverResponse(\x01B>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
+	"\bHandOver\x12 .snakepit.v1.PeerHandOverRequest\x1a!.snakepit.v1.PeerHandOverResponse(\x01\x12X\n" +
+	"\vMoveSession\x12#.snakepit.v1.PeerMoveSessionRequest\x1a$.snakepit.v1.PeerMoveSessionResponse\x12C\n" +
+	"\x04Room\x12\x1c.snakepit.v1.PeerRoomRequest\x1a\x1d.snakepit.v1.PeerRoomResponseB>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3"
 
 var (
 	file_snakepit_v1_peer_proto_rawDescOnce sync.Once
@@ -1004,7 +1203,7 @@ func file_snakepit_v1_peer_proto_rawDescGZIP() []byte {
 	return file_snakepit_v1_peer_proto_rawDescData
 }
 
-var file_snakepit_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_snakepit_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_snakepit_v1_peer_proto_goTypes = []any{
 	(*PeerOpenRequest)(nil),          // 0: snakepit.v1.PeerOpenRequest
 	(*PeerCall)(nil),                 // 1: snakepit.v1.PeerCall
@@ -1020,33 +1219,43 @@ var file_snakepit_v1_peer_proto_goTypes = []any{
 	(*PeerHandOverRequest)(nil),      // 11: snakepit.v1.PeerHandOverRequest
 	(*PeerSaved)(nil),                // 12: snakepit.v1.PeerSaved
 	(*PeerHandOverResponse)(nil),     // 13: snakepit.v1.PeerHandOverResponse
-	nil,                              // 14: snakepit.v1.PeerInvocation.MetadataEntry
-	(*Invocation)(nil),               // 15: snakepit.v1.Invocation
-	(*Progress)(nil),                 // 16: snakepit.v1.Progress
+	(*PeerMoveSessionRequest)(nil),   // 14: snakepit.v1.PeerMoveSessionRequest
+	(*PeerMoveSessionResponse)(nil),  // 15: snakepit.v1.PeerMoveSessionResponse
+	(*PeerRoomRequest)(nil),          // 16: snakepit.v1.PeerRoomRequest
+	(*PeerRoomResponse)(nil),         // 17: snakepit.v1.PeerRoomResponse
+	nil,                              // 18: snakepit.v1.PeerInvocation.MetadataEntry
+	nil,                              // 19: snakepit.v1.PeerRoomResponse.PoolsEntry
+	(*Invocation)(nil),               // 20: snakepit.v1.Invocation
+	(*Progress)(nil),                 // 21: snakepit.v1.Progress
 }
 var file_snakepit_v1_peer_proto_depIdxs = []int32{
 	1,  // 0: snakepit.v1.PeerOpenRequest.call:type_name -> snakepit.v1.PeerCall
-	15, // 1: snakepit.v1.PeerCall.invocation:type_name -> snakepit.v1.Invocation
+	20, // 1: snakepit.v1.PeerCall.invocation:type_name -> snakepit.v1.Invocation
 	5,  // 2: snakepit.v1.PeerOpenResponse.opened:type_name -> snakepit.v1.PeerPlace
-	16, // 3: snakepit.v1.PeerOpenResponse.progress:type_name -> snakepit.v1.Progress
+	21, // 3: snakepit.v1.PeerOpenResponse.progress:type_name -> snakepit.v1.Progress
 	3,  // 4: snakepit.v1.PeerOpenResponse.chunk:type_name -> snakepit.v1.PeerChunk
 	4,  // 5: snakepit.v1.PeerOpenResponse.result:type_name -> snakepit.v1.PeerResult
 	7,  // 6: snakepit.v1.PeerServeToolRequest.invocation:type_name -> snakepit.v1.PeerInvocation
-	14, // 7: snakepit.v1.PeerInvocation.metadata:type_name -> snakepit.v1.PeerInvocation.MetadataEntry
+	18, // 7: snakepit.v1.PeerInvocation.metadata:type_name -> snakepit.v1.PeerInvocation.MetadataEntry
 	12, // 8: snakepit.v1.PeerHandOverRequest.saved:type_name -> snakepit.v1.PeerSaved
-	0,  // 9: snakepit.v1.Peer.Open:input_type -> snakepit.v1.PeerOpenRequest
-	6,  // 10: snakepit.v1.Peer.ServeTool:input_type -> snakepit.v1.PeerServeToolRequest
-	9,  // 11: snakepit.v1.Peer.CloseSession:input_type -> snakepit.v1.PeerCloseSessionRequest
-	11, // 12: snakepit.v1.Peer.HandOver:input_type -> snakepit.v1.PeerHandOverRequest
-	2,  // 13: snakepit.v1.Peer.Open:output_type -> snakepit.v1.PeerOpenResponse
-	8,  // 14: snakepit.v1.Peer.ServeTool:output_type -> snakepit.v1.PeerServeToolResponse
-	10, // 15: snakepit.v1.Peer.CloseSession:output_type -> snakepit.v1.PeerCloseSessionResponse
-	13, // 16: snakepit.v1.Peer.HandOver:output_type -> snakepit.v1.PeerHandOverResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	19, // 9: snakepit.v1.PeerRoomResponse.pools:type_name -> snakepit.v1.PeerRoomResponse.PoolsEntry
+	0,  // 10: snakepit.v1.Peer.Open:input_type -> snakepit.v1.PeerOpenRequest
+	6,  // 11: snakepit.v1.Peer.ServeTool:input_type -> snakepit.v1.PeerServeToolRequest
+	9,  // 12: snakepit.v1.Peer.CloseSession:input_type -> snakepit.v1.PeerCloseSessionRequest
+	11, // 13: snakepit.v1.Peer.HandOver:input_type -> snakepit.v1.PeerHandOverRequest
+	14, // 14: snakepit.v1.Peer.MoveSession:input_type -> snakepit.v1.PeerMoveSessionRequest
+	16, // 15: snakepit.v1.Peer.Room:input_type -> snakepit.v1.PeerRoomRequest
+	2,  // 16: snakepit.v1.Peer.Open:output_type -> snakepit.v1.PeerOpenResponse
+	8,  // 17: snakepit.v1.Peer.ServeTool:output_type -> snakepit.v1.PeerServeToolResponse
+	10, // 18: snakepit.v1.Peer.CloseSession:output_type -> snakepit.v1.PeerCloseSessionResponse
+	13, // 19: snakepit.v1.Peer.HandOver:output_type -> snakepit.v1.PeerHandOverResponse
+	15, // 20: snakepit.v1.Peer.MoveSession:output_type -> snakepit.v1.PeerMoveSessionResponse
+	17, // 21: snakepit.v1.Peer.Room:output_type -> snakepit.v1.PeerRoomResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_snakepit_v1_peer_proto_init() }
@@ -1068,7 +1277,7 @@ func file_snakepit_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snakepit_v1_peer_proto_rawDesc), len(file_snakepit_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

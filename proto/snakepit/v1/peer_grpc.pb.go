@@ -23,6 +23,8 @@ const (
 	Peer_ServeTool_FullMethodName    = "/snakepit.v1.Peer/ServeTool"
 	Peer_CloseSession_FullMethodName = "/snakepit.v1.Peer/CloseSession"
 	Peer_HandOver_FullMethodName     = "/snakepit.v1.Peer/HandOver"
+	Peer_MoveSession_FullMethodName  = "/snakepit.v1.Peer/MoveSession"
+	Peer_Room_FullMethodName         = "/snakepit.v1.Peer/Room"
 )
 
 // PeerClient is the client API for Peer service.
@@ -48,6 +50,11 @@ type PeerClient interface {
 	CloseSession(ctx context.Context, in *PeerCloseSessionRequest, opts ...grpc.CallOption) (*PeerCloseSessionResponse, error)
 	// HandOver gives a node what the adapter saved of a session that it's about to own.
 	HandOver(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PeerHandOverRequest, PeerHandOverResponse], error)
+	// MoveSession has the node, which owns a session, hand it over to another one, once
+	// the session's running calls have ended. It's never handed on.
+	MoveSession(ctx context.Context, in *PeerMoveSessionRequest, opts ...grpc.CallOption) (*PeerMoveSessionResponse, error)
+	// Room says which pools the node has, and for how many more sessions of each.
+	Room(ctx context.Context, in *PeerRoomRequest, opts ...grpc.CallOption) (*PeerRoomResponse, error)
 }
 
 type peerClient struct {
@@ -107,6 +114,26 @@ func (c *peerClient) HandOver(ctx context.Context, opts ...grpc.CallOption) (grp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_HandOverClient = grpc.ClientStreamingClient[PeerHandOverRequest, PeerHandOverResponse]
 
+func (c *peerClient) MoveSession(ctx context.Context, in *PeerMoveSessionRequest, opts ...grpc.CallOption) (*PeerMoveSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PeerMoveSessionResponse)
+	err := c.cc.Invoke(ctx, Peer_MoveSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) Room(ctx context.Context, in *PeerRoomRequest, opts ...grpc.CallOption) (*PeerRoomResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PeerRoomResponse)
+	err := c.cc.Invoke(ctx, Peer_Room_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -130,6 +157,11 @@ type PeerServer interface {
 	CloseSession(context.Context, *PeerCloseSessionRequest) (*PeerCloseSessionResponse, error)
 	// HandOver gives a node what the adapter saved of a session that it's about to own.
 	HandOver(grpc.ClientStreamingServer[PeerHandOverRequest, PeerHandOverResponse]) error
+	// MoveSession has the node, which owns a session, hand it over to another one, once
+	// the session's running calls have ended. It's never handed on.
+	MoveSession(context.Context, *PeerMoveSessionRequest) (*PeerMoveSessionResponse, error)
+	// Room says which pools the node has, and for how many more sessions of each.
+	Room(context.Context, *PeerRoomRequest) (*PeerRoomResponse, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -151,6 +183,12 @@ func (UnimplementedPeerServer) CloseSession(context.Context, *PeerCloseSessionRe
 }
 func (UnimplementedPeerServer) HandOver(grpc.ClientStreamingServer[PeerHandOverRequest, PeerHandOverResponse]) error {
 	return status.Error(codes.Unimplemented, "method HandOver not implemented")
+}
+func (UnimplementedPeerServer) MoveSession(context.Context, *PeerMoveSessionRequest) (*PeerMoveSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MoveSession not implemented")
+}
+func (UnimplementedPeerServer) Room(context.Context, *PeerRoomRequest) (*PeerRoomResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Room not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -212,6 +250,42 @@ func _Peer_HandOver_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_HandOverServer = grpc.ClientStreamingServer[PeerHandOverRequest, PeerHandOverResponse]
 
+func _Peer_MoveSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PeerMoveSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).MoveSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_MoveSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).MoveSession(ctx, req.(*PeerMoveSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_Room_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PeerRoomRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Room(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Room_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Room(ctx, req.(*PeerRoomRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -222,6 +296,14 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CloseSession",
 			Handler:    _Peer_CloseSession_Handler,
+		},
+		{
+			MethodName: "MoveSession",
+			Handler:    _Peer_MoveSession_Handler,
+		},
+		{
+			MethodName: "Room",
+			Handler:    _Peer_Room_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

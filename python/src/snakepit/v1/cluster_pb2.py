@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from snakepit.v1 import error_pb2 as snakepit_dot_v1_dot_error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19snakepit/v1/cluster.proto\x12\x0bsnakepit.v1\")\n\x14\x43lusterStatusRequest\x12\x11\n\there_only\x18\x01 \x01(\x08\"\xe8\x02\n\x15\x43lusterStatusResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x0c\n\x04last\x18\x05 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x06 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x07 \x01(\x04\x12\r\n\x05level\x18\x08 \x01(\r\x12\x0e\n\x06tokens\x18\t \x01(\r\x12(\n\x05lease\x18\n \x01(\x0b\x32\x19.snakepit.v1.ClusterLease\x12\'\n\x05nodes\x18\x0b \x03(\x0b\x32\x18.snakepit.v1.ClusterNode\x12\r\n\x05state\x18\x0c \x01(\t\x12\x0f\n\x07summary\x18\r \x01(\t\x12-\n\x08warnings\x18\x0e \x03(\x0b\x32\x1b.snakepit.v1.ClusterWarning\x12\x0e\n\x06\x61\x64vice\x18\x0f \x01(\t\x12\x12\n\ngeneration\x18\x10 \x01(\x04\">\n\x0c\x43lusterLease\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ndless\x18\x02 \x01(\x08\x12\x0f\n\x07left_us\x18\x03 \x01(\x04\"\xfe\x02\n\x0b\x43lusterNode\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x0e\n\x06member\x18\x06 \x01(\x08\x12\r\n\x05voter\x18\x07 \x01(\x08\x12\x0e\n\x06leader\x18\x08 \x01(\x08\x12\x13\n\x0bincarnation\x18\t \x01(\x04\x12\x10\n\x08sessions\x18\n \x01(\x04\x12\x0f\n\x07\x61nswers\x18\x0b \x01(\x08\x12\x0f\n\x07\x61pplied\x18\x0c \x01(\x04\x12\x17\n\nrenewed_us\x18\r \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\r\n\x05rules\x18\x0f \x01(\r\x12\x0f\n\x07machine\x18\x10 \x01(\t\x12\x12\n\nunverified\x18\x11 \x01(\r\x12&\n\x04\x64isk\x18\x12 \x01(\x0b\x32\x18.snakepit.v1.ClusterDisk\x12\x12\n\nlease_held\x18\x13 \x01(\x08\x42\r\n\x0b_renewed_us\"G\n\x0b\x43lusterDisk\x12\x12\n\nfree_bytes\x18\x01 \x01(\x04\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x10\n\x08write_us\x18\x03 \x01(\x04\"H\n\x0e\x43lusterWarning\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"5\n\x16\x43lusterNewTokenRequest\x12\x0c\n\x04uses\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\"(\n\x17\x43lusterNewTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\"$\n\x13\x43lusterLeaveRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"6\n\x14\x43lusterLeaveResponse\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x10\n\x08sessions\x18\x02 \x01(\x04\"$\n\x14\x43lusterRemoveRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterRemoveResponse\"$\n\x14\x43lusterForgetRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterForgetResponse\"&\n\x16\x43lusterTransferRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x19\n\x17\x43lusterTransferResponse\"\x16\n\x14\x43lusterBackupRequest\"%\n\x15\x43lusterBackupResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xcd\x04\n\x07\x43luster\x12O\n\x06Status\x12!.snakepit.v1.ClusterStatusRequest\x1a\".snakepit.v1.ClusterStatusResponse\x12U\n\x08NewToken\x12#.snakepit.v1.ClusterNewTokenRequest\x1a$.snakepit.v1.ClusterNewTokenResponse\x12N\n\x05Leave\x12 .snakepit.v1.ClusterLeaveRequest\x1a!.snakepit.v1.ClusterLeaveResponse0\x01\x12O\n\x06Remove\x12!.snakepit.v1.ClusterRemoveRequest\x1a\".snakepit.v1.ClusterRemoveResponse\x12O\n\x06\x46orget\x12!.snakepit.v1.ClusterForgetRequest\x1a\".snakepit.v1.ClusterForgetResponse\x12U\n\x08Transfer\x12#.snakepit.v1.ClusterTransferRequest\x1a$.snakepit.v1.ClusterTransferResponse\x12Q\n\x06\x42\x61\x63kup\x12!.snakepit.v1.ClusterBackupRequest\x1a\".snakepit.v1.ClusterBackupResponse0\x01\x42>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19snakepit/v1/cluster.proto\x12\x0bsnakepit.v1\x1a\x17snakepit/v1/error.proto\")\n\x14\x43lusterStatusRequest\x12\x11\n\there_only\x18\x01 \x01(\x08\"\xe8\x02\n\x15\x43lusterStatusResponse\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x0c\n\x04last\x18\x05 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x06 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x07 \x01(\x04\x12\r\n\x05level\x18\x08 \x01(\r\x12\x0e\n\x06tokens\x18\t \x01(\r\x12(\n\x05lease\x18\n \x01(\x0b\x32\x19.snakepit.v1.ClusterLease\x12\'\n\x05nodes\x18\x0b \x03(\x0b\x32\x18.snakepit.v1.ClusterNode\x12\r\n\x05state\x18\x0c \x01(\t\x12\x0f\n\x07summary\x18\r \x01(\t\x12-\n\x08warnings\x18\x0e \x03(\x0b\x32\x1b.snakepit.v1.ClusterWarning\x12\x0e\n\x06\x61\x64vice\x18\x0f \x01(\t\x12\x12\n\ngeneration\x18\x10 \x01(\x04\">\n\x0c\x43lusterLease\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ndless\x18\x02 \x01(\x08\x12\x0f\n\x07left_us\x18\x03 \x01(\x04\"\xfe\x02\n\x0b\x43lusterNode\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0b\x61pi_address\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x0e\n\x06member\x18\x06 \x01(\x08\x12\r\n\x05voter\x18\x07 \x01(\x08\x12\x0e\n\x06leader\x18\x08 \x01(\x08\x12\x13\n\x0bincarnation\x18\t \x01(\x04\x12\x10\n\x08sessions\x18\n \x01(\x04\x12\x0f\n\x07\x61nswers\x18\x0b \x01(\x08\x12\x0f\n\x07\x61pplied\x18\x0c \x01(\x04\x12\x17\n\nrenewed_us\x18\r \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07version\x18\x0e \x01(\t\x12\r\n\x05rules\x18\x0f \x01(\r\x12\x0f\n\x07machine\x18\x10 \x01(\t\x12\x12\n\nunverified\x18\x11 \x01(\r\x12&\n\x04\x64isk\x18\x12 \x01(\x0b\x32\x18.snakepit.v1.ClusterDisk\x12\x12\n\nlease_held\x18\x13 \x01(\x08\x42\r\n\x0b_renewed_us\"G\n\x0b\x43lusterDisk\x12\x12\n\nfree_bytes\x18\x01 \x01(\x04\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x10\n\x08write_us\x18\x03 \x01(\x04\"H\n\x0e\x43lusterWarning\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"5\n\x16\x43lusterNewTokenRequest\x12\x0c\n\x04uses\x18\x01 \x01(\r\x12\r\n\x05label\x18\x02 \x01(\t\"(\n\x17\x43lusterNewTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\"$\n\x13\x43lusterLeaveRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"6\n\x14\x43lusterLeaveResponse\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x10\n\x08sessions\x18\x02 \x01(\x04\"$\n\x14\x43lusterRemoveRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterRemoveResponse\"$\n\x14\x43lusterForgetRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x17\n\x15\x43lusterForgetResponse\"&\n\x16\x43lusterTransferRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"\x19\n\x17\x43lusterTransferResponse\"\x16\n\x14\x43lusterBackupRequest\"%\n\x15\x43lusterBackupResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\":\n\x19\x43lusterMoveSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\"*\n\x1a\x43lusterMoveSessionResponse\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\"I\n\x17\x43lusterRebalanceRequest\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0f\n\x07wait_us\x18\x03 \x01(\x04\"{\n\x18\x43lusterRebalanceResponse\x12+\n\x04plan\x18\x01 \x01(\x0b\x32\x1b.snakepit.v1.ClusterBalanceH\x00\x12*\n\x05shift\x18\x02 \x01(\x0b\x32\x19.snakepit.v1.ClusterShiftH\x00\x42\x06\n\x04kind\"v\n\x0e\x43lusterBalance\x12\r\n\x05moves\x18\x01 \x01(\x04\x12&\n\x04kept\x18\x02 \x03(\x0b\x32\x18.snakepit.v1.ClusterKept\x12-\n\x08left_out\x18\x03 \x03(\x0b\x32\x1b.snakepit.v1.ClusterLeftOut\"L\n\x0b\x43lusterKept\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x10\n\x08sessions\x18\x03 \x01(\x04\x12\x0f\n\x07no_room\x18\x04 \x01(\x08\"+\n\x0e\x43lusterLeftOut\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"j\n\x0c\x43lusterShift\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x0c\n\x04\x66rom\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.snakepit.v1.Error2\x89\x06\n\x07\x43luster\x12O\n\x06Status\x12!.snakepit.v1.ClusterStatusRequest\x1a\".snakepit.v1.ClusterStatusResponse\x12U\n\x08NewToken\x12#.snakepit.v1.ClusterNewTokenRequest\x1a$.snakepit.v1.ClusterNewTokenResponse\x12N\n\x05Leave\x12 .snakepit.v1.ClusterLeaveRequest\x1a!.snakepit.v1.ClusterLeaveResponse0\x01\x12O\n\x06Remove\x12!.snakepit.v1.ClusterRemoveRequest\x1a\".snakepit.v1.ClusterRemoveResponse\x12O\n\x06\x46orget\x12!.snakepit.v1.ClusterForgetRequest\x1a\".snakepit.v1.ClusterForgetResponse\x12U\n\x08Transfer\x12#.snakepit.v1.ClusterTransferRequest\x1a$.snakepit.v1.ClusterTransferResponse\x12Q\n\x06\x42\x61\x63kup\x12!.snakepit.v1.ClusterBackupRequest\x1a\".snakepit.v1.ClusterBackupResponse0\x01\x12^\n\x0bMoveSession\x12&.snakepit.v1.ClusterMoveSessionRequest\x1a\'.snakepit.v1.ClusterMoveSessionResponse\x12Z\n\tRebalance\x12$.snakepit.v1.ClusterRebalanceRequest\x1a%.snakepit.v1.ClusterRebalanceResponse0\x01\x42>Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,42 +33,58 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'snakepit.v1.cluster_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z<github.com/snakepit-go/snakepit/proto/snakepit/v1;snakepitv1'
-  _globals['_CLUSTERSTATUSREQUEST']._serialized_start=42
-  _globals['_CLUSTERSTATUSREQUEST']._serialized_end=83
-  _globals['_CLUSTERSTATUSRESPONSE']._serialized_start=86
-  _globals['_CLUSTERSTATUSRESPONSE']._serialized_end=446
-  _globals['_CLUSTERLEASE']._serialized_start=448
-  _globals['_CLUSTERLEASE']._serialized_end=510
-  _globals['_CLUSTERNODE']._serialized_start=513
-  _globals['_CLUSTERNODE']._serialized_end=895
-  _globals['_CLUSTERDISK']._serialized_start=897
-  _globals['_CLUSTERDISK']._serialized_end=968
-  _globals['_CLUSTERWARNING']._serialized_start=970
-  _globals['_CLUSTERWARNING']._serialized_end=1042
-  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_start=1044
-  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_end=1097
-  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_start=1099
-  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_end=1139
-  _globals['_CLUSTERLEAVEREQUEST']._serialized_start=1141
-  _globals['_CLUSTERLEAVEREQUEST']._serialized_end=1177
-  _globals['_CLUSTERLEAVERESPONSE']._serialized_start=1179
-  _globals['_CLUSTERLEAVERESPONSE']._serialized_end=1233
-  _globals['_CLUSTERREMOVEREQUEST']._serialized_start=1235
-  _globals['_CLUSTERREMOVEREQUEST']._serialized_end=1271
-  _globals['_CLUSTERREMOVERESPONSE']._serialized_start=1273
-  _globals['_CLUSTERREMOVERESPONSE']._serialized_end=1296
-  _globals['_CLUSTERFORGETREQUEST']._serialized_start=1298
-  _globals['_CLUSTERFORGETREQUEST']._serialized_end=1334
-  _globals['_CLUSTERFORGETRESPONSE']._serialized_start=1336
-  _globals['_CLUSTERFORGETRESPONSE']._serialized_end=1359
-  _globals['_CLUSTERTRANSFERREQUEST']._serialized_start=1361
-  _globals['_CLUSTERTRANSFERREQUEST']._serialized_end=1399
-  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_start=1401
-  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_end=1426
-  _globals['_CLUSTERBACKUPREQUEST']._serialized_start=1428
-  _globals['_CLUSTERBACKUPREQUEST']._serialized_end=1450
-  _globals['_CLUSTERBACKUPRESPONSE']._serialized_start=1452
-  _globals['_CLUSTERBACKUPRESPONSE']._serialized_end=1489
-  _globals['_CLUSTER']._serialized_start=1492
-  _globals['_CLUSTER']._serialized_end=2081
+  _globals['_CLUSTERSTATUSREQUEST']._serialized_start=67
+  _globals['_CLUSTERSTATUSREQUEST']._serialized_end=108
+  _globals['_CLUSTERSTATUSRESPONSE']._serialized_start=111
+  _globals['_CLUSTERSTATUSRESPONSE']._serialized_end=471
+  _globals['_CLUSTERLEASE']._serialized_start=473
+  _globals['_CLUSTERLEASE']._serialized_end=535
+  _globals['_CLUSTERNODE']._serialized_start=538
+  _globals['_CLUSTERNODE']._serialized_end=920
+  _globals['_CLUSTERDISK']._serialized_start=922
+  _globals['_CLUSTERDISK']._serialized_end=993
+  _globals['_CLUSTERWARNING']._serialized_start=995
+  _globals['_CLUSTERWARNING']._serialized_end=1067
+  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_start=1069
+  _globals['_CLUSTERNEWTOKENREQUEST']._serialized_end=1122
+  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_start=1124
+  _globals['_CLUSTERNEWTOKENRESPONSE']._serialized_end=1164
+  _globals['_CLUSTERLEAVEREQUEST']._serialized_start=1166
+  _globals['_CLUSTERLEAVEREQUEST']._serialized_end=1202
+  _globals['_CLUSTERLEAVERESPONSE']._serialized_start=1204
+  _globals['_CLUSTERLEAVERESPONSE']._serialized_end=1258
+  _globals['_CLUSTERREMOVEREQUEST']._serialized_start=1260
+  _globals['_CLUSTERREMOVEREQUEST']._serialized_end=1296
+  _globals['_CLUSTERREMOVERESPONSE']._serialized_start=1298
+  _globals['_CLUSTERREMOVERESPONSE']._serialized_end=1321
+  _globals['_CLUSTERFORGETREQUEST']._serialized_start=1323
+  _globals['_CLUSTERFORGETREQUEST']._serialized_end=1359
+  _globals['_CLUSTERFORGETRESPONSE']._serialized_start=1361
+  _globals['_CLUSTERFORGETRESPONSE']._serialized_end=1384
+  _globals['_CLUSTERTRANSFERREQUEST']._serialized_start=1386
+  _globals['_CLUSTERTRANSFERREQUEST']._serialized_end=1424
+  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_start=1426
+  _globals['_CLUSTERTRANSFERRESPONSE']._serialized_end=1451
+  _globals['_CLUSTERBACKUPREQUEST']._serialized_start=1453
+  _globals['_CLUSTERBACKUPREQUEST']._serialized_end=1475
+  _globals['_CLUSTERBACKUPRESPONSE']._serialized_start=1477
+  _globals['_CLUSTERBACKUPRESPONSE']._serialized_end=1514
+  _globals['_CLUSTERMOVESESSIONREQUEST']._serialized_start=1516
+  _globals['_CLUSTERMOVESESSIONREQUEST']._serialized_end=1574
+  _globals['_CLUSTERMOVESESSIONRESPONSE']._serialized_start=1576
+  _globals['_CLUSTERMOVESESSIONRESPONSE']._serialized_end=1618
+  _globals['_CLUSTERREBALANCEREQUEST']._serialized_start=1620
+  _globals['_CLUSTERREBALANCEREQUEST']._serialized_end=1693
+  _globals['_CLUSTERREBALANCERESPONSE']._serialized_start=1695
+  _globals['_CLUSTERREBALANCERESPONSE']._serialized_end=1818
+  _globals['_CLUSTERBALANCE']._serialized_start=1820
+  _globals['_CLUSTERBALANCE']._serialized_end=1938
+  _globals['_CLUSTERKEPT']._serialized_start=1940
+  _globals['_CLUSTERKEPT']._serialized_end=2016
+  _globals['_CLUSTERLEFTOUT']._serialized_start=2018
+  _globals['_CLUSTERLEFTOUT']._serialized_end=2061
+  _globals['_CLUSTERSHIFT']._serialized_start=2063
+  _globals['_CLUSTERSHIFT']._serialized_end=2169
+  _globals['_CLUSTER']._serialized_start=2172
+  _globals['_CLUSTER']._serialized_end=2949
 # @@protoc_insertion_point(module_scope)

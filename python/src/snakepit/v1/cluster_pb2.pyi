@@ -1,3 +1,4 @@
+from snakepit.v1 import error_pb2 as _error_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -189,3 +190,77 @@ class ClusterBackupResponse(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class ClusterMoveSessionRequest(_message.Message):
+    __slots__ = ("session", "node")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    node: str
+    def __init__(self, session: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
+
+class ClusterMoveSessionResponse(_message.Message):
+    __slots__ = ()
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    def __init__(self, **kwargs) -> None: ...
+
+class ClusterRebalanceRequest(_message.Message):
+    __slots__ = ("pool", "dry_run", "wait_us")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    WAIT_US_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    dry_run: bool
+    wait_us: int
+    def __init__(self, pool: _Optional[str] = ..., dry_run: _Optional[bool] = ..., wait_us: _Optional[int] = ...) -> None: ...
+
+class ClusterRebalanceResponse(_message.Message):
+    __slots__ = ("plan", "shift")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    SHIFT_FIELD_NUMBER: _ClassVar[int]
+    plan: ClusterBalance
+    shift: ClusterShift
+    def __init__(self, plan: _Optional[_Union[ClusterBalance, _Mapping]] = ..., shift: _Optional[_Union[ClusterShift, _Mapping]] = ...) -> None: ...
+
+class ClusterBalance(_message.Message):
+    __slots__ = ("moves", "kept", "left_out")
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    moves: int
+    kept: _containers.RepeatedCompositeFieldContainer[ClusterKept]
+    left_out: _containers.RepeatedCompositeFieldContainer[ClusterLeftOut]
+    def __init__(self, moves: _Optional[int] = ..., kept: _Optional[_Iterable[_Union[ClusterKept, _Mapping]]] = ..., left_out: _Optional[_Iterable[_Union[ClusterLeftOut, _Mapping]]] = ...) -> None: ...
+
+class ClusterKept(_message.Message):
+    __slots__ = ("pool", "node", "sessions", "no_room")
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    NO_ROOM_FIELD_NUMBER: _ClassVar[int]
+    pool: str
+    node: str
+    sessions: int
+    no_room: bool
+    def __init__(self, pool: _Optional[str] = ..., node: _Optional[str] = ..., sessions: _Optional[int] = ..., no_room: _Optional[bool] = ...) -> None: ...
+
+class ClusterLeftOut(_message.Message):
+    __slots__ = ("node", "why")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    why: str
+    def __init__(self, node: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ClusterShift(_message.Message):
+    __slots__ = ("session", "pool", "to", "error")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    pool: str
+    to: str
+    error: _error_pb2.Error
+    def __init__(self, session: _Optional[str] = ..., pool: _Optional[str] = ..., to: _Optional[str] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ..., **kwargs) -> None: ...

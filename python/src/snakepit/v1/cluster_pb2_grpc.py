@@ -72,6 +72,16 @@ class ClusterStub:
                 request_serializer=snakepit_dot_v1_dot_cluster__pb2.ClusterBackupRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_cluster__pb2.ClusterBackupResponse.FromString,
                 _registered_method=True)
+        self.MoveSession = channel.unary_unary(
+                '/snakepit.v1.Cluster/MoveSession',
+                request_serializer=snakepit_dot_v1_dot_cluster__pb2.ClusterMoveSessionRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_cluster__pb2.ClusterMoveSessionResponse.FromString,
+                _registered_method=True)
+        self.Rebalance = channel.unary_stream(
+                '/snakepit.v1.Cluster/Rebalance',
+                request_serializer=snakepit_dot_v1_dot_cluster__pb2.ClusterRebalanceRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_cluster__pb2.ClusterRebalanceResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServicer:
@@ -131,6 +141,23 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MoveSession(self, request, context):
+        """MoveSession moves a session to another node, with its state and what its adapter
+        saves, once its running calls have ended; the deadline bounds how long that may take.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rebalance(self, request, context):
+        """Rebalance moves sessions until, in each pool, no node that is up has more than one
+        above another. The stream says what is to be moved, then what became of each; when
+        it's cancelled no further move is begun.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -168,6 +195,16 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.Backup,
                     request_deserializer=snakepit_dot_v1_dot_cluster__pb2.ClusterBackupRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_cluster__pb2.ClusterBackupResponse.SerializeToString,
+            ),
+            'MoveSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveSession,
+                    request_deserializer=snakepit_dot_v1_dot_cluster__pb2.ClusterMoveSessionRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_cluster__pb2.ClusterMoveSessionResponse.SerializeToString,
+            ),
+            'Rebalance': grpc.unary_stream_rpc_method_handler(
+                    servicer.Rebalance,
+                    request_deserializer=snakepit_dot_v1_dot_cluster__pb2.ClusterRebalanceRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_cluster__pb2.ClusterRebalanceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -362,6 +399,60 @@ class Cluster:
             '/snakepit.v1.Cluster/Backup',
             snakepit_dot_v1_dot_cluster__pb2.ClusterBackupRequest.SerializeToString,
             snakepit_dot_v1_dot_cluster__pb2.ClusterBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Cluster/MoveSession',
+            snakepit_dot_v1_dot_cluster__pb2.ClusterMoveSessionRequest.SerializeToString,
+            snakepit_dot_v1_dot_cluster__pb2.ClusterMoveSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/snakepit.v1.Cluster/Rebalance',
+            snakepit_dot_v1_dot_cluster__pb2.ClusterRebalanceRequest.SerializeToString,
+            snakepit_dot_v1_dot_cluster__pb2.ClusterRebalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -143,3 +143,34 @@ class PeerSaved(_message.Message):
 class PeerHandOverResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class PeerMoveSessionRequest(_message.Message):
+    __slots__ = ("session", "node", "incarnation")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    node: str
+    incarnation: int
+    def __init__(self, session: _Optional[str] = ..., node: _Optional[str] = ..., incarnation: _Optional[int] = ...) -> None: ...
+
+class PeerMoveSessionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PeerRoomRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PeerRoomResponse(_message.Message):
+    __slots__ = ("pools",)
+    class PoolsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    POOLS_FIELD_NUMBER: _ClassVar[int]
+    pools: _containers.ScalarMap[str, int]
+    def __init__(self, pools: _Optional[_Mapping[str, int]] = ...) -> None: ...

@@ -60,6 +60,16 @@ class PeerStub:
                 request_serializer=snakepit_dot_v1_dot_peer__pb2.PeerHandOverRequest.SerializeToString,
                 response_deserializer=snakepit_dot_v1_dot_peer__pb2.PeerHandOverResponse.FromString,
                 _registered_method=True)
+        self.MoveSession = channel.unary_unary(
+                '/snakepit.v1.Peer/MoveSession',
+                request_serializer=snakepit_dot_v1_dot_peer__pb2.PeerMoveSessionRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_peer__pb2.PeerMoveSessionResponse.FromString,
+                _registered_method=True)
+        self.Room = channel.unary_unary(
+                '/snakepit.v1.Peer/Room',
+                request_serializer=snakepit_dot_v1_dot_peer__pb2.PeerRoomRequest.SerializeToString,
+                response_deserializer=snakepit_dot_v1_dot_peer__pb2.PeerRoomResponse.FromString,
+                _registered_method=True)
 
 
 class PeerServicer:
@@ -103,6 +113,21 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MoveSession(self, request, context):
+        """MoveSession has the node, which owns a session, hand it over to another one, once
+        the session's running calls have ended. It's never handed on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Room(self, request, context):
+        """Room says which pools the node has, and for how many more sessions of each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +150,16 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.HandOver,
                     request_deserializer=snakepit_dot_v1_dot_peer__pb2.PeerHandOverRequest.FromString,
                     response_serializer=snakepit_dot_v1_dot_peer__pb2.PeerHandOverResponse.SerializeToString,
+            ),
+            'MoveSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveSession,
+                    request_deserializer=snakepit_dot_v1_dot_peer__pb2.PeerMoveSessionRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_peer__pb2.PeerMoveSessionResponse.SerializeToString,
+            ),
+            'Room': grpc.unary_unary_rpc_method_handler(
+                    servicer.Room,
+                    request_deserializer=snakepit_dot_v1_dot_peer__pb2.PeerRoomRequest.FromString,
+                    response_serializer=snakepit_dot_v1_dot_peer__pb2.PeerRoomResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -241,6 +276,60 @@ class Peer:
             '/snakepit.v1.Peer/HandOver',
             snakepit_dot_v1_dot_peer__pb2.PeerHandOverRequest.SerializeToString,
             snakepit_dot_v1_dot_peer__pb2.PeerHandOverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Peer/MoveSession',
+            snakepit_dot_v1_dot_peer__pb2.PeerMoveSessionRequest.SerializeToString,
+            snakepit_dot_v1_dot_peer__pb2.PeerMoveSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Room(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/snakepit.v1.Peer/Room',
+            snakepit_dot_v1_dot_peer__pb2.PeerRoomRequest.SerializeToString,
+            snakepit_dot_v1_dot_peer__pb2.PeerRoomResponse.FromString,
             options,
             channel_credentials,
             insecure,
