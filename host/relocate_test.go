@@ -113,14 +113,14 @@ func TestMoveWaitsForRunningCallsNoLongerThanItsCaller(t *testing.T) {
 	})
 }
 
-// behind is a node that knows nothing new unless it asks.
-type behind struct {
+// laggard is a node that knows nothing new unless it asks.
+type laggard struct {
 	*hosttest.Node
 
 	alone atomic.Bool // nobody tells
 }
 
-func (b *behind) Consistent(ctx context.Context) error {
+func (b *laggard) Consistent(ctx context.Context) error {
 	if b.alone.Load() {
 		<-ctx.Done()
 		return ctx.Err()
@@ -130,10 +130,10 @@ func (b *behind) Consistent(ctx context.Context) error {
 }
 
 func TestNodeThatIsBehindLooksBeforeItMovesASession(t *testing.T) {
-	var b *behind
+	var b *laggard
 	bubbleOfOwners(t, 3, func(id string, c *host.Config, _ *hosttest.Launcher) {
 		if node, ok := c.Registry.(*hosttest.Node); ok && id == "n3" {
-			b = &behind{Node: node}
+			b = &laggard{Node: node}
 			c.Registry = b
 		}
 	}, func(n *owners) {
