@@ -148,6 +148,7 @@ func TestCancelOfAResultOnItsWayCutsItShort(t *testing.T) {
 			t.Fatalf("the first frame is %v", f)
 		}
 		r.send(cancelFrame(1))
+		synctest.Wait() // it's heard
 		got := 1
 		for f := r.next(); f.GetMore(); f = r.next() {
 			got++
