@@ -81,7 +81,7 @@ func profileTable() string {
 
 func aliasTable() string {
 	var b strings.Builder
-	b.WriteString("\n## Other names\n\nThe Elixir project's names are read as well; a bare number is in their own unit. Its names that aren't here are refused with what there is instead.\n\n" +
+	b.WriteString("\n## Other names\n\nThe Elixir project's names are read as well, and `workers`, as the flag has it; a bare number is in their own unit. Its names that aren't here are refused with what there is instead.\n\n" +
 		"| name | is | a number is in |\n|---|---|---|\n")
 	for _, k := range Knobs() {
 		for _, a := range k.Aliases {

@@ -87,7 +87,7 @@ func sizeKnobs() []Knob {
 	const layer = "scale"
 	return []Knob{
 		{
-			Name: "pool_size", Aliases: []Alias{{"default_pool_size", Own}}, Kind: Int, Default: "2", Min: "1", Max: "10000", Scope: OfPool, Layer: layer, Effect: Live,
+			Name: "pool_size", Aliases: []Alias{{"workers", Own}, {"default_pool_size", Own}}, Kind: Int, Default: "2", Min: "1", Max: "10000", Scope: OfPool, Layer: layer, Effect: Live,
 			Text: "How many workers a pool has; where it grows and shrinks, how many it starts with.",
 			slot: in(func(s *Settings) *int { return &s.PoolSize }),
 		},
