@@ -22,9 +22,12 @@ func (s *sign) leader() (id string, changed <-chan struct{}) {
 	return s.id, s.changes
 }
 
-func (s *sign) set(id string) {
+// look has the sign show what read says. That's asked while nobody else looks: what was read
+// before a change can't take the place of what was read after it, and stay.
+func (s *sign) look(read func() (id string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	id := read()
 	if s.id == id {
 		return
 	}
@@ -33,12 +36,17 @@ func (s *sign) set(id string) {
 	s.changes = make(chan struct{})
 }
 
-// observer lets Raft change the sign. Nothing is ever sent to its channel.
-func (s *sign) observer() *raft.Observer {
-	return raft.NewObserver(nil, false, func(o *raft.Observation) bool {
-		if l, ok := o.Data.(raft.LeaderObservation); ok {
-			s.set(string(l.LeaderID))
+// follow lets Raft change the sign from now on.
+func (s *sign) follow(r *raft.Raft) {
+	read := func() string {
+		_, id := r.LeaderWithID()
+		return string(id)
+	}
+	r.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
+		if _, ok := o.Data.(raft.LeaderObservation); ok {
+			s.look(read)
 		}
-		return false
-	})
+		return false // nothing is ever sent to its channel
+	}))
+	s.look(read)
 }

@@ -66,9 +66,7 @@ func (m *mesh) start() {
 	var ctx, holding context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
 	holding, m.holding = context.WithCancel(ctx)
-	_, leader := m.n.raft.LeaderWithID()
-	m.n.raft.RegisterObserver(m.sign.observer())
-	m.sign.set(string(leader))
+	m.sign.follow(m.n.raft)
 	m.running.Go(func() { _ = m.server.Serve(m.n.cfg.Transport.RPC) }) // its end is stop's
 	m.running.Go(func() { m.verifier.run(ctx) })
 	m.running.Go(func() { m.lead(ctx) })
