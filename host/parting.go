@@ -122,26 +122,28 @@ func (h *Host) runHook(ctx context.Context, r hookRun) ([]byte, error) {
 		r.pool.release(g)
 		return nil, err
 	}
+	ended, over := make(chan struct{}), a.over
+	a.over = func() { over(); close(ended) }
 	h.work.Go(func() { a.watch(ctx) })
 	result, err := lastOf(ctx, a.run)
 	a.mourn(err)
-	if err != nil && r.session != nil {
-		h.awaitEnd(a.run)
-	}
 	a.releaseIfDone()
+	if r.session != nil {
+		h.awaitEnd(ended) // its result may come before that
+	}
 	if err != nil {
 		return nil, hookFailed(r.hook, r.pool, r.home, err)
 	}
 	return result, nil
 }
 
-// awaitEnd waits for a run that was cancelled, which takes a grace at most, and then
-// its worker's end.
-func (h *Host) awaitEnd(run Running) {
+// awaitEnd waits for the end of a hook. One that was cancelled takes a grace at most, and
+// then its worker's end.
+func (h *Host) awaitEnd(ended <-chan struct{}) {
 	t := time.NewTimer(killWait)
 	defer t.Stop()
 	select {
-	case <-run.Done():
+	case <-ended:
 	case <-t.C:
 	case <-h.stopping:
 	}
