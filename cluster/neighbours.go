@@ -1,9 +1,6 @@
 package cluster
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/snakepit-go/snakepit/host"
 )
 
@@ -24,7 +21,7 @@ func (n *Node) Members() []Member {
 // [Node.ReleaseProcess]. They are read from memory.
 func (n *Node) Unverified(on host.MachineID) []host.ProcessRecord {
 	all := n.machine.unverified(on)
-	slices.SortFunc(all, func(a, b host.ProcessRecord) int { return strings.Compare(string(a.Worker), string(b.Worker)) })
+	sortByWorker(all)
 	return all
 }
 

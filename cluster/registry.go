@@ -131,8 +131,12 @@ func (n *Node) Processes(ctx context.Context) ([]host.ProcessRecord, error) {
 		return nil, err
 	}
 	all := n.machine.processes()
-	slices.SortFunc(all, func(a, b host.ProcessRecord) int { return strings.Compare(string(a.Worker), string(b.Worker)) })
+	sortByWorker(all)
 	return all, nil
+}
+
+func sortByWorker(all []host.ProcessRecord) {
+	slices.SortFunc(all, func(a, b host.ProcessRecord) int { return strings.Compare(string(a.Worker), string(b.Worker)) })
 }
 
 // propose has a command run. Its error is the caller's own: an outcome is shared

@@ -140,22 +140,28 @@ func (st *steward) fit(ctx context.Context) {
 
 // open adds a seat; survivor is who sits there already.
 func (st *steward) open(ctx context.Context, survivor *member) *seat {
-	p := st.pool
-	tenure, retire := context.WithCancel(ctx)
-	s := &seat{number: st.next, retire: retire, expects: survivor, member: survivor, patience: drainBound}
-	st.next++
+	s := &seat{expects: survivor, member: survivor}
 	st.list = append(st.list, s)
+	st.begin(ctx, s)
+	return s
+}
+
+// begin gives a seat the next number and keeps a worker in it.
+func (st *steward) begin(ctx context.Context, s *seat) {
+	tenure, retire := context.WithCancel(ctx)
+	s.number, s.retire, s.patience = st.next, retire, drainBound
+	st.next++
 	st.group.Go(func() error {
 		defer retire()
-		return p.keep(ctx, tenure, s, st.shared)
+		return st.pool.keep(ctx, tenure, s, st.shared)
 	})
-	return s
 }
 
 // release ends a seat's tenure: its worker is drained and stopped. It's no longer
 // the steward's.
 func (st *steward) release(s *seat, patience time.Duration) {
-	st.list = slices.DeleteFunc(st.list, func(o *seat) bool { return o == s })
+	isIt := func(o *seat) bool { return o == s }
+	st.list, st.guests = slices.DeleteFunc(st.list, isIt), slices.DeleteFunc(st.guests, isIt)
 	st.pool.mu.Lock()
 	s.retired, s.patience = true, patience
 	st.pool.mu.Unlock()

@@ -80,10 +80,15 @@ func (p *program) clusterSubcommands() []*cobra.Command {
 
 // withNode runs f on the live host, as a node.
 func (p *program) withNode(ctx context.Context, f func(ctx context.Context, h clusterHost) error) error {
+	return withHostAs(ctx, p, "this host is no node of a cluster", f)
+}
+
+// withHostAs runs f on the live host, which may not be one that can do that.
+func withHostAs[T any](ctx context.Context, p *program, cannot string, f func(ctx context.Context, h T) error) error {
 	return p.withHost(ctx, func(ctx context.Context, e engine) error {
-		h, ok := e.(clusterHost)
+		h, ok := e.(T)
 		if !ok {
-			return errdefs.New(errdefs.Conflict, "this host is no node of a cluster")
+			return errdefs.New(errdefs.Conflict, "%s", cannot)
 		}
 		return advised(f(ctx, h))
 	})

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snakepit-go/snakepit/host/config"
-	"github.com/snakepit-go/snakepit/proto/errdefs"
 )
 
 // overrider is a live host as somebody sees it who sets knobs for all hosts of a cluster.
@@ -101,13 +100,7 @@ With -o json: a list of objects with pool, knob, value, own, own_from, holds, an
 
 // withOverrides runs f on the live host.
 func (p *program) withOverrides(ctx context.Context, f func(ctx context.Context, h overrider) error) error {
-	return p.withHost(ctx, func(ctx context.Context, e engine) error {
-		h, ok := e.(overrider)
-		if !ok {
-			return errdefs.New(errdefs.Conflict, "this host has no registry in which knobs could be set")
-		}
-		return advised(f(ctx, h))
-	})
+	return withHostAs(ctx, p, "this host has no registry in which knobs could be set", f)
 }
 
 // parseKnobs reads KNOB=VALUE words; the host knows what they may be.
